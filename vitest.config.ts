@@ -1,0 +1,34 @@
+import { fileURLToPath } from 'node:url';
+import { defineConfig } from 'vitest/config';
+
+const source = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
+
+// A file that receives the result as JSON, beside what is printed. Set by .ci/run.
+const report = process.env['TROUPE_TEST_REPORT'];
+
+export default defineConfig({
+  resolve: {
+    alias: [
+      { find: /^troupe$/, replacement: source('./src/index.ts') },
+      { find: /^troupe\/testing$/, replacement: source('./src/testing.ts') },
+    ],
+  },
+  test: {
+    include: ['test/**/*.test.ts'],
+    exclude: ['**/node_modules/**', '**/dist/**', 'test/types/misuse/**', '.stryker-tmp/**'],
+    // A flaky test is a bug: nothing is run again.
+    retry: 0,
+    // A hanging test fails; a slow machine alone does not.
+    testTimeout: 30_000,
+    hookTimeout: 30_000,
+    restoreMocks: true,
+    unstubEnvs: true,
+    unstubGlobals: true,
+    reporters: report ? ['default', ['json', { outputFile: report }]] : ['default'],
+    coverage: {
+      provider: 'v8',
+      include: ['src/**/*.ts', 'runtime/**/*.ts', 'adapters/**/*.ts'],
+      reporter: ['text-summary', 'html'],
+    },
+  },
+});
