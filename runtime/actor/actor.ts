@@ -1,0 +1,41 @@
+/** An actor as the files below the cell see it: refs, pending calls and contexts. */
+
+import type { Envelope, Sender } from '../../src/protocol/envelope.ts';
+import type { TroupeError } from '../../src/protocol/errors.ts';
+import type { EndReason } from '../../src/protocol/events.ts';
+import type { Admission } from '../../src/protocol/ref.ts';
+import type { Behaviour } from './behaviour.ts';
+import type { Kernel } from './kernel.ts';
+import type { Waiter } from './mailbox.ts';
+import type { Turn } from './turn.ts';
+import type { Watches } from './watch.ts';
+
+/** Where an actor's messages go in, and what a turn may do with its own actor. */
+export interface Actor extends Sender {
+  readonly kernel: Kernel;
+  readonly behaviour: Behaviour;
+  readonly ref: unknown;
+  readonly path: string;
+  state: unknown;
+  readonly generation: number;
+  readonly epoch: number;
+  /** Death watch; made when it is first needed. */
+  readonly watches: Watches;
+
+  tell(envelope: Envelope, from: Turn | undefined): Admission;
+  offer(envelope: Envelope, from: Turn | undefined): 'accepted' | 'full' | 'stopped';
+  mayWait(from: Turn | undefined): boolean;
+  wait(waiter: Waiter): boolean;
+  leave(waiter: Waiter): boolean;
+  cancel(envelope: Envelope, reason: unknown): void;
+
+  stash(envelope: Envelope): void;
+  unstash(): void;
+  continueWith(envelope: Envelope): void;
+  answer(envelope: Envelope, value: unknown): void;
+  checkedAnswer(envelope: Envelope, value: unknown): void;
+  failedError(envelope: Envelope, cause: unknown): TroupeError;
+  leaveAfterTurn(reason: 'normal' | 'shutdown'): void;
+  /** Ends it for good, wherever it is in its life. */
+  stop(reason: EndReason): Promise<void>;
+}

@@ -1,0 +1,574 @@
+/**
+ * The cell of one actor: takes messages from its mailbox and runs one turn at a time. A turn lasts until its handler's
+ * promise settles. Every message that was accepted gets exactly one outcome here: handled, failed, cancelled or a dead
+ * letter. The cell decides nothing about restarts: it tells its slot (its place under a supervisor) and obeys.
+ * Starting, restarting and stopping are in lifecycle.ts.
+ */
+
+import { formatAddress } from '../../src/protocol/address.ts';
+import type { Terminated } from '../../src/protocol/context.ts';
+import { Envelope } from '../../src/protocol/envelope.ts';
+import { TroupeError } from '../../src/protocol/errors.ts';
+import type { DeadLetterReason, EndReason } from '../../src/protocol/events.ts';
+import { CAUSES_MAX, CONTINUES_MAX } from '../../src/protocol/limits.ts';
+import type { Admission } from '../../src/protocol/ref.ts';
+import type { Runnable } from '../host/scheduler.ts';
+import type { Actor } from './actor.ts';
+import type { Behaviour } from './behaviour.ts';
+import { isTakenCare, TurnContext } from './context.ts';
+import type { Kernel } from './kernel.ts';
+import { entryWithoutHandler, LocalRef } from './local-ref.ts';
+import { Mailbox, type Waiter } from './mailbox.ts';
+import type { Turn } from './turn.ts';
+import { Watches, type Watching } from './watch.ts';
+
+/** What an actor is doing. A suspended one is `running` with suspensions. */
+export type CellStatus = 'starting' | 'running' | 'restarting' | 'stopping' | 'stopped';
+
+/** What its supervisor should do about a failed turn, and how long to wait first. */
+export interface FailedTurn {
+  readonly directive: 'restart' | 'stop' | 'escalate';
+  readonly error: unknown;
+  /** The message is tried again after the restart: which attempt failed. */
+  readonly retriedAttempt: number | undefined;
+}
+
+/** The place of an actor under its supervisor. It outlives restarts. */
+export interface Slot {
+  readonly name: string;
+  readonly path: string;
+  readonly args: unknown;
+  readonly shutdownMs: number;
+  /** Restarts since the last completed turn. */
+  restartsWithoutProgress: number;
+  /** A turn failed, and the actor may not go on as it is. */
+  failed(cell: Cell, failure: FailedTurn): void;
+  /** The actor ends of its own will. */
+  left(cell: Cell, reason: 'normal' | 'shutdown'): void;
+  /** Ends the actor for good, wherever it is in its life. */
+  stop(reason: EndReason): Promise<void>;
+  /** The actor has ended. */
+  ended(cell: Cell): void;
+}
+
+/** Children that an actor has spawned; made by the layer above. */
+export interface Children {
+  stopAll(): Promise<void>;
+  readonly size: number;
+}
+
+/** How many accepted messages ended in which way. */
+export class Ledger {
+  handled = 0;
+  failed = 0;
+  cancelled = 0;
+  deadLettered = 0;
+}
+
+/** What few actors need at any time. */
+export class Rare {
+  watches: Watches | undefined = undefined;
+  children: Children | undefined = undefined;
+  /** Ends of subscriptions that this actor made. */
+  readonly releases = new Set<() => void>();
+  /** Called when the present turn has ended. */
+  turnEnded: (() => void) | undefined = undefined;
+  leaving: 'normal' | 'shutdown' | undefined = undefined;
+  stopping: Promise<void> | undefined = undefined;
+  restarts = 0;
+  zombies = 0;
+  lastError: unknown = undefined;
+}
+
+/** One running actor. */
+export class Cell implements Actor, Runnable, Watching {
+  readonly behaviour: Behaviour;
+  readonly slot: Slot;
+  readonly uid: number;
+  readonly ref: LocalRef;
+  state: unknown = undefined;
+  status: CellStatus = 'starting';
+  /** Restarts of this incarnation. */
+  generation = 0;
+  /** Ends with every generation and at the end: contexts of an older one are stale. */
+  epoch = 0;
+  turn: TurnContext | undefined = undefined;
+  isQueued = false;
+  suspensions = 0;
+  mailbox: Mailbox | undefined = undefined;
+  ledger: Ledger | undefined = undefined;
+  private rareMade: Rare | undefined = undefined;
+
+  constructor(behaviour: Behaviour, slot: Slot) {
+    this.behaviour = behaviour;
+    this.slot = slot;
+    this.uid = behaviour.kernel.nextUid();
+    this.ref = new LocalRef(this);
+  }
+
+  get kernel(): Kernel {
+    return this.behaviour.kernel;
+  }
+
+  get path(): string {
+    return this.slot.path;
+  }
+
+  get address(): string {
+    return formatAddress(this.slot.path, this.uid);
+  }
+
+  get rare(): Rare {
+    this.rareMade ??= new Rare();
+    return this.rareMade;
+  }
+
+  /** As `rare`, without making it. */
+  get rareIfAny(): Rare | undefined {
+    return this.rareMade;
+  }
+
+  get watches(): Watches {
+    this.rare.watches ??= new Watches(this);
+    return this.rare.watches;
+  }
+
+  /** Whether it is over for good. */
+  get hasEnded(): boolean {
+    return this.status === 'stopped';
+  }
+
+  /** Whether it accepts messages. */
+  get isOpen(): boolean {
+    return this.status !== 'stopping' && this.status !== 'stopped';
+  }
+
+  /** Whether a turn could start now. */
+  get isReady(): boolean {
+    if (this.status !== 'running' || this.turn !== undefined || this.suspensions > 0) return false;
+    const mailbox = this.mailbox;
+    return mailbox !== undefined && (mailbox.queued > 0 || mailbox.controls > 0);
+  }
+
+  // --- messages come in -------------------------------------------------------------------------------------------
+
+  tell(envelope: Envelope, from: Turn | undefined): Admission {
+    const verdict = this.offer(envelope, from);
+    if (verdict === 'full') this.noteRefusal(envelope, verdict);
+    return verdict;
+  }
+
+  /** Offers a message to the mailbox. One for a stopped actor is a dead letter. */
+  offer(envelope: Envelope, from: Turn | undefined): 'accepted' | 'full' | 'stopped' {
+    if (!this.isOpen) {
+      this.kernel.deadLetters.add(envelope, this.address, 'stopped');
+      this.noteRefusal(envelope, 'stopped');
+      return 'stopped';
+    }
+    const mailbox = this.mailbox ?? this.openMailbox();
+    const isAging = this.behaviour.agent.options.mailbox.agingMs > 0;
+    const nowMs = isAging ? Math.floor(this.kernel.now() - this.kernel.startedAt) : 0;
+    const verdict = mailbox.offer(envelope, nowMs, this.isOwnTurn(from));
+    if (!this.isQueued) this.ready();
+    return verdict;
+  }
+
+  /** Whether a sender who was told 'full' waits: not under another policy, and never for itself. */
+  mayWait(from: Turn | undefined): boolean {
+    return this.behaviour.agent.options.mailbox.overflow === 'backpressure' && !this.isOwnTurn(from);
+  }
+
+  wait(waiter: Waiter): boolean {
+    return this.mailbox?.wait(waiter) ?? false;
+  }
+
+  leave(waiter: Waiter): boolean {
+    return this.mailbox?.leave(waiter) ?? false;
+  }
+
+  /** Takes a message back: out of the queue, or by aborting its turn. */
+  cancel(envelope: Envelope, reason: unknown): void {
+    if (this.mailbox?.cancel(envelope) === true) {
+      this.count(envelope, 'cancelled');
+      this.watchesIfAny?.left(envelope);
+      this.ready();
+    } else if (this.turn?.envelope === envelope) {
+      this.turn.abort(reason);
+    }
+  }
+
+  /** Drops a queued message because a newer one takes its place. */
+  drop(envelope: Envelope): void {
+    if (this.mailbox?.cancel(envelope) !== true) return;
+    this.watchesIfAny?.left(envelope);
+    this.bury(envelope, 'overflow-dropped');
+    this.ready();
+  }
+
+  /** Puts the present message aside. Throws `ERR_STASH_FULL`. */
+  stash(envelope: Envelope): void {
+    if (this.mailbox?.putAside(envelope) === true) return;
+    const { stashMax, capacity } = this.behaviour.agent.options.mailbox;
+    throw new TroupeError('ERR_STASH_FULL', {
+      address: this.address,
+      stashMax: Math.min(stashMax, capacity),
+    });
+  }
+
+  unstash(): void {
+    this.mailbox?.unstash();
+  }
+
+  /** Queues a message to itself before everything else. Throws `ERR_MAILBOX_FULL` beyond 64 of them. */
+  continueWith(envelope: Envelope): void {
+    const mailbox = this.mailbox ?? this.openMailbox();
+    if (!mailbox.pushContinue(envelope)) {
+      throw new TroupeError('ERR_MAILBOX_FULL', {
+        address: `${this.address} (continue)`,
+        capacity: CONTINUES_MAX,
+      });
+    }
+  }
+
+  /** Queues an item of the control lane. */
+  control(envelope: Envelope): void {
+    const mailbox = this.mailbox ?? this.openMailbox();
+    mailbox.pushControl(envelope);
+    this.ready();
+  }
+
+  // --- turns ------------------------------------------------------------------------------------------------------
+
+  /** Puts the actor in the run queue if it has work. */
+  ready(): void {
+    if (this.isQueued || !this.isReady) return;
+    this.isQueued = true;
+    this.kernel.scheduler.add(this);
+  }
+
+  run(turnsMax: number): number {
+    let turns = 0;
+    while (turns < turnsMax && this.isReady) {
+      const envelope = this.take();
+      if (envelope === undefined) break;
+      turns++;
+      this.begin(new TurnContext(this, envelope));
+    }
+    this.isQueued = this.isReady;
+    return turns;
+  }
+
+  /** The next message that is still worth a turn. */
+  private take(): Envelope | undefined {
+    const mailbox = this.mailbox;
+    if (mailbox === undefined) return undefined;
+    const control = mailbox.controls > 0 ? mailbox.nextControl() : undefined;
+    if (control !== undefined) return control;
+    for (;;) {
+      const envelope = mailbox.next();
+      if (envelope === undefined) return undefined;
+      this.watchesIfAny?.left(envelope);
+      const extras = envelope.extras;
+      if (extras === undefined || extras.deadline === Infinity || this.kernel.now() <= extras.deadline)
+        return envelope;
+      this.bury(envelope, 'expired');
+    }
+  }
+
+  private begin(turn: TurnContext): void {
+    this.turn = turn;
+    const { kernel } = this;
+    kernel.current = turn;
+    let value: unknown;
+    try {
+      value = turn.envelope.entry.handler(turn, turn.envelope.payload);
+    } catch (error) {
+      kernel.current = undefined;
+      this.threw(turn, error);
+      return;
+    }
+    kernel.current = undefined;
+    if (isThenable(value)) this.follow(turn, value);
+    else this.returned(turn, value);
+  }
+
+  /** The handler gave a promise: the turn goes on until it settles or takes too long. */
+  private follow(turn: TurnContext, value: PromiseLike<unknown>): void {
+    const { kernel } = this;
+    const { turnTimeoutMs } = this.behaviour.agent.options;
+    turn.startedAt = kernel.now();
+    if (turnTimeoutMs !== Infinity) {
+      turn.timeout = kernel.timeouts.start(turnTimeoutMs, turn.startedAt, () =>
+        this.timedOut(turn, turnTimeoutMs),
+      );
+    }
+    const promise = value instanceof Promise ? value : Promise.resolve(value);
+    promise.then(
+      (result: unknown) => {
+        this.returned(turn, result);
+        this.ready();
+      },
+      (error: unknown) => {
+        this.threw(turn, error);
+        this.ready();
+      },
+    );
+  }
+
+  private returned(turn: TurnContext, value: unknown): void {
+    const { envelope } = turn;
+    if (turn.isFenced) {
+      this.rare.zombies--;
+      return;
+    }
+    if (envelope.customer !== undefined && !turn.isReplied && !turn.isStashed) {
+      const problem = isTakenCare(value)
+        ? undefined
+        : this.behaviour.replyProblem(envelope.entry, value, this.address);
+      if (problem !== undefined) {
+        this.threw(turn, problem);
+        return;
+      }
+      if (!isTakenCare(value)) this.answer(envelope, value);
+    }
+    if (!turn.isStashed) this.count(envelope, 'handled');
+    if (this.slot.restartsWithoutProgress > 0) this.slot.restartsWithoutProgress = 0;
+    this.end(turn);
+    if (this.rareMade !== undefined) this.leaveIfAsked();
+  }
+
+  private threw(turn: TurnContext, error: unknown): void {
+    if (turn.isFenced) {
+      this.rare.zombies--;
+      return;
+    }
+    this.end(turn);
+    if (turn.aborted !== undefined) {
+      this.settleAborted(turn);
+      return;
+    }
+    this.fail(turn, error);
+  }
+
+  /** A turn that was cancelled and then rejected did what it was told: that is no failure. */
+  private settleAborted(turn: TurnContext): void {
+    if (!turn.isStashed) this.settleCancelled(turn.envelope);
+    this.leaveIfAsked();
+  }
+
+  private timedOut(turn: TurnContext, timeoutMs: number): void {
+    if (!turn.isRunning) return;
+    const error = new TroupeError('ERR_TURN_TIMEOUT', {
+      address: this.address,
+      message: turn.envelope.entry.name,
+      timeoutMs,
+    });
+    this.disown(turn, error);
+    if (this.status === 'running') this.fail(turn, error);
+    this.ready();
+  }
+
+  /** Gives up on a turn that still runs: it is a zombie from now on, and nothing it does is seen. */
+  disown(turn: TurnContext, reason: unknown): void {
+    this.end(turn);
+    turn.isFenced = true;
+    this.rare.zombies++;
+    this.kernel.events.emit({
+      type: 'turn-disowned',
+      address: this.address,
+      message: turn.envelope.entry.name,
+    });
+    turn.abort(reason);
+  }
+
+  end(turn: TurnContext): void {
+    turn.isRunning = false;
+    this.turn = undefined;
+    if (turn.timeout !== undefined) {
+      this.kernel.timeouts.cancel(turn.timeout);
+      turn.timeout = undefined;
+    }
+    this.rareMade?.turnEnded?.();
+  }
+
+  /** The turn failed: the message gets its outcome, and the supervisor is told. */
+  private fail(turn: TurnContext, error: unknown): void {
+    const { envelope } = turn;
+    const directive = this.behaviour.decide(error, this.address);
+    this.rare.lastError = error;
+    this.kernel.events.emit({
+      type: 'actor-failed',
+      address: this.address,
+      generation: this.generation,
+      error,
+      message: envelope.entry.name,
+    });
+    const mayRetry = directive === 'restart' && this.status === 'running' && !turn.isStashed;
+    const retriedAttempt = mayRetry ? this.retry(envelope, error) : undefined;
+    if (retriedAttempt === undefined && !turn.isStashed) this.settleFailed(envelope, error);
+    if (this.status !== 'running') return;
+    if (directive === 'resume') this.leaveIfAsked();
+    else this.slot.failed(this, { directive, error, retriedAttempt });
+  }
+
+  /** Puts a failed message back if it has attempts left; answers which attempt failed. */
+  private retry(envelope: Envelope, error: unknown): number | undefined {
+    const { onFailure } = this.behaviour.agent.options;
+    if (onFailure === 'fail' || !isCounted(envelope)) return undefined;
+    const extras = envelope.ensureExtras();
+    if (extras.attempt >= onFailure.retry.attemptsMax) return undefined;
+    extras.causes = [...(extras.causes ?? []), error].slice(-CAUSES_MAX);
+    this.mailbox?.putBack(envelope);
+    return extras.attempt++;
+  }
+
+  /** The end of a message whose turn failed. One that has used up its attempts is progress: the queue moves on. */
+  private settleFailed(envelope: Envelope, error: unknown): void {
+    const { onFailure } = this.behaviour.agent.options;
+    if (onFailure !== 'fail' && isCounted(envelope) && envelope.attempt >= onFailure.retry.attemptsMax) {
+      this.slot.restartsWithoutProgress = 0;
+      this.bury(envelope, 'attempts-exhausted', error);
+      return;
+    }
+    this.count(envelope, 'failed');
+    this.kernel.deadLetters.add(envelope, this.address, 'handler-failed', error);
+    envelope.customer?.reject(this.failedError(envelope, error));
+  }
+
+  // --- outcomes ---------------------------------------------------------------------------------------------------
+
+  /** An accepted message ends as a dead letter; whoever waits for its reply hears of it now. */
+  bury(envelope: Envelope, reason: DeadLetterReason, error?: unknown): void {
+    this.count(envelope, 'deadLettered');
+    this.kernel.deadLetters.add(envelope, this.address, reason, error);
+    envelope.customer?.reject(this.buriedError(envelope, reason, error));
+  }
+
+  /** The present turn ends unfinished because its actor does. */
+  settleCancelled(envelope: Envelope): void {
+    this.count(envelope, 'cancelled');
+    envelope.customer?.reject(
+      this.isOpen
+        ? this.cancelledError(envelope)
+        : new TroupeError('ERR_ACTOR_STOPPED', { address: this.address }),
+    );
+  }
+
+  /** Replies, after a look at the value. Throws `ERR_REPLY_INVALID` or `ERR_REPLY_MISSING`. */
+  checkedAnswer(envelope: Envelope, value: unknown): void {
+    const problem = this.behaviour.replyProblem(envelope.entry, value, this.address);
+    if (problem !== undefined) throw problem;
+    this.answer(envelope, value);
+  }
+
+  /** Replies. A reply that nobody waits for any more is a dead letter. */
+  answer(envelope: Envelope, value: unknown): void {
+    const { customer } = envelope;
+    if (customer === undefined || customer.resolve(value)) return;
+    const entry = entryWithoutHandler(`${envelope.entry.name} (reply)`, 'tell');
+    const reply = new Envelope(entry, value, envelope.rank, this, undefined, undefined);
+    const asker = envelope.sender?.address ?? 'outside';
+    this.kernel.deadLetters.add(reply, asker, customer.isAnswered ? 'duplicate-reply' : 'late-reply');
+  }
+
+  failedError(envelope: Envelope, cause: unknown): TroupeError {
+    return new TroupeError(
+      'ERR_ACTOR_FAILED',
+      { address: this.address, message: envelope.entry.name },
+      { cause },
+    );
+  }
+
+  /** Ends of its own will once the present turn has ended. */
+  leaveAfterTurn(reason: 'normal' | 'shutdown'): void {
+    this.rare.leaving = reason;
+    if (this.turn === undefined) this.leaveIfAsked();
+  }
+
+  /** A child failed in a way that this actor has to bear: its own turn, if one runs, ends, and its supervisor decides. */
+  collapse(error: unknown): void {
+    const { turn } = this;
+    if (turn !== undefined) this.disown(turn, error);
+    if (turn !== undefined && !turn.isStashed) this.settleFailed(turn.envelope, error);
+    this.rare.lastError = error;
+    if (this.status === 'running')
+      this.slot.failed(this, { directive: 'restart', error, retriedAttempt: undefined });
+  }
+
+  stop(reason: EndReason): Promise<void> {
+    return this.slot.stop(reason);
+  }
+
+  terminated(context: unknown, notice: Terminated): unknown {
+    const { onTerminated } = this.behaviour.agent.options;
+    if (onTerminated !== undefined) return onTerminated(context, notice);
+    const fields = { ref: notice.ref.address, reason: notice.reason };
+    this.kernel.events.emit({
+      type: 'logged',
+      level: 'debug',
+      address: this.address,
+      text: 'a watched actor ended',
+      fields,
+    });
+    return undefined;
+  }
+
+  leaveIfAsked(): void {
+    const reason = this.rareMade?.leaving;
+    if (reason === undefined || this.status !== 'running') return;
+    this.rare.leaving = undefined;
+    this.slot.left(this, reason);
+  }
+
+  get watchesIfAny(): Watches | undefined {
+    return this.rareMade?.watches;
+  }
+
+  private cancelledError(envelope: Envelope): TroupeError {
+    return new TroupeError('ERR_MESSAGE_CANCELLED', { address: this.address, message: envelope.entry.name });
+  }
+
+  private buriedError(envelope: Envelope, reason: DeadLetterReason, cause: unknown): TroupeError {
+    const { address } = this;
+    const message = envelope.entry.name;
+    if (reason === 'stopped' || reason === 'stash-cleared')
+      return new TroupeError('ERR_ACTOR_STOPPED', { address });
+    if (reason === 'attempts-exhausted')
+      return new TroupeError('ERR_ACTOR_FAILED', { address, message }, { cause });
+    return new TroupeError('ERR_MESSAGE_DROPPED', { address, message, reason });
+  }
+
+  private count(envelope: Envelope, outcome: keyof Ledger): void {
+    if (this.ledger !== undefined && isCounted(envelope)) this.ledger[outcome]++;
+  }
+
+  noteRefusal(envelope: Envelope, verdict: 'full' | 'stopped'): void {
+    const { events } = this.kernel;
+    if (!events.isObserved) return;
+    const { entry, priority } = envelope;
+    events.emit({ type: 'message-refused', address: this.address, message: entry.name, verdict, priority });
+  }
+
+  private isOwnTurn(from: Turn | undefined): boolean {
+    return from !== undefined && from === this.turn;
+  }
+
+  private openMailbox(): Mailbox {
+    this.mailbox = new Mailbox(this.behaviour.agent.options.mailbox, (envelope) => {
+      this.watchesIfAny?.left(envelope);
+      this.bury(envelope, 'overflow-dropped');
+    });
+    this.ledger = new Ledger();
+    return this.mailbox;
+  }
+}
+
+/** Whether a message went through the mailbox's door; control items and hooks did not and are not in the ledger. */
+function isCounted(envelope: Envelope): boolean {
+  return envelope.seq > 0;
+}
+
+/** Whether a handler gave something to wait for. */
+export function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function';
+}

@@ -1,0 +1,53 @@
+/** One actor at one instant, as a copy: answered at once, also while a turn runs, and without touching the actor. */
+
+import { PRIORITIES, type Priority } from '../../src/protocol/priority.ts';
+import type { ActorStatus, Inspection } from '../../src/protocol/system.ts';
+import type { Cell } from './cell.ts';
+
+/** What can be said of an actor now. */
+export function inspectCell(cell: Cell): Inspection {
+  const { mailbox, turn, kernel } = cell;
+  const rare = cell.rareIfAny;
+  const depths = mailbox?.depths() ?? [];
+  return {
+    address: cell.address,
+    protocol: cell.behaviour.agent.protocol.name,
+    status: statusOf(cell),
+    generation: cell.generation,
+    mailbox: {
+      capacity: cell.behaviour.agent.options.mailbox.capacity,
+      queued: mailbox?.queued ?? 0,
+      depths: Object.fromEntries(PRIORITIES.map((priority, rank) => [priority, depths[rank] ?? 0])) as Record<
+        Priority,
+        number
+      >, // one entry for each priority
+      stashed: mailbox?.stashed ?? 0,
+      waiting: mailbox?.waiting ?? 0,
+    },
+    turn:
+      turn === undefined
+        ? undefined
+        : {
+            id: turn.envelope.id,
+            message: turn.envelope.entry.name,
+            attempt: turn.envelope.attempt,
+            runningMs: turn.startedAt === 0 ? 0 : kernel.now() - turn.startedAt,
+          },
+    restarts: rare?.restarts ?? 0,
+    restartsWithoutProgress: cell.slot.restartsWithoutProgress,
+    lastError: rare?.lastError,
+    zombies: rare?.zombies ?? 0,
+    counts: {
+      accepted: mailbox?.accepted ?? 0,
+      handled: cell.ledger?.handled ?? 0,
+      failed: cell.ledger?.failed ?? 0,
+      cancelled: cell.ledger?.cancelled ?? 0,
+      deadLettered: cell.ledger?.deadLettered ?? 0,
+    },
+  };
+}
+
+/** What an actor is doing, in the users' words. */
+export function statusOf(cell: Cell): ActorStatus {
+  return cell.status === 'running' && cell.suspensions > 0 ? 'suspended' : cell.status;
+}

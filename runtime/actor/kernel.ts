@@ -1,0 +1,84 @@
+/** What all actors of one system share. It knows no actor in particular. */
+
+import type { Host } from '../../src/protocol/clock.ts';
+import type { Sender } from '../../src/protocol/envelope.ts';
+import { Scheduler } from '../host/scheduler.ts';
+import { Timeouts } from '../host/timeouts.ts';
+import { EventHub } from '../observe/event-hub.ts';
+import { DeadLetterBox } from './dead-letters.ts';
+import type { Turn } from './turn.ts';
+
+/** What an actor asks of the layers above it: children, topics, names. Set once, by the system. */
+export interface Upward {
+  spawnChild(parent: Sender, agent: unknown, options: unknown): Promise<unknown>;
+  publishFrom(from: Turn, topic: unknown, rest: readonly unknown[]): Promise<void>;
+  subscribeActor(subscriber: Sender, filter: unknown, options: unknown): Promise<unknown>;
+  /** The public system, for `ctx.system`. */
+  readonly system: unknown;
+}
+
+/** Settings of a system that its actors obey. */
+export interface KernelSettings {
+  readonly deadLettersMax: number;
+  readonly asksInFlightMax: number;
+  readonly isDevelopment: boolean;
+}
+
+/** The facilities of one system. */
+export class Kernel {
+  readonly host: Host;
+  readonly scheduler: Scheduler;
+  readonly timeouts: Timeouts;
+  readonly events: EventHub;
+  readonly deadLetters: DeadLetterBox;
+  readonly settings: KernelSettings;
+  readonly startedAt: number;
+  /** The turn whose synchronous part runs now. */
+  current: Turn | undefined = undefined;
+  asksInFlight = 0;
+  /** The system is shutting down: calls from outside are refused. */
+  isIntakeClosed = false;
+  private upwardMade: Upward | undefined = undefined;
+  private uids = 0;
+
+  constructor(host: Host, settings: KernelSettings) {
+    this.host = host;
+    this.settings = settings;
+    this.scheduler = new Scheduler(host);
+    this.timeouts = new Timeouts(host);
+    this.events = new EventHub();
+    this.deadLetters = new DeadLetterBox(settings.deadLettersMax, this.events, () => host.clock.wallNow());
+    this.startedAt = host.clock.now();
+  }
+
+  now(): number {
+    return this.host.clock.now();
+  }
+
+  /** A number no other incarnation of this system has. */
+  nextUid(): number {
+    return ++this.uids;
+  }
+
+  /** Work of the runtime that nobody awaits. It does not fail by design; if it does, that is said, not swallowed. */
+  background(work: Promise<unknown>): void {
+    work.catch((error: unknown) => {
+      this.events.emit({
+        type: 'logged',
+        level: 'error',
+        address: '/',
+        text: 'the runtime failed in the background',
+        fields: { error },
+      });
+    });
+  }
+
+  get upward(): Upward {
+    if (this.upwardMade === undefined) throw new Error('the kernel is used before the system is wired');
+    return this.upwardMade;
+  }
+
+  wire(upward: Upward): void {
+    this.upwardMade = upward;
+  }
+}

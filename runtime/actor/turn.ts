@@ -1,0 +1,23 @@
+/** A turn as the files below the context see it: what a call made inside a turn takes from it. */
+
+import type { AskChain, Envelope, Sender } from '../../src/protocol/envelope.ts';
+
+/** Something a turn waits for, and takes back when it is aborted. */
+export interface Withdrawable {
+  withdraw(reason: unknown): void;
+}
+
+/** One run of a handler or hook. */
+export interface Turn {
+  readonly cell: Sender;
+  readonly envelope: Envelope;
+  /** Why it was aborted, once it was. */
+  readonly aborted: { readonly reason: unknown } | undefined;
+  /** The turns that wait when this one asks; undefined when it has ended. */
+  askChain(): AskChain | undefined;
+  /** A call that ends with the turn's abortion. */
+  addPending(call: Withdrawable): void;
+  removePending(call: Withdrawable): void;
+  /** A bare `ref` call was made in its synchronous part. */
+  warnOfBareCall(call: string): void;
+}

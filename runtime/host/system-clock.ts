@@ -1,0 +1,24 @@
+/** The real surroundings: Node's clock, timers, randomness and event loop. */
+
+import type { Clock, Host, TimerHandle } from '../../src/protocol/clock.ts';
+
+const systemClock: Clock = {
+  now: () => performance.now(),
+  wallNow: () => Date.now(),
+  setTimer: (delayMs, fire) => setTimeout(fire, delayMs),
+  clearTimer: (timer: TimerHandle) => {
+    clearTimeout(timer as NodeJS.Timeout); // only this clock makes the handles it is given
+  },
+};
+
+/** Time, chance and event loop of this process. */
+export const systemHost: Host = {
+  clock: systemClock,
+  random: () => Math.random(),
+  soon: (task) => {
+    queueMicrotask(task);
+  },
+  later: (task) => {
+    setImmediate(task);
+  },
+};

@@ -1,0 +1,464 @@
+/**
+ * The system: wires kernel, supervision and routing together and shows them to users. The tree has three tops: `/root`,
+ * the user's supervisor; `/user`, what `system.spawn` starts; `/system`, the actors behind function subscriptions.
+ */
+
+import { parseAddress } from '../src/protocol/address.ts';
+import type { AnyAgentDefinition } from '../src/protocol/agent.ts';
+import type { RefsOf } from '../src/protocol/child-spec.ts';
+import {
+  type AnyChild,
+  type AnySupervisor,
+  type ChildSpec,
+  childSpec,
+  supervisor,
+} from '../src/protocol/child-spec.ts';
+import type { Host } from '../src/protocol/clock.ts';
+import type { Sender } from '../src/protocol/envelope.ts';
+import { TroupeError } from '../src/protocol/errors.ts';
+import {
+  ASKS_IN_FLIGHT_MAX,
+  DEAD_LETTERS_MAX,
+  DRAIN_POLL_MS,
+  INTENSITY_MAX,
+  INTENSITY_WITHIN_MS,
+  RESTARTS_WITHOUT_PROGRESS_MAX,
+} from '../src/protocol/limits.ts';
+import {
+  choiceOption,
+  durationOption,
+  functionOption,
+  integerOption,
+  invalidOption,
+  nameOption,
+  objectOption,
+} from '../src/protocol/options.ts';
+import type { AnyProtocol } from '../src/protocol/protocol.ts';
+import { FEED_OVERFLOWS, type Subscription } from '../src/protocol/subscription.ts';
+import type {
+  DeadLetters,
+  Inspection,
+  LogRecord,
+  RuntimeEvents,
+  System,
+  SystemOptions,
+  TreeNode,
+} from '../src/protocol/system.ts';
+import { Behaviour } from './actor/behaviour.ts';
+import { Cell } from './actor/cell.ts';
+import { inspectCell } from './actor/inspection.ts';
+import { Kernel, type Upward } from './actor/kernel.ts';
+import { actorRef, NamedRef } from './actor/local-ref.ts';
+import type { Turn } from './actor/turn.ts';
+import { systemHost } from './host/system-clock.ts';
+import { logRecordOf, writeToConsole } from './observe/console-log.ts';
+import { functionSubscription } from './routing/function-subscriber.ts';
+import { Registry } from './routing/registry.ts';
+import { Router, readFilter } from './routing/router.ts';
+import { Branch, growSupervisor } from './supervision/branch.ts';
+import {
+  ActorChild,
+  Supervisor,
+  type SupervisorSettings,
+  type Surroundings,
+} from './supervision/supervisor.ts';
+import { findCell, isBusy, treeOf } from './supervision/tree.ts';
+
+/**
+ * Starts a system. Resolves when the whole tree has started; rejects with `ERR_START_FAILED` when a child did not, and
+ * then nothing is left running. Rejects with `ERR_OPTION_INVALID` for an option that is unknown or out of range.
+ */
+export function createSystem<Root extends AnySupervisor = never>(
+  options: SystemOptions<Root>,
+): Promise<System<[Root] extends [never] ? Record<never, never> : RefsOf<Root>>> {
+  return startSystem(options, systemHost);
+}
+
+/** As `createSystem`, in surroundings of the caller's choosing. */
+export async function startSystem<Root extends AnySupervisor = never>(
+  options: SystemOptions<Root>,
+  host: Host,
+): Promise<System<[Root] extends [never] ? Record<never, never> : RefsOf<Root>>> {
+  const system = new LocalSystem(options, host);
+  await system.start();
+  // The refs were made from `Root`, name by name; the verbs take what the public types say, with types erased.
+  return system as unknown as System<[Root] extends [never] ? Record<never, never> : RefsOf<Root>>;
+}
+
+const NO_LIMIT = { max: Number.POSITIVE_INFINITY, withinMs: INTENSITY_WITHIN_MS };
+const OWN_LIMIT = { max: INTENSITY_MAX, withinMs: INTENSITY_WITHIN_MS };
+
+class LocalSystem implements Surroundings, Upward {
+  readonly name: string;
+  readonly kernel: Kernel;
+  readonly refs: unknown;
+  readonly events: RuntimeEvents;
+  private readonly registry = new Registry();
+  private readonly router: Router;
+  private readonly behaviours = new WeakMap<object, Behaviour>();
+  private readonly plainSpecs = new WeakMap<object, ChildSpec>();
+  private readonly root: Supervisor;
+  private readonly user: Supervisor;
+  private readonly subscribers: Supervisor;
+  private namesMade = 0;
+  private shutdownMade: Promise<void> | undefined = undefined;
+
+  constructor(options: unknown, host: Host) {
+    const given = objectOption('system options', options ?? null, [
+      'name',
+      'root',
+      'deadLettersMax',
+      'asksInFlightMax',
+      'log',
+    ]);
+    this.name = nameOption('name', given['name']);
+    this.kernel = new Kernel(host, {
+      deadLettersMax: integerOption('deadLettersMax', given['deadLettersMax'], 1, DEAD_LETTERS_MAX),
+      asksInFlightMax: integerOption('asksInFlightMax', given['asksInFlightMax'], 1, ASKS_IN_FLIGHT_MAX),
+      isDevelopment: process.env['NODE_ENV'] !== 'production',
+    });
+    this.kernel.wire(this);
+    this.router = new Router(this.kernel);
+    this.events = { subscribe: (listener) => this.kernel.events.listen(listener) };
+    this.listenForLog(given['log']);
+    const definition = rootOption(given['root']);
+    this.root = growSupervisor(this, definition, '/root', (error) => this.rootGaveUp(error));
+    this.refs = this.refsOf(definition, this.root);
+    this.user = new Supervisor(this, topSettings('/user'));
+    this.subscribers = new Supervisor(this, topSettings('/system'));
+  }
+
+  /** For `ctx.system`. */
+  get system(): unknown {
+    return this;
+  }
+
+  get deadLetters(): DeadLetters {
+    return this.kernel.deadLetters;
+  }
+
+  start(): Promise<void> {
+    return this.root.startAll();
+  }
+
+  // --- actors -----------------------------------------------------------------------------------------------------
+
+  /** From users: `spawn(agent, options)`. From `ctx.spawn`: with the parent first. */
+  spawn(agent: unknown, options?: unknown): Promise<unknown> {
+    return this.spawnUnder(this.user, agent, options);
+  }
+
+  spawnChild(sender: Sender, agent: unknown, options: unknown): Promise<unknown> {
+    const parent = cellOf(sender);
+    const { rare } = parent;
+    if (!(rare.children instanceof Supervisor)) {
+      rare.children = new Supervisor(this, {
+        path: parent.path,
+        intensity: OWN_LIMIT,
+        restartsWithoutProgressMax: RESTARTS_WITHOUT_PROGRESS_MAX,
+        onLimit: 'escalate',
+        stopOrder: 'reverse',
+        gaveUp: (error) => parent.collapse(error),
+      });
+    }
+    return this.spawnUnder(rare.children as Supervisor, agent, options); // made above, or found to be one
+  }
+
+  ref(protocol: AnyProtocol, nameOrAddress: string): NamedRef {
+    if (typeof nameOrAddress !== 'string')
+      throw invalidOption('ref: name', 'a name or an address', nameOrAddress);
+    return new NamedRef(this.kernel, protocol, nameOrAddress, () => this.find(nameOrAddress));
+  }
+
+  register(name: string, ref: unknown): void {
+    nameOption('register: name', name);
+    const given = actorRef(ref);
+    const cell = cellBehind(given);
+    if (cell === undefined) throw new TroupeError('ERR_ACTOR_UNKNOWN', { address: given.address });
+    this.registry.register(name, cell);
+  }
+
+  lookup(_protocol: AnyProtocol, name: string): unknown {
+    const cell = this.find(name);
+    return cell?.isOpen === true ? cell.ref : undefined;
+  }
+
+  async stop(ref: unknown, reason?: unknown): Promise<void> {
+    const word = choiceOption('stop: reason', reason, ['normal', 'shutdown'], 'shutdown');
+    await actorRef(ref).target()?.stop(word);
+  }
+
+  suspend(ref: unknown): void {
+    const cell = cellBehind(ref);
+    if (cell !== undefined) cell.suspensions++;
+  }
+
+  resume(ref: unknown): void {
+    const cell = cellBehind(ref);
+    if (cell === undefined || cell.suspensions === 0) return;
+    cell.suspensions--;
+    cell.ready();
+  }
+
+  inspect(ref: unknown): Inspection | undefined {
+    const cell = cellBehind(ref);
+    return cell === undefined ? undefined : inspectCell(cell);
+  }
+
+  tree(): TreeNode {
+    const status = this.kernel.isIntakeClosed ? 'stopping' : 'running';
+    const tops = [this.root, this.user, this.subscribers].map((top) =>
+      treeOf(top.settings.path.slice(1), top, status),
+    );
+    return { name: this.name, address: '/', kind: 'supervisor', status, generation: 0, children: tops };
+  }
+
+  // --- topics -----------------------------------------------------------------------------------------------------
+
+  publish(topic: unknown, ...rest: readonly unknown[]): Promise<void> {
+    if (this.kernel.isIntakeClosed)
+      return Promise.reject(new TroupeError('ERR_ACTOR_STOPPED', { address: '/' }));
+    return this.router.publish(undefined, topic, rest);
+  }
+
+  publishFrom(from: Turn, topic: unknown, rest: readonly unknown[]): Promise<void> {
+    return this.router.publish(from, topic, rest);
+  }
+
+  async subscribe(filter: unknown, handler: unknown, options?: unknown): Promise<Subscription> {
+    const { pattern, definition } = readFilter(filter);
+    const subscription = functionSubscription(handler, options);
+    const name = `$${++this.namesMade}`;
+    const child = this.place(this.subscribers, name, this.plainSpec(subscription.agent), undefined);
+    await child.start();
+    const { cell } = child;
+    if (cell === undefined) throw new TroupeError('ERR_ACTOR_STOPPED', { address: '/' });
+    const entry = cell.behaviour.entry('deliver', 'tell');
+    const { overflow, capacity } = subscription;
+    const release = this.router.enter({
+      pattern,
+      definition,
+      cell,
+      entry,
+      overflow,
+      capacity,
+      isTopicWanted: true,
+    });
+    const unsubscribe = (): Promise<void> => {
+      release();
+      return child.stop('normal');
+    };
+    return { pattern, unsubscribe };
+  }
+
+  async subscribeActor(sender: Sender, filter: unknown, options: unknown): Promise<Subscription> {
+    const cell = cellOf(sender);
+    const given = objectOption('subscribe options', options ?? null, ['as', 'overflow', 'capacity']);
+    const { pattern, definition } = readFilter(filter);
+    const release = this.router.enter({
+      pattern,
+      definition,
+      cell,
+      entry: cell.behaviour.feedEntry(given['as']),
+      overflow: choiceOption('overflow', given['overflow'], FEED_OVERFLOWS, 'backpressure'),
+      capacity: integerOption(
+        'capacity',
+        given['capacity'],
+        1,
+        cell.behaviour.agent.options.mailbox.capacity,
+      ),
+      isTopicWanted: false,
+    });
+    return {
+      pattern,
+      unsubscribe: () => {
+        release();
+        return Promise.resolve();
+      },
+    };
+  }
+
+  // --- shutdown ---------------------------------------------------------------------------------------------------
+
+  shutdown(options?: { readonly drainMs?: number | undefined }): Promise<void> {
+    const given = objectOption('shutdown options', options, ['drainMs']);
+    const drainMs = durationOption('drainMs', given['drainMs'], 0, { zero: true });
+    this.shutdownMade ??= this.runShutdown(drainMs);
+    return this.shutdownMade;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.shutdown();
+  }
+
+  private async runShutdown(drainMs: number): Promise<void> {
+    this.kernel.isIntakeClosed = true;
+    const tops = [this.user, this.root, this.subscribers];
+    const { clock } = this.kernel.host;
+    for (let waitedMs = 0; waitedMs < drainMs && tops.some(isBusy); waitedMs += DRAIN_POLL_MS) {
+      await new Promise<void>((resolve) => {
+        clock.setTimer(DRAIN_POLL_MS, resolve);
+      });
+    }
+    for (const top of tops) await top.stopAll();
+    this.kernel.deadLetters.close();
+  }
+
+  private rootGaveUp(error: TroupeError): void {
+    const text = 'the root supervisor gave up; the system shuts down';
+    this.kernel.events.emit({ type: 'logged', level: 'error', address: '/root', text, fields: { error } });
+    this.kernel.background(this.shutdown());
+  }
+
+  // --- what supervision and actors need -----------------------------------------------------------------------------
+
+  behaviourOf(agent: ChildSpec['agent']): Behaviour {
+    let behaviour = this.behaviours.get(agent);
+    if (behaviour === undefined) {
+      behaviour = new Behaviour(this.kernel, agent as AnyAgentDefinition); // `agent` is the only maker of spawnables
+      this.behaviours.set(agent, behaviour);
+    }
+    return behaviour;
+  }
+
+  opened(cell: Cell): void {
+    for (const { topic, as, overflow, capacity } of cell.behaviour.agent.options.subscribe) {
+      const { pattern, definition } = readFilter(topic);
+      const entry = cell.behaviour.feedEntry(as);
+      this.router.enter({ pattern, definition, cell, entry, overflow, capacity, isTopicWanted: false });
+    }
+  }
+
+  closed(cell: Cell): void {
+    this.registry.release(cell);
+  }
+
+  private spawnUnder(supervisor: Supervisor, agent: unknown, options: unknown): Promise<unknown> {
+    if (!isAgent(agent)) throw invalidOption('spawn: agent', 'an agent made by agent(...)', agent);
+    if (this.kernel.isIntakeClosed || !supervisor.isOpen) {
+      return Promise.reject(new TroupeError('ERR_ACTOR_STOPPED', { address: supervisor.settings.path }));
+    }
+    let name: string | undefined;
+    let spec = this.plainSpec(agent);
+    let args: unknown;
+    if (options !== undefined) {
+      const { name: givenName, ...rest } = objectOption('spawn options', options, SPAWN_OPTIONS);
+      if (givenName !== undefined) name = nameOption('spawn: name', givenName);
+      args = rest['args'];
+      if (
+        rest['restart'] !== undefined ||
+        rest['shutdownMs'] !== undefined ||
+        rest['backoff'] !== undefined
+      ) {
+        spec = childSpec('spawn', agent, rest);
+      }
+    }
+    name ??= `$${++this.namesMade}`;
+    const holder = supervisor.children.get(name);
+    if (holder !== undefined) {
+      return Promise.reject(
+        new TroupeError('ERR_NAME_TAKEN', { name, holder: `${supervisor.settings.path}/${name}` }),
+      );
+    }
+    const child = this.place(supervisor, name, spec, args);
+    try {
+      const starting = child.start();
+      const ref = child.cell?.ref;
+      return starting === undefined ? Promise.resolve(ref) : starting.then(() => ref);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  private place(supervisor: Supervisor, name: string, spec: ChildSpec, args: unknown): ActorChild {
+    const child = new ActorChild(supervisor, name, spec, args, false);
+    supervisor.children.set(name, child);
+    return child;
+  }
+
+  /** The spec of an agent spawned without a policy of its own. */
+  private plainSpec(agent: ChildSpec['agent']): ChildSpec {
+    let spec = this.plainSpecs.get(agent);
+    if (spec === undefined) {
+      spec = childSpec('spawn', agent, undefined);
+      this.plainSpecs.set(agent, spec);
+    }
+    return spec;
+  }
+
+  /** The actor that a name or an address means now: a registered name first, then `/root`, then `/user`. */
+  private find(nameOrAddress: string): Cell | undefined {
+    const registered = this.registry.lookup(nameOrAddress);
+    if (registered !== undefined) return registered;
+    if (!nameOrAddress.startsWith('/')) {
+      const names = nameOrAddress.split('/');
+      return findCell(this.root, names) ?? findCell(this.user, names);
+    }
+    const address = parseAddress(nameOrAddress);
+    const [top, ...names] = address === undefined ? [] : address.path.slice(1).split('/');
+    const supervisor = [this.root, this.user, this.subscribers].find(
+      (each) => each.settings.path === `/${top}`,
+    );
+    const cell = supervisor === undefined ? undefined : findCell(supervisor, names);
+    return address?.uid === undefined || cell?.uid === address.uid ? cell : undefined;
+  }
+
+  private refsOf(definition: AnySupervisor, supervisor: Supervisor): unknown {
+    const refs: Record<string, unknown> = {};
+    for (const [name, child] of Object.entries(definition.children as Readonly<Record<string, AnyChild>>)) {
+      if (child === undefined || child === false) continue;
+      const place = supervisor.children.get(name);
+      if (place instanceof Branch && child.kind === 'supervisor')
+        refs[name] = this.refsOf(child, place.supervisor);
+      if (place instanceof ActorChild && child.kind === 'child') {
+        refs[name] = new NamedRef(this.kernel, child.agent.protocol, place.path, () => place.cell);
+      }
+    }
+    return Object.freeze(refs);
+  }
+
+  private listenForLog(option: unknown): void {
+    if (option === false) return;
+    const write =
+      option === undefined ? writeToConsole : (functionOption('log', option) as (record: LogRecord) => void); // called with what its type says
+    this.kernel.events.listenForLog((event) => {
+      const record = logRecordOf(event);
+      if (record !== undefined) write(record);
+    });
+  }
+}
+
+const SPAWN_OPTIONS = ['name', 'args', 'restart', 'shutdownMs', 'backoff'];
+
+function topSettings(path: string): SupervisorSettings {
+  return {
+    path,
+    intensity: OWN_LIMIT,
+    restartsWithoutProgressMax: RESTARTS_WITHOUT_PROGRESS_MAX,
+    onLimit: 'stop-child',
+    stopOrder: 'together',
+    gaveUp: () => undefined,
+  };
+}
+
+function rootOption(root: unknown): AnySupervisor {
+  if (root === undefined) return supervisor({ intensity: NO_LIMIT, children: {} });
+  if (typeof root === 'object' && root !== null && 'kind' in root && root.kind === 'supervisor')
+    return root as AnySupervisor; // made by `supervisor`
+  throw invalidOption('root', 'supervisor({ ... })', root);
+}
+
+/** Every actor of a local system is a cell. */
+function cellOf(sender: Sender): Cell {
+  if (sender instanceof Cell) return sender;
+  throw new Error(`${sender.address} is not an actor of this system`);
+}
+
+function cellBehind(ref: unknown): Cell | undefined {
+  const target = actorRef(ref).target();
+  return target === undefined ? undefined : cellOf(target);
+}
+
+function isAgent(value: unknown): value is ChildSpec['agent'] {
+  return typeof value === 'object' && value !== null && 'kind' in value && value.kind === 'agent';
+}

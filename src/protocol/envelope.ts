@@ -1,0 +1,109 @@
+/**
+ * One message on its way: a small object of fixed shape. What most messages do not need (a deadline, headers, an id
+ * that somebody reads) stands in `Extras`, which is made only then. An envelope is made once and keeps its identity
+ * through retries, the stash and the dead letters.
+ */
+
+import type { Rank } from './priority.ts';
+import { type Priority, priorityAt } from './priority.ts';
+
+/** A message of a protocol as one kind of agent handles it; found once, when the message is sent. */
+export interface MessageEntry {
+  readonly name: string;
+  readonly kind: 'tell' | 'ask';
+  /** Only the agent itself may send it (timers, continue). */
+  readonly isInternal: boolean;
+  readonly handler: (context: unknown, payload: unknown) => unknown;
+}
+
+/** Whoever sent a message and can be named: an actor. */
+export interface Sender {
+  readonly address: string;
+}
+
+/** The party that waits for the reply to an ask. Settling twice is harmless: the second is answered `false`. */
+export interface Customer {
+  resolve(reply: unknown): boolean;
+  reject(error: unknown): boolean;
+  /** It was settled by a reply. */
+  readonly isAnswered: boolean;
+}
+
+/** The turns that wait in a chain of asks, innermost first. */
+export interface AskChain {
+  readonly waiting: Sender;
+  /** Whether that turn still runs; one that has ended waits for nobody. */
+  isWaiting(): boolean;
+  readonly outer: AskChain | undefined;
+}
+
+/** What only some envelopes carry. */
+export class Extras {
+  id: string | undefined = undefined;
+  /** Clock time after which no turn may start for this message; `Infinity` for never. */
+  deadline = Infinity;
+  headers: Readonly<Record<string, string>> | undefined = undefined;
+  chain: AskChain | undefined = undefined;
+  /** Attempts so far, the present one included. */
+  attempt = 1;
+  /** What went wrong in earlier attempts, oldest first. */
+  causes: unknown[] | undefined = undefined;
+  /** It sits in a slot of the self-send reserve. */
+  isOwn = false;
+}
+
+let envelopesIdentified = 0;
+
+/** A message, its place in the order, and who waits for it. */
+export class Envelope {
+  readonly entry: MessageEntry;
+  readonly payload: unknown;
+  readonly rank: Rank;
+  /** Order of the calls at one mailbox, taken when `tell`, `send` or `ask` is called. */
+  seq = 0;
+  /** Whole milliseconds since the system started, if the mailbox ages its messages; else 0. */
+  sentAtMs = 0;
+  readonly sender: Sender | undefined;
+  readonly customer: Customer | undefined;
+  extras: Extras | undefined;
+
+  constructor(
+    entry: MessageEntry,
+    payload: unknown,
+    rank: Rank,
+    sender: Sender | undefined,
+    customer: Customer | undefined,
+    extras: Extras | undefined,
+  ) {
+    this.entry = entry;
+    this.payload = payload;
+    this.rank = rank;
+    this.sender = sender;
+    this.customer = customer;
+    this.extras = extras;
+  }
+
+  /** Identifies this message in this process; made when it is first read. */
+  get id(): string {
+    const extras = this.ensureExtras();
+    extras.id ??= `m${++envelopesIdentified}`;
+    return extras.id;
+  }
+
+  get priority(): Priority {
+    return priorityAt(this.rank);
+  }
+
+  get deadline(): number {
+    return this.extras === undefined ? Infinity : this.extras.deadline;
+  }
+
+  get attempt(): number {
+    return this.extras === undefined ? 1 : this.extras.attempt;
+  }
+
+  ensureExtras(): Extras {
+    this.extras ??= new Extras();
+    return this.extras;
+  }
+}

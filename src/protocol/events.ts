@@ -1,0 +1,81 @@
+/**
+ * What the runtime tells about itself while it works. `RuntimeEvent` is the only source for logs, metrics and
+ * inspection; message contents are never in it.
+ */
+
+import type { Priority } from './priority.ts';
+
+/** Why a message became a dead letter. */
+export type DeadLetterReason =
+  | 'handler-failed'
+  | 'attempts-exhausted'
+  | 'expired'
+  | 'stopped'
+  | 'killed'
+  | 'actor-unknown'
+  | 'stale-incarnation'
+  | 'overflow-dropped'
+  | 'validation'
+  | 'stash-cleared'
+  | 'late-reply'
+  | 'duplicate-reply';
+
+/** How an actor ended for good. */
+export type EndReason = 'normal' | 'shutdown' | 'failed' | 'escalated' | 'killed';
+
+/** Severity of a log line. */
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
+
+/** One thing that happened, in the past tense. */
+export type RuntimeEvent =
+  | { readonly type: 'actor-started'; readonly address: string }
+  | {
+      readonly type: 'actor-failed';
+      readonly address: string;
+      readonly generation: number;
+      readonly error: unknown;
+      readonly message: string | undefined;
+    }
+  | {
+      readonly type: 'actor-restarting';
+      readonly address: string;
+      readonly delayMs: number;
+      readonly error: unknown;
+    }
+  | { readonly type: 'actor-restarted'; readonly address: string; readonly generation: number }
+  | {
+      readonly type: 'actor-stopped';
+      readonly address: string;
+      readonly reason: EndReason;
+      readonly error: unknown;
+    }
+  | {
+      readonly type: 'supervisor-gave-up';
+      readonly address: string;
+      readonly limit: string;
+      readonly error: unknown;
+    }
+  | { readonly type: 'turn-disowned'; readonly address: string; readonly message: string }
+  | {
+      readonly type: 'message-refused';
+      readonly address: string;
+      readonly message: string;
+      readonly verdict: 'full' | 'stopped' | 'actor-unknown';
+      readonly priority: Priority;
+    }
+  | {
+      readonly type: 'message-dead';
+      readonly id: string;
+      readonly address: string;
+      readonly message: string;
+      readonly reason: DeadLetterReason;
+      readonly error: unknown;
+    }
+  | { readonly type: 'subscriber-failed'; readonly topic: string; readonly error: unknown }
+  | {
+      readonly type: 'logged';
+      readonly level: LogLevel;
+      readonly address: string;
+      readonly text: string;
+      readonly fields: Readonly<Record<string, unknown>> | undefined;
+    };

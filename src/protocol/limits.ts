@@ -1,0 +1,70 @@
+/** Every default bound of the runtime, with its unit and the reason for its value. */
+
+/** User messages a mailbox holds. Deep enough to absorb a burst, shallow enough that waiting shows early. */
+export const MAILBOX_CAPACITY = 1_000;
+/** Slots beyond the capacity for `critical` alone, so that an alert never finds a mailbox full of less urgent work. */
+export const CRITICAL_RESERVE = 16;
+/** Slots beyond the capacity for what an actor sends to itself during its turn: it could not wait for itself. */
+export const SELF_RESERVE = 16;
+/** Sends that may wait for room at one mailbox. One more is refused, so that un-awaited sends stay bounded. */
+export const WAITERS_MAX = 10_000;
+/** Continuations one actor may have pending: they go before everything else, so a loop of them would starve it. */
+export const CONTINUES_MAX = 64;
+/** Messages one actor may stash. They count against the capacity as well. */
+export const STASH_MAX = 1_000;
+/** Milliseconds between two priorities for aging; 0 keeps strict order, which is what six levels promise. */
+export const AGING_MS = 0;
+
+/** A turn of an agent may wait for a model for minutes; five of them is where something is wrong. */
+export const TURN_TIMEOUT_MS = 300_000;
+/** Milliseconds an actor's `state` may take. */
+export const START_TIMEOUT_MS = 30_000;
+/** Milliseconds an ask waits for its reply, room in the mailbox included. */
+export const ASK_TIMEOUT_MS = 60_000;
+/** Milliseconds a send waits for room. */
+export const SEND_TIMEOUT_MS = 30_000;
+/** Asks in flight in one system: beyond it the process is not served but queued to death. */
+export const ASKS_IN_FLIGHT_MAX = 100_000;
+
+/** Restarts within the window before a supervisor gives up. */
+export const INTENSITY_MAX = 3;
+/** The window of the restart intensity. A turn lasts seconds to minutes, so OTP's 5 s would never trip. */
+export const INTENSITY_WITHIN_MS = 60_000;
+/** Restarts without one completed turn between them: slow failures never fill the window, but each one costs money. */
+export const RESTARTS_WITHOUT_PROGRESS_MAX = 3;
+/** First and largest delay before a restart, and the share of it that is random. */
+export const BACKOFF_MIN_MS = 100;
+export const BACKOFF_MAX_MS = 30_000;
+export const BACKOFF_JITTER = 0.2;
+/** Attempts at one message under `onFailure: { retry }`. */
+export const ATTEMPTS_MAX = 2;
+
+/** Milliseconds a stopping actor may use to finish its turn before the turn is aborted. */
+export const SHUTDOWN_MS = 30_000;
+/** Milliseconds between aborting a turn or hook and disowning it. */
+export const KILL_GRACE_MS = 1_000;
+
+/** Milliseconds between two looks at the mailboxes while a system that shuts down drains. */
+export const DRAIN_POLL_MS = 5;
+
+/** Dead letters kept for reading; what falls off the end is counted. */
+export const DEAD_LETTERS_MAX = 10_000;
+/** Causes kept with a message that failed several times. */
+export const CAUSES_MAX = 8;
+
+/** Turns of one actor before the next runnable one has its go. */
+export const TURNS_PER_SLICE = 16;
+/** Milliseconds the run queue may hold the event loop before timers and sockets have theirs. */
+export const SLICE_MS = 5;
+/** Turns of all actors in one slice, whatever the clock says: a macrotask for each costs less than a hundredth. */
+export const SLICE_TURNS_MAX = 4_096;
+
+/** Topic grammar: bytes of a whole topic, segments, bytes of a segment. */
+export const TOPIC_BYTES_MAX = 200;
+export const TOPIC_SEGMENTS_MAX = 8;
+export const TOPIC_SEGMENT_BYTES_MAX = 64;
+
+/** Characters of a name of an actor, protocol or message. */
+export const NAME_CHARACTERS_MAX = 128;
+/** Milliseconds that `setTimeout` can count (2^31 - 1); longer waits are refused at the door or use `Infinity`. */
+export const TIMER_MS_MAX = 2_147_483_647;

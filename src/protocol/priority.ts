@@ -1,0 +1,42 @@
+import { TroupeError } from './errors.ts';
+
+/** How urgent a message is, most urgent first. */
+export const PRIORITIES = ['critical', 'urgent', 'high', 'normal', 'low', 'background'] as const;
+
+/** One of the six levels. The default is `normal`. */
+export type Priority = (typeof PRIORITIES)[number];
+
+/** Place of a priority in the order: 0 is `critical`, 5 is `background`. */
+export type Rank = 0 | 1 | 2 | 3 | 4 | 5;
+
+/** Rank of the most urgent level, the only one that may use a mailbox's critical reserve. */
+export const CRITICAL_RANK: Rank = 0;
+/** Rank of a message whose sender named no priority. */
+export const NORMAL_RANK: Rank = 3;
+
+const RANKS: { readonly [P in Priority]: Rank } = {
+  critical: 0,
+  urgent: 1,
+  high: 2,
+  normal: 3,
+  low: 4,
+  background: 5,
+};
+
+/** The rank of a priority. Throws `ERR_OPTION_INVALID` for anything that is not one of the six. */
+export function rankOf(priority: Priority): Rank {
+  const rank: Rank | undefined = Object.hasOwn(RANKS, priority) ? RANKS[priority] : undefined;
+  if (rank === undefined) {
+    throw new TroupeError('ERR_OPTION_INVALID', {
+      option: 'priority',
+      expected: `one of ${PRIORITIES.join(', ')}`,
+      given: JSON.stringify(priority) ?? String(priority),
+    });
+  }
+  return rank;
+}
+
+/** The priority at a rank. */
+export function priorityAt(rank: Rank): Priority {
+  return PRIORITIES[rank];
+}
