@@ -1,17 +1,63 @@
 /** Troupe: a supervised actor runtime. What is named here is public; nothing else is. */
 
 export { createSystem } from '../runtime/system.ts';
-export type {
-  AgentDefinition,
-  AgentOptions,
-  Directive,
-  Handlers,
-  MailboxOptions,
-  OnFailure,
+export {
+  type AgentDefinition,
+  type AgentOptions,
+  agent,
+  type Directive,
+  type Handlers,
+  type MailboxOptions,
+  type OnFailure,
 } from './protocol/agent.ts';
-export { agent } from './protocol/agent.ts';
-export { supervisor } from './protocol/child-spec.ts';
-export { isTroupeError, TroupeError } from './protocol/errors.ts';
-export { ask, protocol, tell } from './protocol/protocol.ts';
-export { type } from './protocol/schema.ts';
-export { topic } from './protocol/topic.ts';
+export {
+  type BackoffOptions,
+  type ChildOptions,
+  type ChildSpec,
+  type RefsOf,
+  type RestartType,
+  type SupervisorDefinition,
+  type SupervisorOptions,
+  supervisor,
+} from './protocol/child-spec.ts';
+export type {
+  Answer,
+  AskContext,
+  Context,
+  Failure,
+  HookContext,
+  Log,
+  MessageInfo,
+  Replied,
+  ReplyTo,
+  StartContext,
+  Terminated,
+} from './protocol/context.ts';
+export { type ErrorCode, type ErrorDetails, isTroupeError, TroupeError } from './protocol/errors.ts';
+export type { DeadLetterReason, EndReason, LogLevel, RuntimeEvent } from './protocol/events.ts';
+export type { Priority } from './protocol/priority.ts';
+export { type Ask, ask, type Protocol, protocol, type Tell, tell } from './protocol/protocol.ts';
+export type { Admission, AskOptions, Ref, SendOptions, TellOptions } from './protocol/ref.ts';
+export { type Schema, type } from './protocol/schema.ts';
+export type {
+  FeedOptions,
+  FeedOverflow,
+  MessageMeta,
+  Overflow,
+  PublishOptions,
+  SubscribeOptions,
+  Subscription,
+  SubscriptionOverflow,
+} from './protocol/subscription.ts';
+export type {
+  DeadLetter,
+  DeadLetterFilter,
+  DeadLetterStats,
+  Inspection,
+  LogRecord,
+  SpawnOptions,
+  System,
+  SystemOptions,
+  TreeNode,
+} from './protocol/system.ts';
+export { type Topic, type TopicFilter, topic } from './protocol/topic.ts';

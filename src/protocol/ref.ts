@@ -1,0 +1,87 @@
+/**
+ * Refs: what a user holds of an actor. A ref has the verbs; it never shows the actor behind it.
+ */
+
+import type { Priority } from './priority.ts';
+import type { AnyProtocol, AskName, PayloadOf, ReplyOf, TellName } from './protocol.ts';
+
+/** What `tell` says about a message, at once. Only `accepted` messages have an outcome; the others were never taken. */
+export type Admission = 'accepted' | 'full' | 'stopped' | 'actor-unknown' | 'duplicate';
+
+/** Headers that ride with a message: short strings for tracing and routing, never the payload's business. */
+export type Headers = Readonly<Record<string, string>>;
+
+/** How a message is told. */
+export interface TellOptions {
+  /** How urgent it is; `normal` unless said. */
+  readonly priority?: Priority | undefined;
+  /** Milliseconds after which it is not worth a turn any more: it becomes a dead letter `expired`. */
+  readonly ttlMs?: number | undefined;
+  readonly headers?: Headers | undefined;
+}
+
+/** How a message is sent: as told, and how long its sender waits for room. */
+export interface SendOptions extends TellOptions {
+  /** Milliseconds to wait for room; 30,000 unless said. */
+  readonly timeoutMs?: number | undefined;
+  /** Ends the wait at once; the send rejects with `signal.reason`. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** How something is asked. */
+export interface AskOptions {
+  /** How urgent it is; `normal` unless said. */
+  readonly priority?: Priority | undefined;
+  /** Milliseconds to wait for the reply, room in the mailbox included; 60,000 unless said. */
+  readonly timeoutMs?: number | undefined;
+  readonly headers?: Headers | undefined;
+  /** Cancels the ask and the work it paid for; the ask rejects with `signal.reason`. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Whether a payload type means "no payload": `void`, and nothing else. (`any` and `unknown` are payloads.) */
+type IsVoid<T> = 0 extends 1 & T ? false : [T] extends [void] ? ([void] extends [T] ? true : false) : false;
+
+type IsOne<Name, Names = Name> = [Name] extends [never]
+  ? false
+  : Name extends Names
+    ? [Names] extends [Name]
+      ? true
+      : false
+    : never;
+
+/**
+ * The arguments after a message's name: payload and options, the payload absent where the message carries none. For an unknown
+ * name the compiler looks at all names together; the payload is optional then, so that its message is about the name.
+ */
+export type Rest<Messages, Name extends keyof Messages, Options> =
+  IsOne<Name> extends true
+    ? IsVoid<PayloadOf<Messages[Name]>> extends true
+      ? [payload?: undefined, options?: Options]
+      : [payload: PayloadOf<Messages[Name]>, options?: Options]
+    : [payload?: PayloadOf<Messages[Name]>, options?: Options];
+
+/** An actor that understands `P`. Nominal by its protocol: a ref of a larger protocol fits a smaller one, never the reverse. */
+export interface Ref<P extends AnyProtocol = AnyProtocol> {
+  /** The protocol it was made for; its type is what tells refs apart. */
+  readonly protocol: P;
+  /** Where the actor lives: `troupe://system/user/name`. Unique for one incarnation's path. */
+  readonly address: string;
+  /** Offers a message and answers at once. Never waits, never throws for a full or stopped actor. */
+  tell<N extends TellName<P>>(name: N, ...rest: Rest<P['messages'], N, TellOptions>): Admission;
+  /** Offers a message and waits for room: the backpressure. Resolves when the mailbox accepted it. */
+  send<N extends TellName<P>>(name: N, ...rest: Rest<P['messages'], N, SendOptions>): Promise<void>;
+  /** Asks and waits for the one reply. Rejects at once when the actor stops or its turn fails. */
+  ask<N extends AskName<P>>(
+    name: N,
+    ...rest: Rest<P['messages'], N, AskOptions>
+  ): Promise<ReplyOf<P['messages'][N]>>;
+  /** The address; `system.ref(protocol, address)` makes a ref of it again. */
+  toJSON(): string;
+}
+
+/** Any ref, for calls that need only to know which actor is meant. */
+export interface AnyRef {
+  readonly protocol: AnyProtocol;
+  readonly address: string;
+}
