@@ -100,7 +100,7 @@ class LocalSystem implements Surroundings, Upward {
   private readonly root: Supervisor;
   private readonly user: Supervisor;
   private readonly subscribers: Supervisor;
-  private namesMade = 0;
+  private keysMade = 0;
   private shutdownMade: Promise<void> | undefined = undefined;
 
   constructor(options: unknown, host: Host) {
@@ -119,7 +119,12 @@ class LocalSystem implements Surroundings, Upward {
     });
     this.kernel.wire(this);
     this.router = new Router(this.kernel);
-    this.events = { subscribe: (listener) => this.kernel.events.listen(listener) };
+    this.events = {
+      subscribe: (listener) => {
+        functionOption('events: listener', listener ?? null);
+        return this.kernel.events.listen(listener);
+      },
+    };
     this.listenForLog(given['log']);
     const definition = rootOption(given['root']);
     this.root = growSupervisor(this, definition, '/root', (error) => this.rootGaveUp(error));
@@ -150,6 +155,8 @@ class LocalSystem implements Surroundings, Upward {
 
   spawnChild(sender: Sender, agent: unknown, options: unknown): Promise<unknown> {
     const parent = cellOf(sender);
+    if (!parent.isOpen)
+      return Promise.reject(new TroupeError('ERR_ACTOR_STOPPED', { address: parent.address }));
     const { rare } = parent;
     if (!(rare.children instanceof Supervisor)) {
       rare.children = new Supervisor(this, {
@@ -165,43 +172,45 @@ class LocalSystem implements Surroundings, Upward {
   }
 
   ref(protocol: AnyProtocol, nameOrAddress: string): NamedRef {
-    if (typeof nameOrAddress !== 'string')
-      throw invalidOption('ref: name', 'a name or an address', nameOrAddress);
+    checkProtocol('ref: protocol', protocol);
+    checkPlace('ref: name', nameOrAddress);
     return new NamedRef(this.kernel, protocol, nameOrAddress, () => this.find(nameOrAddress));
   }
 
   register(name: string, ref: unknown): void {
     nameOption('register: name', name);
-    const given = actorRef(ref);
-    const cell = cellBehind(given);
+    const given = actorRef(ref, this.kernel);
+    const cell = this.cellBehind(given);
     if (cell === undefined) throw new TroupeError('ERR_ACTOR_UNKNOWN', { address: given.address });
     this.registry.register(name, cell);
   }
 
-  lookup(_protocol: AnyProtocol, name: string): unknown {
+  lookup(protocol: AnyProtocol, name: string): unknown {
+    checkProtocol('lookup: protocol', protocol);
+    checkPlace('lookup: name', name);
     const cell = this.find(name);
     return cell?.isOpen === true ? cell.ref : undefined;
   }
 
   async stop(ref: unknown, reason?: unknown): Promise<void> {
     const word = choiceOption('stop: reason', reason, ['normal', 'shutdown'], 'shutdown');
-    await actorRef(ref).target()?.stop(word);
+    await actorRef(ref, this.kernel).target()?.stop(word);
   }
 
   suspend(ref: unknown): void {
-    const cell = cellBehind(ref);
+    const cell = this.cellBehind(ref);
     if (cell !== undefined) cell.suspensions++;
   }
 
   resume(ref: unknown): void {
-    const cell = cellBehind(ref);
+    const cell = this.cellBehind(ref);
     if (cell === undefined || cell.suspensions === 0) return;
     cell.suspensions--;
     cell.ready();
   }
 
   inspect(ref: unknown): Inspection | undefined {
-    const cell = cellBehind(ref);
+    const cell = this.cellBehind(ref);
     return cell === undefined ? undefined : inspectCell(cell);
   }
 
@@ -228,14 +237,19 @@ class LocalSystem implements Surroundings, Upward {
   async subscribe(filter: unknown, handler: unknown, options?: unknown): Promise<Subscription> {
     const { pattern, definition } = readFilter(filter);
     const subscription = functionSubscription(handler, options);
-    const name = `$${++this.namesMade}`;
-    const child = this.place(this.subscribers, name, this.plainSpec(subscription.agent), undefined);
+    if (this.kernel.isIntakeClosed) throw new TroupeError('ERR_ACTOR_STOPPED', { address: '/' });
+    const child = this.place(
+      this.subscribers,
+      ++this.keysMade,
+      this.plainSpec(subscription.agent),
+      undefined,
+    );
     await child.start();
     const { cell } = child;
     if (cell === undefined) throw new TroupeError('ERR_ACTOR_STOPPED', { address: '/' });
-    const entry = cell.behaviour.entry('deliver', 'tell');
+    const entry = cell.behaviour.tellEntry('deliver');
     const { overflow, capacity } = subscription;
-    const release = this.router.enter({
+    const leave = this.router.enter({
       pattern,
       definition,
       cell,
@@ -245,7 +259,7 @@ class LocalSystem implements Surroundings, Upward {
       isTopicWanted: true,
     });
     const unsubscribe = (): Promise<void> => {
-      release();
+      leave();
       return child.stop('normal');
     };
     return { pattern, unsubscribe };
@@ -255,7 +269,8 @@ class LocalSystem implements Surroundings, Upward {
     const cell = cellOf(sender);
     const given = objectOption('subscribe options', options ?? null, ['as', 'overflow', 'capacity']);
     const { pattern, definition } = readFilter(filter);
-    const release = this.router.enter({
+    if (!cell.isOpen) throw new TroupeError('ERR_ACTOR_STOPPED', { address: cell.address });
+    const leave = this.router.enter({
       pattern,
       definition,
       cell,
@@ -272,7 +287,7 @@ class LocalSystem implements Surroundings, Upward {
     return {
       pattern,
       unsubscribe: () => {
-        release();
+        leave();
         return Promise.resolve();
       },
     };
@@ -333,6 +348,11 @@ class LocalSystem implements Surroundings, Upward {
     this.registry.release(cell);
   }
 
+  private cellBehind(ref: unknown): Cell | undefined {
+    const target = actorRef(ref, this.kernel).target();
+    return target === undefined ? undefined : cellOf(target);
+  }
+
   private spawnUnder(supervisor: Supervisor, agent: unknown, options: unknown): Promise<unknown> {
     if (!isAgent(agent)) throw invalidOption('spawn: agent', 'an agent made by agent(...)', agent);
     if (this.kernel.isIntakeClosed || !supervisor.isOpen) {
@@ -353,14 +373,12 @@ class LocalSystem implements Surroundings, Upward {
         spec = childSpec('spawn', agent, rest);
       }
     }
-    name ??= `$${++this.namesMade}`;
-    const holder = supervisor.children.get(name);
-    if (holder !== undefined) {
+    if (name !== undefined && supervisor.children.has(name)) {
       return Promise.reject(
         new TroupeError('ERR_NAME_TAKEN', { name, holder: `${supervisor.settings.path}/${name}` }),
       );
     }
-    const child = this.place(supervisor, name, spec, args);
+    const child = this.place(supervisor, name ?? ++this.keysMade, spec, args);
     try {
       const starting = child.start();
       const ref = child.cell?.ref;
@@ -370,9 +388,9 @@ class LocalSystem implements Surroundings, Upward {
     }
   }
 
-  private place(supervisor: Supervisor, name: string, spec: ChildSpec, args: unknown): ActorChild {
-    const child = new ActorChild(supervisor, name, spec, args, false);
-    supervisor.children.set(name, child);
+  private place(supervisor: Supervisor, key: string | number, spec: ChildSpec, args: unknown): ActorChild {
+    const child = new ActorChild(supervisor, key, spec, args, false);
+    supervisor.children.set(key, child);
     return child;
   }
 
@@ -443,8 +461,7 @@ function topSettings(path: string): SupervisorSettings {
 
 function rootOption(root: unknown): AnySupervisor {
   if (root === undefined) return supervisor({ intensity: NO_LIMIT, children: {} });
-  if (typeof root === 'object' && root !== null && 'kind' in root && root.kind === 'supervisor')
-    return root as AnySupervisor; // made by `supervisor`
+  if (isDefinition(root, 'supervisor')) return root as AnySupervisor; // made by `supervisor`
   throw invalidOption('root', 'supervisor({ ... })', root);
 }
 
@@ -454,11 +471,28 @@ function cellOf(sender: Sender): Cell {
   throw new Error(`${sender.address} is not an actor of this system`);
 }
 
-function cellBehind(ref: unknown): Cell | undefined {
-  const target = actorRef(ref).target();
-  return target === undefined ? undefined : cellOf(target);
+function isAgent(value: unknown): value is ChildSpec['agent'] {
+  return isDefinition(value, 'agent');
 }
 
-function isAgent(value: unknown): value is ChildSpec['agent'] {
-  return typeof value === 'object' && value !== null && 'kind' in value && value.kind === 'agent';
+/** Builders freeze what they make; an object that only looks like it is not. */
+function isDefinition(value: unknown, kind: 'agent' | 'supervisor'): value is object {
+  if (typeof value !== 'object' || value === null || !('kind' in value)) return false;
+  return value.kind === kind && Object.isFrozen(value);
+}
+
+function checkProtocol(option: string, value: unknown): void {
+  const messages =
+    typeof value === 'object' && value !== null && 'messages' in value ? value.messages : undefined;
+  if (typeof messages !== 'object' || messages === null) throw invalidOption(option, 'protocol(...)', value);
+}
+
+/** A name, names joined by `/`, or an address. */
+function checkPlace(option: string, value: unknown): void {
+  if (typeof value === 'string') {
+    const isAddress = value.startsWith('/');
+    const parsed = parseAddress(isAddress ? value : `/${value}`);
+    if (parsed !== undefined && (isAddress || parsed.uid === undefined)) return;
+  }
+  throw invalidOption(option, 'a name, or an address like /user/judge', value);
 }

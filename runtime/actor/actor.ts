@@ -19,6 +19,8 @@ export interface Actor extends Sender {
   state: unknown;
   readonly generation: number;
   readonly epoch: number;
+  /** The turn that runs, or has not settled yet. */
+  readonly turn: Turn | undefined;
   /** Death watch; made when it is first needed. */
   readonly watches: Watches;
 

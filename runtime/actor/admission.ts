@@ -1,13 +1,14 @@
 /**
- * Who gets into a mailbox. One count of slots decides:
+ * Who gets into a mailbox. A newcomer has room
  *
- * - any message has room while fewer than `capacity` slots are taken;
+ * - while fewer than `capacity` slots are taken;
  * - a `critical` one also in the `criticalReserve` slots beyond them;
  * - what an actor sends to itself during its turn also in `selfReserve` slots of its own.
  *
- * A message that comes back (a retry, the stash) always gets in: it was accepted before, and its slot may have gone to
- * a waiter meanwhile. So at most `capacity + criticalReserve + selfReserve + 1` messages are inside, and only critical
- * ones beyond `capacity + selfReserve + 1`. Pure bookkeeping: it holds no message and wakes nobody.
+ * The message of the present turn always gets in when it comes back (a retry, the stash): it was accepted before, and
+ * its slot may have gone to somebody else meanwhile. So at most `capacity + criticalReserve + selfReserve + 1` messages
+ * are inside, and only critical ones beyond `capacity + selfReserve + 1`: a newcomer that would leave no place for the
+ * one that may come back is refused, though its reserve be free. Pure bookkeeping: it holds no message, wakes nobody.
  */
 
 import type { MailboxSettings } from '../../src/protocol/agent-settings.ts';
@@ -21,8 +22,9 @@ const BELOW_CRITICAL: Rank = 1;
 /** The slots of one mailbox. */
 export class Admission {
   private readonly settings: MailboxSettings;
-  /** Slots taken within the capacity and the critical reserve. */
-  private shared = 0;
+  /** Slots taken outside the self-send reserve by critical messages, and by all others. */
+  private critical = 0;
+  private others = 0;
   /** Slots taken in the self-send reserve. */
   private own = 0;
 
@@ -32,20 +34,26 @@ export class Admission {
 
   /** Takes a slot for a new message, if there is one for it. `isSelfSend`: sent by the actor itself in its turn. */
   take(envelope: Envelope, isSelfSend: boolean): boolean {
-    const { capacity, criticalReserve, selfReserve } = this.settings;
-    if (this.shared < (envelope.rank === CRITICAL_RANK ? capacity + criticalReserve : capacity)) {
-      this.shared++;
-      return true;
-    }
-    if (!isSelfSend || this.own >= selfReserve) return false;
-    this.own++;
-    envelope.ensureExtras().isOwn = true;
+    if (this.critical + this.others >= this.settings.capacity) return this.takeReserved(envelope, isSelfSend);
+    this.retake(envelope);
     return true;
   }
 
-  /** Takes a slot for a message that was accepted before, room or not. */
-  retake(): void {
-    this.shared++;
+  /** Beyond the capacity. */
+  private takeReserved(envelope: Envelope, isSelfSend: boolean): boolean {
+    if (this.mayUseReserve(envelope)) {
+      this.retake(envelope);
+      return true;
+    }
+    if (!isSelfSend || !this.mayUseOwn()) return false;
+    this.takeOwn(envelope);
+    return true;
+  }
+
+  /** Takes a slot for the message of the present turn, room or not. */
+  retake(envelope: Envelope): void {
+    if (envelope.rank === CRITICAL_RANK) this.critical++;
+    else this.others++;
   }
 
   /** Frees the slot of a message that leaves. */
@@ -54,9 +62,8 @@ export class Admission {
     if (extras?.isOwn === true) {
       extras.isOwn = false;
       this.own--;
-    } else {
-      this.shared--;
-    }
+    } else if (envelope.rank === CRITICAL_RANK) this.critical--;
+    else this.others--;
   }
 
   /**
@@ -65,7 +72,7 @@ export class Admission {
    * would fill the reserve with what it is not for.
    */
   victim(newcomer: Envelope, queue: PriorityHeap<Envelope>): Envelope | undefined {
-    const isReserveUsed = this.shared > this.settings.capacity;
+    const isReserveUsed = this.critical + this.others > this.settings.capacity;
     const rankMin = isReserveUsed && newcomer.rank !== CRITICAL_RANK ? BELOW_CRITICAL : CRITICAL_RANK;
     switch (this.settings.overflow) {
       case 'drop-oldest':
@@ -83,9 +90,32 @@ export class Admission {
 
   /** Hands the slot of `victim` to `newcomer`. */
   swap(victim: Envelope, newcomer: Envelope): void {
-    if (victim.extras?.isOwn === true) {
-      victim.extras.isOwn = false;
-      newcomer.ensureExtras().isOwn = true;
-    }
+    const isOwn = victim.extras?.isOwn === true;
+    this.giveBack(victim);
+    if (isOwn) this.takeOwn(newcomer);
+    else this.retake(newcomer);
+  }
+
+  private takeOwn(envelope: Envelope): void {
+    this.own++;
+    envelope.ensureExtras().isOwn = true;
+  }
+
+  /** Others beyond the capacity, who came back, do not count here: the reserve is for critical messages alone. */
+  private mayUseReserve(envelope: Envelope): boolean {
+    const { capacity, criticalReserve } = this.settings;
+    const taken = this.critical + Math.min(this.others, capacity);
+    return envelope.rank === CRITICAL_RANK && taken < capacity + criticalReserve && this.leavesPlace();
+  }
+
+  private mayUseOwn(): boolean {
+    const { capacity, selfReserve } = this.settings;
+    return this.own < selfReserve && this.others + this.own < capacity + selfReserve && this.leavesPlace();
+  }
+
+  /** Whether one more leaves place for the message of the present turn. */
+  private leavesPlace(): boolean {
+    const { capacity, criticalReserve, selfReserve } = this.settings;
+    return this.critical + this.others + this.own < capacity + criticalReserve + selfReserve;
   }
 }

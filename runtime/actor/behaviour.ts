@@ -4,11 +4,12 @@
  */
 
 import type { AnyAgentDefinition, Directive } from '../../src/protocol/agent.ts';
-import type { MessageEntry } from '../../src/protocol/envelope.ts';
+import type { MessageEntry, Sender } from '../../src/protocol/envelope.ts';
 import { TroupeError } from '../../src/protocol/errors.ts';
+import { NAME_CHARACTERS_MAX } from '../../src/protocol/limits.ts';
 import { describeValue, invalidOption } from '../../src/protocol/options.ts';
 import type { AnyProtocol, MessageDefinition } from '../../src/protocol/protocol.ts';
-import { check, isTypeOnly } from '../../src/protocol/schema.ts';
+import { type Checked, check, isTypeOnly, type Schema } from '../../src/protocol/schema.ts';
 import type { Kernel } from './kernel.ts';
 
 const DIRECTIVES: readonly Directive[] = ['restart', 'resume', 'stop', 'escalate'];
@@ -19,48 +20,63 @@ export class Behaviour {
   readonly agent: AnyAgentDefinition;
   /** Whether payloads and replies of local sends are checked too. */
   readonly isValidating: boolean;
+  /** Whether waiting lifts a message. */
+  readonly isAging: boolean;
   private isWarned = false;
-  private readonly entries = new Map<string, MessageEntry>();
+  /** Most agents are told one thing most of the time: a look here is cheaper than one into the map. */
+  private lastTold: MessageEntry | undefined = undefined;
+  private readonly tells = new Map<string, MessageEntry>();
+  private readonly asks = new Map<string, MessageEntry>();
+  private readonly internals = new Map<string, MessageEntry>();
 
   constructor(kernel: Kernel, agent: AnyAgentDefinition) {
     this.kernel = kernel;
     this.agent = agent;
     this.isValidating = agent.options.validate === 'always';
+    this.isAging = agent.options.mailbox.agingMs > 0;
     this.addEntries(agent.protocol.messages as Readonly<Record<string, MessageDefinition>>, false);
     this.addEntries(agent.internal, true);
   }
 
-  /** The entry of a message of the protocol. Throws `ERR_MESSAGE_UNKNOWN` for a name that this verb does not take. */
-  entry(name: string, kind: 'tell' | 'ask'): MessageEntry {
-    const entry = this.entries.get(name);
-    if (entry === undefined || entry.kind !== kind || entry.isInternal)
-      throw unknownMessage(this.agent.protocol, name, kind);
+  /** The entry of a message that is told or sent. Throws `ERR_MESSAGE_UNKNOWN` for a name that this verb does not take. */
+  tellEntry(name: string): MessageEntry {
+    const last = this.lastTold;
+    if (last !== undefined && last.name === name) return last;
+    const entry = this.tells.get(name);
+    if (entry === undefined) throw unknownMessage(this.agent.protocol, name, 'tell');
+    this.lastTold = entry;
+    return entry;
+  }
+
+  /** The entry of a message that is asked. Throws `ERR_MESSAGE_UNKNOWN` for a name that this verb does not take. */
+  askEntry(name: string): MessageEntry {
+    const entry = this.asks.get(name);
+    if (entry === undefined) throw unknownMessage(this.agent.protocol, name, 'ask');
     return entry;
   }
 
   /** The entry of a message that only the agent itself sends. Throws `ERR_MESSAGE_UNKNOWN`. */
   internalEntry(name: string): MessageEntry {
-    const entry = this.entries.get(name);
-    if (entry?.isInternal === true) return entry;
+    const entry = this.internals.get(name);
+    if (entry !== undefined) return entry;
     throw new TroupeError('ERR_MESSAGE_UNKNOWN', {
       protocol: `${this.agent.protocol.name} (internal)`,
-      message: String(name),
-      known: Object.keys(this.agent.internal),
+      message: shownName(name),
+      known: [...this.internals.keys()],
     });
   }
 
   /** The entry that a topic feeds: any message that is told, internal ones too. Throws `ERR_OPTION_INVALID`. */
   feedEntry(name: unknown): MessageEntry {
-    const entry = typeof name === 'string' ? this.entries.get(name) : undefined;
-    if (entry?.kind === 'tell') return entry;
+    const entry = typeof name === 'string' ? (this.tells.get(name) ?? this.internals.get(name)) : undefined;
+    if (entry !== undefined) return entry;
     throw invalidOption('subscribe: as', 'the name of a message made by tell(...)', name);
   }
 
   /** The payload as it may be delivered: as it is, or checked. Throws `ERR_MESSAGE_INVALID`. */
   admissible(entry: MessageEntry, payload: unknown): unknown {
-    const schema = this.isValidating ? this.definitionOf(entry)?.payload : undefined;
-    if (schema === undefined) return payload;
-    const checked = check(schema, payload);
+    if (!this.isValidating) return payload;
+    const checked = checkPayload(this.definitionOf(entry)?.payload, payload);
     if (checked.ok) return checked.value;
     throw new TroupeError('ERR_MESSAGE_INVALID', {
       subject: `the payload of '${entry.name}' of protocol '${this.agent.protocol.name}'`,
@@ -72,12 +88,13 @@ export class Behaviour {
    * What is wrong with a reply; undefined when it may go out. Without `validate: 'always'` only a reply that is absent
    * is looked at: that is a forgotten `return`, unless the schema takes `undefined`.
    */
-  replyProblem(entry: MessageEntry, reply: unknown, address: string): TroupeError | undefined {
+  replyProblem(entry: MessageEntry, reply: unknown, replier: Sender): TroupeError | undefined {
     if (reply !== undefined && !this.isValidating) return undefined;
     const schema = this.definitionOf(entry)?.reply;
     if (schema === undefined || isTypeOnly(schema)) return undefined;
     const checked = check(schema, reply);
     if (checked.ok) return undefined;
+    const { address } = replier;
     if (reply === undefined) return new TroupeError('ERR_REPLY_MISSING', { address, message: entry.name });
     return new TroupeError('ERR_REPLY_INVALID', { address, message: entry.name, issues: checked.issues });
   }
@@ -100,11 +117,11 @@ export class Behaviour {
   }
 
   /** Says once that a bare call in a turn loses what the turn would give it. */
-  warnOfBareCall(call: string, address: string): void {
+  warnOfBareCall(call: string): void {
     if (this.isWarned || !this.kernel.settings.isDevelopment) return;
     this.isWarned = true;
     this.report(
-      address,
+      this.agent.protocol.name,
       `ref.${call}() inside a turn is a call from outside; use ctx.${call}(ref, ...) to carry sender and deadline`,
     );
   }
@@ -124,7 +141,8 @@ export class Behaviour {
       const handler = this.agent.options.on[name];
       if (handler === undefined)
         throw new Error(`agent '${this.agent.protocol.name}' was defined without a handler for '${name}'`);
-      this.entries.set(name, { name, kind, isInternal, handler });
+      const entries = isInternal ? this.internals : kind === 'tell' ? this.tells : this.asks;
+      entries.set(name, { name, kind, isInternal, handler });
     }
   }
 }
@@ -137,5 +155,17 @@ export function unknownMessage(
 ): TroupeError<'ERR_MESSAGE_UNKNOWN'> {
   const messages = protocol.messages as Readonly<Record<string, MessageDefinition>>;
   const known = Object.keys(messages).filter((each) => messages[each]?.kind === kind);
-  return new TroupeError('ERR_MESSAGE_UNKNOWN', { protocol: protocol.name, message: String(name), known });
+  return new TroupeError('ERR_MESSAGE_UNKNOWN', { protocol: protocol.name, message: shownName(name), known });
+}
+
+/** A name as an error repeats it. Whatever is no string is no name, and may not even have a string form. */
+function shownName(name: unknown): string {
+  return typeof name === 'string' && name.length <= NAME_CHARACTERS_MAX ? name : describeValue(name);
+}
+
+function checkPayload(schema: Schema | undefined, payload: unknown): Checked<unknown> {
+  if (schema !== undefined) return check(schema, payload);
+  return payload === undefined
+    ? { ok: true, value: payload }
+    : { ok: false, issues: ['it carries no payload'] };
 }

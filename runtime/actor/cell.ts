@@ -7,7 +7,7 @@
 
 import { formatAddress } from '../../src/protocol/address.ts';
 import type { Terminated } from '../../src/protocol/context.ts';
-import { Envelope } from '../../src/protocol/envelope.ts';
+import { Envelope, type MessageEntry } from '../../src/protocol/envelope.ts';
 import { TroupeError } from '../../src/protocol/errors.ts';
 import type { DeadLetterReason, EndReason } from '../../src/protocol/events.ts';
 import { CAUSES_MAX, CONTINUES_MAX } from '../../src/protocol/limits.ts';
@@ -18,7 +18,7 @@ import type { Behaviour } from './behaviour.ts';
 import { isTakenCare, TurnContext } from './context.ts';
 import type { Kernel } from './kernel.ts';
 import { entryWithoutHandler, LocalRef } from './local-ref.ts';
-import { Mailbox, type Waiter } from './mailbox.ts';
+import { Mailbox, type MailboxOwner, type Waiter } from './mailbox.ts';
 import type { Turn } from './turn.ts';
 import { Watches, type Watching } from './watch.ts';
 
@@ -57,20 +57,12 @@ export interface Children {
   readonly size: number;
 }
 
-/** How many accepted messages ended in which way. */
-export class Ledger {
-  handled = 0;
-  failed = 0;
-  cancelled = 0;
-  deadLettered = 0;
-}
-
 /** What few actors need at any time. */
 export class Rare {
   watches: Watches | undefined = undefined;
   children: Children | undefined = undefined;
   /** Ends of subscriptions that this actor made. */
-  readonly releases = new Set<() => void>();
+  releases: Set<() => void> | undefined = undefined;
   /** Called when the present turn has ended. */
   turnEnded: (() => void) | undefined = undefined;
   leaving: 'normal' | 'shutdown' | undefined = undefined;
@@ -81,7 +73,7 @@ export class Rare {
 }
 
 /** One running actor. */
-export class Cell implements Actor, Runnable, Watching {
+export class Cell implements Actor, MailboxOwner, Runnable, Watching {
   readonly behaviour: Behaviour;
   readonly slot: Slot;
   readonly uid: number;
@@ -96,7 +88,6 @@ export class Cell implements Actor, Runnable, Watching {
   isQueued = false;
   suspensions = 0;
   mailbox: Mailbox | undefined = undefined;
-  ledger: Ledger | undefined = undefined;
   private rareMade: Rare | undefined = undefined;
 
   constructor(behaviour: Behaviour, slot: Slot) {
@@ -145,9 +136,13 @@ export class Cell implements Actor, Runnable, Watching {
 
   /** Whether a turn could start now. */
   get isReady(): boolean {
-    if (this.status !== 'running' || this.turn !== undefined || this.suspensions > 0) return false;
-    const mailbox = this.mailbox;
-    return mailbox !== undefined && (mailbox.queued > 0 || mailbox.controls > 0);
+    const { mailbox } = this;
+    return this.isIdle && mailbox !== undefined && (mailbox.queued > 0 || mailbox.controls > 0);
+  }
+
+  /** Whether a turn could start now, if there were a message. */
+  private get isIdle(): boolean {
+    return this.status === 'running' && this.turn === undefined && this.suspensions === 0;
   }
 
   // --- messages come in -------------------------------------------------------------------------------------------
@@ -166,11 +161,14 @@ export class Cell implements Actor, Runnable, Watching {
       return 'stopped';
     }
     const mailbox = this.mailbox ?? this.openMailbox();
-    const isAging = this.behaviour.agent.options.mailbox.agingMs > 0;
-    const nowMs = isAging ? Math.floor(this.kernel.now() - this.kernel.startedAt) : 0;
-    const verdict = mailbox.offer(envelope, nowMs, this.isOwnTurn(from));
+    const verdict = mailbox.offer(envelope, this.callMs, from !== undefined && from === this.turn);
     if (!this.isQueued) this.ready();
     return verdict;
+  }
+
+  /** Whole milliseconds since the system started, for a mailbox that ages its messages; else 0. */
+  private get callMs(): number {
+    return this.behaviour.isAging ? Math.floor(this.kernel.now() - this.kernel.startedAt) : 0;
   }
 
   /** Whether a sender who was told 'full' waits: not under another policy, and never for itself. */
@@ -205,9 +203,18 @@ export class Cell implements Actor, Runnable, Watching {
     this.ready();
   }
 
+  /** Takes back every queued message of one entry: its subscription has ended. */
+  cancelQueued(entry: MessageEntry): void {
+    const found: Envelope[] = [];
+    this.mailbox?.forEachQueued((envelope) => {
+      if (envelope.entry === entry) found.push(envelope);
+    });
+    for (const envelope of found) this.cancel(envelope, undefined);
+  }
+
   /** Puts the present message aside. Throws `ERR_STASH_FULL`. */
   stash(envelope: Envelope): void {
-    if (this.mailbox?.putAside(envelope) === true) return;
+    if (this.mailbox?.putAside(envelope, this.callMs) === true) return;
     const { stashMax, capacity } = this.behaviour.agent.options.mailbox;
     throw new TroupeError('ERR_STASH_FULL', {
       address: this.address,
@@ -217,12 +224,13 @@ export class Cell implements Actor, Runnable, Watching {
 
   unstash(): void {
     this.mailbox?.unstash();
+    this.ready();
   }
 
   /** Queues a message to itself before everything else. Throws `ERR_MAILBOX_FULL` beyond 64 of them. */
   continueWith(envelope: Envelope): void {
     const mailbox = this.mailbox ?? this.openMailbox();
-    if (!mailbox.pushContinue(envelope)) {
+    if (!mailbox.control.pushContinue(envelope)) {
       throw new TroupeError('ERR_MAILBOX_FULL', {
         address: `${this.address} (continue)`,
         capacity: CONTINUES_MAX,
@@ -233,7 +241,7 @@ export class Cell implements Actor, Runnable, Watching {
   /** Queues an item of the control lane. */
   control(envelope: Envelope): void {
     const mailbox = this.mailbox ?? this.openMailbox();
-    mailbox.pushControl(envelope);
+    mailbox.control.push(envelope);
     this.ready();
   }
 
@@ -248,13 +256,13 @@ export class Cell implements Actor, Runnable, Watching {
 
   run(turnsMax: number): number {
     let turns = 0;
-    while (turns < turnsMax && this.isReady) {
+    while (turns < turnsMax && this.isIdle) {
       const envelope = this.take();
       if (envelope === undefined) break;
       turns++;
       this.begin(new TurnContext(this, envelope));
     }
-    this.isQueued = this.isReady;
+    this.isQueued = turns === turnsMax && this.isReady;
     return turns;
   }
 
@@ -262,47 +270,67 @@ export class Cell implements Actor, Runnable, Watching {
   private take(): Envelope | undefined {
     const mailbox = this.mailbox;
     if (mailbox === undefined) return undefined;
-    const control = mailbox.controls > 0 ? mailbox.nextControl() : undefined;
-    if (control !== undefined) return control;
     for (;;) {
+      if (mailbox.controlIfAny !== undefined) {
+        const control = mailbox.controlIfAny.shift();
+        if (control !== undefined) return control;
+      }
       const envelope = mailbox.next();
-      if (envelope === undefined) return undefined;
-      this.watchesIfAny?.left(envelope);
-      const extras = envelope.extras;
-      if (extras === undefined || extras.deadline === Infinity || this.kernel.now() <= extras.deadline)
-        return envelope;
-      this.bury(envelope, 'expired');
+      if (envelope === undefined || this.isWorthTurn(envelope)) return envelope;
     }
+  }
+
+  /** Whether a message that leaves the queue is still in time; if not, it has its outcome now. */
+  private isWorthTurn(envelope: Envelope): boolean {
+    if (this.rareMade !== undefined) this.watchesIfAny?.left(envelope);
+    if (envelope.customer === undefined && envelope.extras === undefined) return true;
+    const { deadline } = envelope;
+    if (deadline === Infinity || this.kernel.now() <= deadline) return true;
+    this.bury(envelope, 'expired');
+    return false;
   }
 
   private begin(turn: TurnContext): void {
     this.turn = turn;
-    const { kernel } = this;
-    kernel.current = turn;
+    const { behaviour } = this;
+    const { kernel } = behaviour;
+    const { envelope } = turn;
+    kernel.current = behaviour;
     let value: unknown;
     try {
-      value = turn.envelope.entry.handler(turn, turn.envelope.payload);
+      value = envelope.entry.handler(turn, envelope.payload);
     } catch (error) {
       kernel.current = undefined;
       this.threw(turn, error);
       return;
     }
     kernel.current = undefined;
-    if (isThenable(value)) this.follow(turn, value);
-    else this.returned(turn, value);
+    // What most turns come to: a message that was told, handled at once, and nothing more to see to.
+    if (
+      value === undefined &&
+      envelope.customer === undefined &&
+      turn.isPlain &&
+      this.rareMade === undefined
+    ) {
+      if (this.turn === turn) this.handled(envelope);
+      this.turn = undefined;
+      return;
+    }
+    const promise = typeof value === 'object' ? promiseIn(value) : undefined;
+    if (promise === undefined) this.returned(turn, value);
+    else this.follow(turn, promise);
   }
 
   /** The handler gave a promise: the turn goes on until it settles or takes too long. */
-  private follow(turn: TurnContext, value: PromiseLike<unknown>): void {
+  private follow(turn: TurnContext, promise: Promise<unknown>): void {
     const { kernel } = this;
     const { turnTimeoutMs } = this.behaviour.agent.options;
-    turn.startedAt = kernel.now();
-    if (turnTimeoutMs !== Infinity) {
-      turn.timeout = kernel.timeouts.start(turnTimeoutMs, turn.startedAt, () =>
-        this.timedOut(turn, turnTimeoutMs),
-      );
-    }
-    const promise = value instanceof Promise ? value : Promise.resolve(value);
+    const now = kernel.now();
+    const fire = (): void => this.timedOut(turn, turnTimeoutMs);
+    turn.follow(
+      now,
+      turnTimeoutMs === Infinity ? undefined : kernel.timeouts.startFunction(turnTimeoutMs, now, fire),
+    );
     promise.then(
       (result: unknown) => {
         this.returned(turn, result);
@@ -324,17 +352,22 @@ export class Cell implements Actor, Runnable, Watching {
     if (envelope.customer !== undefined && !turn.isReplied && !turn.isStashed) {
       const problem = isTakenCare(value)
         ? undefined
-        : this.behaviour.replyProblem(envelope.entry, value, this.address);
+        : this.behaviour.replyProblem(envelope.entry, value, this);
       if (problem !== undefined) {
         this.threw(turn, problem);
         return;
       }
       if (!isTakenCare(value)) this.answer(envelope, value);
     }
-    if (!turn.isStashed) this.count(envelope, 'handled');
-    if (this.slot.restartsWithoutProgress > 0) this.slot.restartsWithoutProgress = 0;
+    if (!turn.isStashed) this.handled(envelope);
     this.end(turn);
     if (this.rareMade !== undefined) this.leaveIfAsked();
+  }
+
+  /** A message was handled: that is progress, wherever restarts are counted. */
+  private handled(envelope: Envelope): void {
+    if (this.mailbox !== undefined && isCounted(envelope)) this.mailbox.handled++;
+    if (this.slot.restartsWithoutProgress > 0) this.slot.restartsWithoutProgress = 0;
   }
 
   private threw(turn: TurnContext, error: unknown): void {
@@ -364,14 +397,14 @@ export class Cell implements Actor, Runnable, Watching {
       timeoutMs,
     });
     this.disown(turn, error);
-    if (this.status === 'running') this.fail(turn, error);
+    this.fail(turn, error);
     this.ready();
   }
 
   /** Gives up on a turn that still runs: it is a zombie from now on, and nothing it does is seen. */
   disown(turn: TurnContext, reason: unknown): void {
     this.end(turn);
-    turn.isFenced = true;
+    turn.fenceOff();
     this.rare.zombies++;
     this.kernel.events.emit({
       type: 'turn-disowned',
@@ -382,12 +415,8 @@ export class Cell implements Actor, Runnable, Watching {
   }
 
   end(turn: TurnContext): void {
-    turn.isRunning = false;
     this.turn = undefined;
-    if (turn.timeout !== undefined) {
-      this.kernel.timeouts.cancel(turn.timeout);
-      turn.timeout = undefined;
-    }
+    turn.ended();
     this.rareMade?.turnEnded?.();
   }
 
@@ -437,6 +466,11 @@ export class Cell implements Actor, Runnable, Watching {
 
   // --- outcomes ---------------------------------------------------------------------------------------------------
 
+  dropped(envelope: Envelope): void {
+    this.watchesIfAny?.left(envelope);
+    this.bury(envelope, 'overflow-dropped');
+  }
+
   /** An accepted message ends as a dead letter; whoever waits for its reply hears of it now. */
   bury(envelope: Envelope, reason: DeadLetterReason, error?: unknown): void {
     this.count(envelope, 'deadLettered');
@@ -447,16 +481,13 @@ export class Cell implements Actor, Runnable, Watching {
   /** The present turn ends unfinished because its actor does. */
   settleCancelled(envelope: Envelope): void {
     this.count(envelope, 'cancelled');
-    envelope.customer?.reject(
-      this.isOpen
-        ? this.cancelledError(envelope)
-        : new TroupeError('ERR_ACTOR_STOPPED', { address: this.address }),
-    );
+    // Where the actor lives on it was the customer who cancelled, and that one has settled already.
+    envelope.customer?.reject(new TroupeError('ERR_ACTOR_STOPPED', { address: this.address }));
   }
 
   /** Replies, after a look at the value. Throws `ERR_REPLY_INVALID` or `ERR_REPLY_MISSING`. */
   checkedAnswer(envelope: Envelope, value: unknown): void {
-    const problem = this.behaviour.replyProblem(envelope.entry, value, this.address);
+    const problem = this.behaviour.replyProblem(envelope.entry, value, this);
     if (problem !== undefined) throw problem;
     this.answer(envelope, value);
   }
@@ -489,14 +520,16 @@ export class Cell implements Actor, Runnable, Watching {
   collapse(error: unknown): void {
     const { turn } = this;
     if (turn !== undefined) this.disown(turn, error);
-    if (turn !== undefined && !turn.isStashed) this.settleFailed(turn.envelope, error);
+    if (turn !== undefined && !turn.isStashed && isCounted(turn.envelope))
+      this.settleFailed(turn.envelope, error);
     this.rare.lastError = error;
     if (this.status === 'running')
       this.slot.failed(this, { directive: 'restart', error, retriedAttempt: undefined });
   }
 
+  /** One that has begun to end never reaches its successor in the slot. */
   stop(reason: EndReason): Promise<void> {
-    return this.slot.stop(reason);
+    return this.rareMade?.stopping ?? this.slot.stop(reason);
   }
 
   terminated(context: unknown, notice: Terminated): unknown {
@@ -524,10 +557,6 @@ export class Cell implements Actor, Runnable, Watching {
     return this.rareMade?.watches;
   }
 
-  private cancelledError(envelope: Envelope): TroupeError {
-    return new TroupeError('ERR_MESSAGE_CANCELLED', { address: this.address, message: envelope.entry.name });
-  }
-
   private buriedError(envelope: Envelope, reason: DeadLetterReason, cause: unknown): TroupeError {
     const { address } = this;
     const message = envelope.entry.name;
@@ -538,8 +567,8 @@ export class Cell implements Actor, Runnable, Watching {
     return new TroupeError('ERR_MESSAGE_DROPPED', { address, message, reason });
   }
 
-  private count(envelope: Envelope, outcome: keyof Ledger): void {
-    if (this.ledger !== undefined && isCounted(envelope)) this.ledger[outcome]++;
+  private count(envelope: Envelope, outcome: 'failed' | 'cancelled' | 'deadLettered'): void {
+    if (this.mailbox !== undefined && isCounted(envelope)) this.mailbox[outcome]++;
   }
 
   noteRefusal(envelope: Envelope, verdict: 'full' | 'stopped'): void {
@@ -554,11 +583,7 @@ export class Cell implements Actor, Runnable, Watching {
   }
 
   private openMailbox(): Mailbox {
-    this.mailbox = new Mailbox(this.behaviour.agent.options.mailbox, (envelope) => {
-      this.watchesIfAny?.left(envelope);
-      this.bury(envelope, 'overflow-dropped');
-    });
-    this.ledger = new Ledger();
+    this.mailbox = new Mailbox(this.behaviour.agent.options.mailbox, this);
     return this.mailbox;
   }
 }
@@ -568,7 +593,23 @@ function isCounted(envelope: Envelope): boolean {
   return envelope.seq > 0;
 }
 
-/** Whether a handler gave something to wait for. */
-export function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function';
+const NATIVE_THEN = Promise.prototype.then;
+
+/**
+ * What a handler gave to wait for; undefined when it is nothing of the kind. A native promise is taken as it is.
+ * Everything else with a `then` is wrapped, so that it settles once, later, and what it throws is a rejection.
+ */
+export function promiseIn(value: unknown): Promise<unknown> | undefined {
+  if (typeof value !== 'object' || value === null) return undefined;
+  try {
+    if (!('then' in value)) return undefined;
+    const { then } = value;
+    if (typeof then !== 'function') return undefined;
+    if (then === NATIVE_THEN && value instanceof Promise) return value;
+  } catch (error) {
+    return Promise.reject(error);
+  }
+  return new Promise((resolve) => {
+    resolve(value);
+  });
 }

@@ -24,31 +24,124 @@ import type { Turn, Withdrawable } from './turn.ts';
 /** What a handler returns when its reply is taken care of. */
 const TAKEN_CARE: Replied = Object.freeze({ [REPLIED]: true as const });
 
-/** A turn, or the run of a hook. */
+/** An epoch that no actor is ever in. */
+const DISOWNED = -1;
+
+/** What a turn needs that is not over at once, or whose message is not simply handled. */
+class Unusual {
+  startedAt = 0;
+  timeout: Timeout | undefined = undefined;
+  isStashed = false;
+  isReplied = false;
+  abortion: { readonly reason: unknown } | undefined = undefined;
+  controller: AbortController | undefined = undefined;
+  pending: Set<Withdrawable> | undefined = undefined;
+}
+
+/** A turn, or the run of a hook. One is made for every message, so what few of them need is in `Unusual`. */
 export class TurnContext implements Turn {
   readonly cell: Actor;
   readonly envelope: Envelope;
-  /** Started and not ended. */
-  isRunning = true;
-  /** The engine has disowned this turn: whatever it still does is not observable. */
-  isFenced = false;
-  /** The message went back to the stash, so the end of this turn is not its outcome. */
-  isStashed = false;
-  /** The reply is taken care of: given, or promised by a token. */
-  isReplied = false;
-  /** Clock time at which the turn turned out to be asynchronous; 0 before. */
-  startedAt = 0;
-  timeout: Timeout | undefined = undefined;
-  private readonly epoch: number;
-  private abortion: { readonly reason: unknown } | undefined = undefined;
-  private controller: AbortController | undefined = undefined;
-  private pending: Set<Withdrawable> | undefined = undefined;
+  private epoch: number;
+  private unusual: Unusual | undefined = undefined;
 
   constructor(cell: Actor, envelope: Envelope) {
     this.cell = cell;
     this.envelope = envelope;
     this.epoch = cell.epoch;
   }
+
+  // --- for the engine ---------------------------------------------------------------------------------------------
+
+  /** Started and not ended. */
+  get isRunning(): boolean {
+    return this.cell.turn === this;
+  }
+
+  get hasDeadline(): boolean {
+    const { customer, extras } = this.envelope;
+    return customer !== undefined || (extras !== undefined && extras.deadline !== Infinity);
+  }
+
+  /** Nothing was asked of it that outlives its handler. */
+  get isPlain(): boolean {
+    return this.unusual === undefined;
+  }
+
+  /** The engine has disowned this turn: whatever it still does is not observable. */
+  get isFenced(): boolean {
+    return this.epoch === DISOWNED;
+  }
+
+  /** The message went back to the stash, so the end of this turn is not its outcome. */
+  get isStashed(): boolean {
+    return this.unusual?.isStashed === true;
+  }
+
+  /** The reply is taken care of: given, or promised by a token. */
+  get isReplied(): boolean {
+    return this.unusual?.isReplied === true;
+  }
+
+  /** Clock time at which the turn turned out to be asynchronous; 0 before. */
+  get startedAt(): number {
+    return this.unusual?.startedAt ?? 0;
+  }
+
+  /** Why the turn was aborted, once it was. */
+  get aborted(): { readonly reason: unknown } | undefined {
+    return this.unusual?.abortion;
+  }
+
+  /** The handler gave a promise: the turn goes on, at most until `timeout`. */
+  follow(now: number, timeout: Timeout | undefined): void {
+    const unusual = this.makeUnusual();
+    unusual.startedAt = now;
+    unusual.timeout = timeout;
+  }
+
+  /** The turn is over. */
+  ended(): void {
+    const timeout = this.unusual?.timeout;
+    if (timeout !== undefined) this.cell.kernel.timeouts.cancel(timeout);
+  }
+
+  fenceOff(): void {
+    this.epoch = DISOWNED;
+  }
+
+  /** Aborts the turn's signal and all calls it waits for. The turn itself goes on until its promise settles. */
+  abort(reason: unknown): void {
+    const unusual = this.makeUnusual();
+    if (unusual.abortion !== undefined) return;
+    unusual.abortion = { reason };
+    const { pending } = unusual;
+    unusual.pending = undefined;
+    if (pending !== undefined) for (const call of pending) call.withdraw(reason);
+    unusual.controller?.abort(reason);
+  }
+
+  addPending(call: Withdrawable): void {
+    const unusual = this.makeUnusual();
+    unusual.pending ??= new Set();
+    unusual.pending.add(call);
+  }
+
+  removePending(call: Withdrawable): void {
+    this.unusual?.pending?.delete(call);
+  }
+
+  askChain(): AskChain | undefined {
+    if (!this.isRunning) return undefined;
+    return { waiting: this.cell, isWaiting: () => this.isRunning, outer: this.envelope.customer?.chain };
+  }
+
+  private makeUnusual(): Unusual {
+    this.unusual ??= new Unusual();
+    return this.unusual;
+  }
+
+  // --- for handlers -----------------------------------------------------------------------------------------------
 
   get self(): unknown {
     return this.cell.ref;
@@ -65,12 +158,13 @@ export class TurnContext implements Turn {
   }
 
   get signal(): AbortSignal {
-    if (this.controller === undefined) {
-      this.controller = new AbortController();
-      if (this.abortion !== undefined) this.controller.abort(this.abortion.reason);
-      else if (this.isStale) this.controller.abort(this.staleError('signal'));
+    const unusual = this.makeUnusual();
+    if (unusual.controller === undefined) {
+      unusual.controller = new AbortController();
+      if (unusual.abortion !== undefined) unusual.controller.abort(unusual.abortion.reason);
+      else if (this.isStale) unusual.controller.abort(this.staleError('signal'));
     }
-    return this.controller.signal;
+    return unusual.controller.signal;
   }
 
   get generation(): number {
@@ -94,17 +188,17 @@ export class TurnContext implements Turn {
 
   tell(ref: unknown, name: string, payload?: unknown, options?: TellOptions): Admission {
     if (this.isStale) this.refuseStale('tell', ref, name, payload);
-    return actorRef(ref).tellFrom(this, name, payload, options);
+    return actorRef(ref, this.cell.kernel).tellFrom(this, name, payload, options);
   }
 
   send(ref: unknown, name: string, payload?: unknown, options?: SendOptions): Promise<void> {
     if (this.isStale) this.refuseStale('send', ref, name, payload);
-    return actorRef(ref).sendFrom(this, name, payload, options);
+    return actorRef(ref, this.cell.kernel).sendFrom(this, name, payload, options);
   }
 
   ask(ref: unknown, name: string, payload?: unknown, options?: AskOptions): Promise<unknown> {
     if (this.isStale) this.refuseStale('ask', ref, name, payload);
-    return actorRef(ref).askFrom(this, name, payload, options);
+    return actorRef(ref, this.cell.kernel).askFrom(this, name, payload, options);
   }
 
   publish(topic: unknown, ...rest: readonly unknown[]): Promise<void> {
@@ -124,7 +218,7 @@ export class TurnContext implements Turn {
 
   stop(ref: unknown): Promise<void> {
     this.fence('stop');
-    const cell = actorRef(ref).target();
+    const cell = actorRef(ref, this.cell.kernel).target();
     if (cell === undefined) return Promise.resolve();
     if (cell !== this.cell) return cell.stop('shutdown');
     this.cell.leaveAfterTurn('shutdown');
@@ -138,20 +232,20 @@ export class TurnContext implements Turn {
 
   watch(ref: unknown): void {
     this.fence('watch');
-    const subject = actorRef(ref);
+    const subject = actorRef(ref, this.cell.kernel);
     this.cell.watches.watch(subject.target()?.watches, subject);
   }
 
   unwatch(ref: unknown): void {
     this.fence('unwatch');
-    const subject = actorRef(ref);
+    const subject = actorRef(ref, this.cell.kernel);
     this.cell.watches.unwatch(subject.target()?.watches, subject);
   }
 
   stash(): Replied {
     this.needRunning('stash');
     if (!this.isStashed) this.cell.stash(this.envelope);
-    this.isStashed = true;
+    this.makeUnusual().isStashed = true;
     return TAKEN_CARE;
   }
 
@@ -169,53 +263,18 @@ export class TurnContext implements Turn {
   reply(value: unknown): Replied {
     this.needRunning('reply');
     this.cell.checkedAnswer(this.envelope, value);
-    this.isReplied = true;
+    this.makeUnusual().isReplied = true;
     return TAKEN_CARE;
   }
 
   get replyTo(): ReplyToken {
     this.needRunning('replyTo');
-    this.isReplied = true;
+    this.makeUnusual().isReplied = true;
     return new ReplyToken(this.cell, this.envelope);
   }
 
-  /** Aborts the turn's signal and all calls it waits for. The turn itself goes on until its promise settles. */
-  abort(reason: unknown): void {
-    if (this.abortion !== undefined) return;
-    this.abortion = { reason };
-    const pending = this.pending;
-    this.pending = undefined;
-    if (pending !== undefined) for (const call of pending) call.withdraw(reason);
-    this.controller?.abort(reason);
-  }
-
-  /** Why the turn was aborted, once it was. */
-  get aborted(): { readonly reason: unknown } | undefined {
-    return this.abortion;
-  }
-
-  addPending(call: Withdrawable): void {
-    this.pending ??= new Set();
-    this.pending.add(call);
-  }
-
-  removePending(call: Withdrawable): void {
-    this.pending?.delete(call);
-  }
-
-  /** The turns that wait when this one asks. */
-  askChain(): AskChain | undefined {
-    if (!this.isRunning) return undefined;
-    return { waiting: this.cell, isWaiting: () => this.isRunning, outer: this.envelope.extras?.chain };
-  }
-
-  /** A bare `ref` call in the synchronous part of a turn loses sender, deadline and chain: said once per agent. */
-  warnOfBareCall(call: string): void {
-    this.cell.behaviour.warnOfBareCall(call, this.cell.address);
-  }
-
   private get isStale(): boolean {
-    return this.isFenced || this.epoch !== this.cell.epoch;
+    return this.epoch !== this.cell.epoch;
   }
 
   private fence(call: string): void {
@@ -228,7 +287,7 @@ export class TurnContext implements Turn {
   }
 
   private refuseStale(call: string, ref: unknown, name: string, payload: unknown): never {
-    const { address } = actorRef(ref);
+    const { address } = actorRef(ref, this.cell.kernel);
     const entry = entryWithoutHandler(String(name), call === 'ask' ? 'ask' : 'tell');
     const envelope = new Envelope(entry, payload, NORMAL_RANK, this.cell, undefined, undefined);
     this.cell.kernel.deadLetters.add(envelope, address, 'stale-incarnation');
@@ -243,27 +302,32 @@ export class TurnContext implements Turn {
 /** The right to answer one ask, once. It outlives its turn, and its actor. */
 export class ReplyToken implements Replied {
   readonly [REPLIED] = true as const;
-  private readonly cell: Actor;
-  private readonly envelope: Envelope;
+  readonly #cell: Actor;
+  readonly #envelope: Envelope;
 
   constructor(cell: Actor, envelope: Envelope) {
-    this.cell = cell;
-    this.envelope = envelope;
+    this.#cell = cell;
+    this.#envelope = envelope;
+  }
+
+  /** Whether a value is one. Runs no code of that value, whatever a handler gave. */
+  static is(value: unknown): boolean {
+    return typeof value === 'object' && value !== null && #envelope in value;
   }
 
   reply(value: unknown): void {
-    this.cell.checkedAnswer(this.envelope, value);
+    this.#cell.checkedAnswer(this.#envelope, value);
   }
 
   reject(error: unknown): void {
-    if (this.envelope.customer?.reject(this.cell.failedError(this.envelope, error)) === true) return;
-    this.cell.answer(this.envelope, error);
+    if (this.#envelope.customer?.reject(this.#cell.failedError(this.#envelope, error)) === true) return;
+    this.#cell.answer(this.#envelope, error);
   }
 }
 
 /** Whether a handler's value says that the reply is taken care of. */
 export function isTakenCare(value: unknown): boolean {
-  return value === TAKEN_CARE || value instanceof ReplyToken;
+  return value === TAKEN_CARE || ReplyToken.is(value);
 }
 
 function messageInfo(cell: Actor, envelope: Envelope): MessageInfo {

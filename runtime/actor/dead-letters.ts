@@ -5,6 +5,7 @@
 
 import type { Envelope } from '../../src/protocol/envelope.ts';
 import type { DeadLetterReason } from '../../src/protocol/events.ts';
+import { objectOption } from '../../src/protocol/options.ts';
 import type {
   DeadLetter,
   DeadLetterFilter,
@@ -12,6 +13,13 @@ import type {
   DeadLetters,
 } from '../../src/protocol/system.ts';
 import type { EventHub } from '../observe/event-hub.ts';
+
+/** Reasons that follow an attempt; with every other the message still waited for its next one. */
+const TURN_ENDED: ReadonlySet<DeadLetterReason> = new Set([
+  'handler-failed',
+  'attempts-exhausted',
+  'stash-cleared',
+]);
 
 /** The dead letters of one system. */
 export class DeadLetterBox implements DeadLetters {
@@ -43,7 +51,7 @@ export class DeadLetterBox implements DeadLetters {
       priority: envelope.priority,
       reason,
       causes: error === undefined ? [...causes] : [...causes, error],
-      attempts: envelope.attempt,
+      attempts: TURN_ENDED.has(reason) ? envelope.attempt : envelope.attempt - 1,
       sender: envelope.sender?.address,
       deadAtMs: this.wallNow(),
     };
@@ -64,12 +72,13 @@ export class DeadLetterBox implements DeadLetters {
   }
 
   /** The kept ones that match, oldest first. */
-  list(filter: DeadLetterFilter = {}): readonly DeadLetter[] {
+  list(filter?: DeadLetterFilter): readonly DeadLetter[] {
+    const { reason, address, message } = objectOption('filter', filter, ['reason', 'address', 'message']);
     const found: DeadLetter[] = [];
     for (const letter of this.kept.values()) {
-      if (filter.reason !== undefined && letter.reason !== filter.reason) continue;
-      if (filter.address !== undefined && letter.address !== filter.address) continue;
-      if (filter.message !== undefined && letter.message !== filter.message) continue;
+      if (reason !== undefined && letter.reason !== reason) continue;
+      if (address !== undefined && letter.address !== address) continue;
+      if (message !== undefined && letter.message !== message) continue;
       found.push(letter);
     }
     return found;

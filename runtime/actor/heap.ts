@@ -1,7 +1,8 @@
 /**
- * A stable priority heap over the six ranks. For each rank that is present there is one lane, a ring buffer ordered by
- * sequence; the heap orders the lanes by their heads. Appending to the lane's tail is the usual case and costs O(1);
- * an item that comes back with an older sequence (a retry, an unstashed message) is put where it belongs.
+ * A stable priority heap over the six ranks. For each rank there is one lane, a ring buffer ordered by sequence. As
+ * there are only six, the lanes need no tree above them: a mask says which hold something, and the best head is its
+ * lowest bit, or, with aging, the best of at most six. Appending to a lane's tail is the usual case and costs O(1); an
+ * item that comes back with an older sequence (a retry, an unstashed message) is put where it belongs.
  *
  * Invariant: items of one rank leave in order of `seq`. Between ranks the smaller key leaves first, and equal keys in
  * order of `seq`. The key is the rank when `agingMs` is 0, else `sentAtMs + rank * agingMs`: linear aging needs no
@@ -19,51 +20,64 @@ export interface Ordered {
   readonly sentAtMs: number;
 }
 
-const LANE_SLOTS_MIN = 4;
-
 /** A ring buffer of items of one rank in order of `seq`. */
 class Lane<T extends Ordered> {
-  readonly rank: Rank;
   size = 0;
-  private slots: (T | undefined)[] = new Array<T | undefined>(LANE_SLOTS_MIN).fill(undefined);
+  private slots: (T | undefined)[] = [undefined, undefined, undefined, undefined];
   private first = 0;
-
-  constructor(rank: Rank) {
-    this.rank = rank;
-  }
+  /** The largest sequence that was ever inside: whatever is above it belongs at the tail. */
+  private lastSeq = 0;
 
   at(index: number): T | undefined {
     return this.slots[(this.first + index) & (this.slots.length - 1)];
   }
 
-  /** Puts `item` at its place by `seq` and tells that place; 0 is the head. */
-  insert(item: T): number {
+  /** Puts `item` at its place by `seq`. */
+  insert(item: T): void {
     if (this.size === this.slots.length) this.grow();
-    const last = this.size === 0 ? undefined : this.at(this.size - 1);
-    const index = last === undefined || last.seq < item.seq ? this.size : this.indexOf(item.seq);
-    for (let i = this.size; i > index; i--) this.put(i, this.at(i - 1));
-    this.put(index, item);
+    if (item.seq > this.lastSeq) {
+      this.lastSeq = item.seq;
+      this.put(this.size, item);
+    } else {
+      this.insertEarlier(item);
+    }
     this.size++;
-    return index;
   }
 
   /** Removes the head. The lane is not empty. */
   shift(): T | undefined {
-    const head = this.slots[this.first];
-    this.slots[this.first] = undefined;
-    this.first = (this.first + 1) & (this.slots.length - 1);
+    const { slots, first } = this;
+    const head = slots[first];
+    slots[first] = undefined;
+    this.first = (first + 1) & (slots.length - 1);
     this.size--;
     return head;
   }
 
-  /** Removes the item with this sequence; answers its place, or -1 when it is not here. */
-  remove(seq: number): number {
-    const index = this.indexOf(seq);
-    if (index === this.size || this.at(index)?.seq !== seq) return -1;
-    for (let i = index; i < this.size - 1; i++) this.put(i, this.at(i + 1));
-    this.put(this.size - 1, undefined);
-    this.size--;
-    return index;
+  /** Removes an item from anywhere; false when it is not here. The shorter side moves up: at both ends that is O(1). */
+  remove(item: T): boolean {
+    const index = this.indexOf(item.seq);
+    if (this.at(index) !== item) return false;
+    if (index < this.size >>> 1) {
+      for (let i = index; i > 0; i--) this.put(i, this.at(i - 1));
+      this.shift();
+    } else {
+      this.size--;
+      for (let i = index; i < this.size; i++) this.put(i, this.at(i + 1));
+      this.put(this.size, undefined);
+    }
+    return true;
+  }
+
+  /** Calls `visit` for each item, in no particular order. */
+  forEach(visit: (item: T) => void): void {
+    for (const item of this.slots) if (item !== undefined) visit(item);
+  }
+
+  private insertEarlier(item: T): void {
+    const index = this.indexOf(item.seq);
+    for (let i = this.size; i > index; i--) this.put(i, this.at(i - 1));
+    this.put(index, item);
   }
 
   /** Place of the first item whose sequence is not below `seq` (binary search). */
@@ -94,7 +108,7 @@ class Lane<T extends Ordered> {
 export class PriorityHeap<T extends Ordered> {
   size = 0;
   private readonly agingMs: number;
-  /** Lane of each rank, made when the rank is first seen. */
+  /** By rank; a lane is made when its rank is first seen. */
   private readonly lanes: (Lane<T> | undefined)[] = [
     undefined,
     undefined,
@@ -103,8 +117,8 @@ export class PriorityHeap<T extends Ordered> {
     undefined,
     undefined,
   ];
-  /** The lanes that hold something, as a binary heap ordered by their heads. */
-  private readonly present: Lane<T>[] = [];
+  /** One bit for each rank whose lane holds something. */
+  private present = 0;
 
   constructor(agingMs: number) {
     this.agingMs = agingMs;
@@ -112,20 +126,16 @@ export class PriorityHeap<T extends Ordered> {
 
   /** Adds an item at its place among those of its rank. */
   push(item: T): void {
-    let lane = this.lanes[item.rank];
-    if (lane === undefined) {
-      lane = new Lane<T>(item.rank);
-      this.lanes[item.rank] = lane;
-    }
-    const index = lane.insert(item);
+    const { rank } = item;
+    const lane = this.lanes[rank] ?? this.makeLane(rank);
+    lane.insert(item);
+    this.present |= 1 << rank;
     this.size++;
-    if (lane.size === 1) this.siftUp(this.present.push(lane) - 1);
-    else if (index === 0) this.siftUp(this.present.indexOf(lane));
   }
 
   /** The item that leaves next. */
   peek(): T | undefined {
-    return this.present[0]?.at(0);
+    return this.best()?.at(0);
   }
 
   /** The item of this rank that leaves before the others of its rank. */
@@ -135,34 +145,29 @@ export class PriorityHeap<T extends Ordered> {
 
   /** Removes the item that leaves next. */
   pop(): T | undefined {
-    const lane = this.present[0];
+    const lane = this.best();
     if (lane === undefined) return undefined;
     const item = lane.shift();
     this.size--;
-    if (lane.size === 0) this.drop(0);
-    else if (this.agingMs > 0) this.siftDown(0);
+    if (lane.size === 0 && item !== undefined) this.present &= ~(1 << item.rank);
     return item;
   }
 
   /** Removes an item from anywhere; false when it is not inside. */
   remove(item: T): boolean {
     const lane = this.lanes[item.rank];
-    const index = lane?.remove(item.seq) ?? -1;
-    if (lane === undefined || index < 0) return false;
+    if (lane === undefined || !lane.remove(item)) return false;
     this.size--;
-    const place = this.present.indexOf(lane);
-    if (lane.size === 0) this.drop(place);
-    else if (index === 0) this.siftDown(place);
+    if (lane.size === 0) this.present &= ~(1 << item.rank);
     return true;
   }
 
   /** The item with the smallest sequence among ranks of at least `rankMin`. */
   oldest(rankMin: Rank): T | undefined {
     let oldest: T | undefined;
-    for (const lane of this.present) {
-      const head = lane.at(0);
-      if (head === undefined || lane.rank < rankMin) continue;
-      if (oldest === undefined || head.seq < oldest.seq) oldest = head;
+    for (let rank: number = rankMin; rank < this.lanes.length; rank++) {
+      const head = this.lanes[rank]?.at(0);
+      if (head !== undefined && (oldest === undefined || head.seq < oldest.seq)) oldest = head;
     }
     return oldest;
   }
@@ -170,10 +175,10 @@ export class PriorityHeap<T extends Ordered> {
   /** The item that would leave last among ranks of at least `rankMin`. */
   worst(rankMin: Rank): T | undefined {
     let worst: T | undefined;
-    for (const lane of this.present) {
-      const tail = lane.at(lane.size - 1);
-      if (tail === undefined || lane.rank < rankMin) continue;
-      if (worst === undefined || this.isBefore(worst, tail)) worst = tail;
+    for (let rank: number = rankMin; rank < this.lanes.length; rank++) {
+      const lane = this.lanes[rank];
+      const tail = lane?.at(lane.size - 1);
+      if (tail !== undefined && (worst === undefined || this.isBefore(worst, tail))) worst = tail;
     }
     return worst;
   }
@@ -182,7 +187,7 @@ export class PriorityHeap<T extends Ordered> {
   isBefore(a: T, b: T): boolean {
     const aKey = this.agingMs > 0 ? a.sentAtMs + a.rank * this.agingMs : a.rank;
     const bKey = this.agingMs > 0 ? b.sentAtMs + b.rank * this.agingMs : b.rank;
-    return aKey === bKey ? a.seq < b.seq : aKey < bKey;
+    return aKey < bKey || (aKey === bKey && a.seq < b.seq);
   }
 
   /** Removes everything, in the order in which it would have left. */
@@ -194,60 +199,36 @@ export class PriorityHeap<T extends Ordered> {
 
   /** Calls `visit` for each item, in no particular order. `visit` must not change the heap. */
   forEach(visit: (item: T) => void): void {
-    for (const lane of this.present) {
-      for (let i = 0; i < lane.size; i++) {
-        const item = lane.at(i);
-        if (item !== undefined) visit(item);
-      }
+    for (const lane of this.lanes) lane?.forEach(visit);
+  }
+
+  /** How many items of this rank are inside. */
+  sizeOf(rank: Rank): number {
+    return this.lanes[rank]?.size ?? 0;
+  }
+
+  /** The lane whose head leaves next. */
+  private best(): Lane<T> | undefined {
+    if (this.agingMs > 0) return this.bestAged();
+    // The lowest bit that is set; 31 - clz32(0) is -1, and there is no such lane.
+    return this.lanes[31 - Math.clz32(this.present & -this.present)];
+  }
+
+  private bestAged(): Lane<T> | undefined {
+    let best: Lane<T> | undefined;
+    let bestHead: T | undefined;
+    for (const lane of this.lanes) {
+      const head = lane?.at(0);
+      if (head === undefined || (bestHead !== undefined && !this.isBefore(head, bestHead))) continue;
+      best = lane;
+      bestHead = head;
     }
+    return best;
   }
 
-  /** Items of each rank, most urgent first. */
-  sizes(): readonly number[] {
-    return this.lanes.map((lane) => lane?.size ?? 0);
-  }
-
-  /** Takes an empty lane out of the heap. */
-  private drop(place: number): void {
-    const last = this.present.pop();
-    if (last === undefined || place === this.present.length) return;
-    this.present[place] = last;
-    this.siftDown(place);
-    this.siftUp(place);
-  }
-
-  private siftUp(start: number): void {
-    let place = start;
-    while (place > 0) {
-      const parent = (place - 1) >> 1;
-      if (!this.swapIfBefore(place, parent)) return;
-      place = parent;
-    }
-  }
-
-  private siftDown(start: number): void {
-    let place = start;
-    for (;;) {
-      const left = place * 2 + 1;
-      const right = left + 1;
-      const child = this.headIsBefore(right, left) ? right : left;
-      if (!this.swapIfBefore(child, place)) return;
-      place = child;
-    }
-  }
-
-  private swapIfBefore(lower: number, upper: number): boolean {
-    const lowerLane = this.present[lower];
-    const upperLane = this.present[upper];
-    if (lowerLane === undefined || upperLane === undefined || !this.headIsBefore(lower, upper)) return false;
-    this.present[lower] = upperLane;
-    this.present[upper] = lowerLane;
-    return true;
-  }
-
-  private headIsBefore(place: number, other: number): boolean {
-    const a = this.present[place]?.at(0);
-    const b = this.present[other]?.at(0);
-    return a !== undefined && b !== undefined && this.isBefore(a, b);
+  private makeLane(rank: Rank): Lane<T> {
+    const lane = new Lane<T>();
+    this.lanes[rank] = lane;
+    return lane;
   }
 }

@@ -1,6 +1,6 @@
 /** One actor at one instant, as a copy: answered at once, also while a turn runs, and without touching the actor. */
 
-import { PRIORITIES, type Priority } from '../../src/protocol/priority.ts';
+import { PRIORITIES, type Priority, rankOf } from '../../src/protocol/priority.ts';
 import type { ActorStatus, Inspection } from '../../src/protocol/system.ts';
 import type { Cell } from './cell.ts';
 
@@ -8,7 +8,6 @@ import type { Cell } from './cell.ts';
 export function inspectCell(cell: Cell): Inspection {
   const { mailbox, turn, kernel } = cell;
   const rare = cell.rareIfAny;
-  const depths = mailbox?.depths() ?? [];
   return {
     address: cell.address,
     protocol: cell.behaviour.agent.protocol.name,
@@ -17,10 +16,9 @@ export function inspectCell(cell: Cell): Inspection {
     mailbox: {
       capacity: cell.behaviour.agent.options.mailbox.capacity,
       queued: mailbox?.queued ?? 0,
-      depths: Object.fromEntries(PRIORITIES.map((priority, rank) => [priority, depths[rank] ?? 0])) as Record<
-        Priority,
-        number
-      >, // one entry for each priority
+      depths: Object.fromEntries(
+        PRIORITIES.map((priority) => [priority, mailbox?.depth(rankOf(priority)) ?? 0]),
+      ) as Record<Priority, number>, // one entry for each priority
       stashed: mailbox?.stashed ?? 0,
       waiting: mailbox?.waiting ?? 0,
     },
@@ -39,10 +37,10 @@ export function inspectCell(cell: Cell): Inspection {
     zombies: rare?.zombies ?? 0,
     counts: {
       accepted: mailbox?.accepted ?? 0,
-      handled: cell.ledger?.handled ?? 0,
-      failed: cell.ledger?.failed ?? 0,
-      cancelled: cell.ledger?.cancelled ?? 0,
-      deadLettered: cell.ledger?.deadLettered ?? 0,
+      handled: mailbox?.handled ?? 0,
+      failed: mailbox?.failed ?? 0,
+      cancelled: mailbox?.cancelled ?? 0,
+      deadLettered: mailbox?.deadLettered ?? 0,
     },
   };
 }

@@ -17,6 +17,12 @@ export interface Upward {
   readonly system: unknown;
 }
 
+/** A kind of agent of which a turn runs now. */
+export interface InTurn {
+  /** A bare `ref` call was made in the synchronous part of one of its turns. */
+  warnOfBareCall(call: string): void;
+}
+
 /** Settings of a system that its actors obey. */
 export interface KernelSettings {
   readonly deadLettersMax: number;
@@ -33,8 +39,8 @@ export class Kernel {
   readonly deadLetters: DeadLetterBox;
   readonly settings: KernelSettings;
   readonly startedAt: number;
-  /** The turn whose synchronous part runs now. */
-  current: Turn | undefined = undefined;
+  /** What kind of agent is in the synchronous part of a turn now. */
+  current: InTurn | undefined = undefined;
   asksInFlight = 0;
   /** The system is shutting down: calls from outside are refused. */
   isIntakeClosed = false;

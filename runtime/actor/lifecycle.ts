@@ -10,7 +10,7 @@ import { TroupeError } from '../../src/protocol/errors.ts';
 import type { EndReason } from '../../src/protocol/events.ts';
 import { KILL_GRACE_MS } from '../../src/protocol/limits.ts';
 import { NORMAL_RANK } from '../../src/protocol/priority.ts';
-import { type Cell, isThenable } from './cell.ts';
+import { type Cell, promiseIn } from './cell.ts';
 import { TurnContext } from './context.ts';
 import { entryWithoutHandler } from './local-ref.ts';
 
@@ -27,37 +27,42 @@ export function startActor(cell: Cell): void | Promise<void> {
   } catch (error) {
     throw startFailed(cell, error);
   }
-  if (!isThenable(value)) {
+  const promise = promiseIn(value);
+  if (promise === undefined) {
     setGoing(cell, value);
     return undefined;
   }
-  return Promise.resolve(value).then(
-    (made: unknown) => {
-      if (!cell.isOpen)
-        throw startFailed(cell, new TroupeError('ERR_ACTOR_STOPPED', { address: cell.address }));
-      setGoing(cell, made);
-    },
+  return promise.then(
+    (made: unknown) => setGoing(cell, made),
     (error: unknown) => {
       throw startFailed(cell, error);
     },
   );
 }
 
+/** Ends what a failed start has begun: its context, its children, what it wanted to do next. */
+export async function leaveStart(cell: Cell): Promise<void> {
+  cell.epoch++;
+  cell.mailbox?.controlIfAny?.dropContinues();
+  await cell.rareIfAny?.children?.stopAll();
+}
+
 /**
  * Ends a generation that failed: `onRestart` on the old one, then its children, then the stash goes back to the queue.
- * What goes wrong in `onRestart` is reported and changes nothing. Mailbox, name, watchers and pending asks stay.
+ * What goes wrong in `onRestart` is reported and changes nothing. Mailbox, name, watchers and pending asks stay, and
+ * the old state until there is a new one: an actor that is stopped meanwhile has it in `onStop`.
  */
 export async function leaveGeneration(cell: Cell, failure: Failure): Promise<void> {
   cell.status = 'restarting';
   cell.epoch++;
   cell.rare.leaving = undefined;
-  cell.mailbox?.dropContinues();
+  cell.mailbox?.controlIfAny?.dropContinues();
   const { onRestart } = cell.behaviour.agent.options;
   if (onRestart !== undefined)
     await runLastHook(cell, 'onRestart', cell.slot.shutdownMs, (turn) => onRestart(turn, failure));
   await cell.rareIfAny?.children?.stopAll();
+  if (!cell.isOpen) return;
   cell.epoch++;
-  cell.state = undefined;
   cell.mailbox?.unstash();
   cell.generation++;
 }
@@ -81,7 +86,10 @@ async function stopping(cell: Cell, reason: EndReason, error: unknown): Promise<
   cell.status = 'stopping';
   for (const release of cell.rareIfAny?.releases ?? []) release();
   clearMailbox(cell);
-  if (cell.turn !== undefined) await finishTurn(cell, shutdownMs);
+  if (cell.turn !== undefined) {
+    await finishTurn(cell, shutdownMs);
+    clearMailbox(cell); // of what that turn put aside
+  }
   const { children } = cell.rare;
   if (children !== undefined && children.size > 0) await children.stopAll();
   const { onStop } = cell.behaviour.agent.options;
@@ -120,7 +128,9 @@ function turnEnds(cell: Cell, withinMs: number): Promise<boolean> {
       resolve(hasEnded);
     };
     const timeout =
-      withinMs === Infinity ? undefined : kernel.timeouts.start(withinMs, kernel.now(), () => settle(false));
+      withinMs === Infinity
+        ? undefined
+        : kernel.timeouts.startFunction(withinMs, kernel.now(), () => settle(false));
     rare.turnEnded = () => settle(true);
   });
 }
@@ -139,8 +149,9 @@ function clearMailbox(cell: Cell): void {
   }
 }
 
+/** Throws `ERR_START_FAILED` for an actor that was stopped while it started. */
 function setGoing(cell: Cell, state: unknown): void {
-  if (!cell.isOpen) return;
+  if (!cell.isOpen) throw startFailed(cell, new TroupeError('ERR_ACTOR_STOPPED', { address: cell.address }));
   cell.state = state;
   cell.status = 'running';
   const { kernel, address, generation } = cell;
@@ -189,7 +200,7 @@ function runHook(cell: Cell, name: string, timeoutMs: number, hook: (turn: TurnC
   const { kernel } = cell;
   const outer = kernel.current;
   cell.turn = turn;
-  kernel.current = turn;
+  kernel.current = cell.behaviour;
   let value: unknown;
   try {
     value = hook(turn);
@@ -199,7 +210,8 @@ function runHook(cell: Cell, name: string, timeoutMs: number, hook: (turn: TurnC
   } finally {
     kernel.current = outer;
   }
-  if (isThenable(value)) return followHook(cell, turn, value, timeoutMs);
+  const promise = promiseIn(value);
+  if (promise !== undefined) return followHook(cell, turn, promise, timeoutMs);
   cell.end(turn);
   return value;
 }
@@ -207,19 +219,19 @@ function runHook(cell: Cell, name: string, timeoutMs: number, hook: (turn: TurnC
 function followHook(
   cell: Cell,
   turn: TurnContext,
-  value: PromiseLike<unknown>,
+  promise: Promise<unknown>,
   timeoutMs: number,
 ): Promise<unknown> {
   const { kernel } = cell;
   return new Promise((resolve, reject) => {
-    turn.startedAt = kernel.now();
+    const now = kernel.now();
+    const details = { address: cell.address, message: turn.envelope.entry.name, timeoutMs };
+    const fire = (): void => abandon(new TroupeError('ERR_TURN_TIMEOUT', details));
+    turn.follow(
+      now,
+      timeoutMs === Infinity ? undefined : kernel.timeouts.startFunction(timeoutMs, now, fire),
+    );
     turn.addPending({ withdraw: (reason) => abandon(reason) });
-    if (timeoutMs !== Infinity) {
-      const details = { address: cell.address, message: turn.envelope.entry.name, timeoutMs };
-      turn.timeout = kernel.timeouts.start(timeoutMs, turn.startedAt, () =>
-        abandon(new TroupeError('ERR_TURN_TIMEOUT', details)),
-      );
-    }
     const abandon = (reason: unknown): void => {
       if (turn.isRunning) cell.disown(turn, reason);
       reject(reason);
@@ -232,7 +244,7 @@ function followHook(
       cell.end(turn);
       finish();
     };
-    Promise.resolve(value).then(
+    promise.then(
       (result) => settle(() => resolve(result)),
       (error: unknown) => settle(() => reject(error)),
     );

@@ -3,17 +3,18 @@
  * a turn's context meet here, in the `...From` methods; a remote ref will offer the same ones.
  */
 
-import { type AskChain, Envelope, Extras, type MessageEntry } from '../../src/protocol/envelope.ts';
+import { type AskChain, Envelope, type MessageEntry } from '../../src/protocol/envelope.ts';
 import { TroupeError } from '../../src/protocol/errors.ts';
 import { ASK_TIMEOUT_MS, SEND_TIMEOUT_MS } from '../../src/protocol/limits.ts';
-import { durationOption, invalidOption } from '../../src/protocol/options.ts';
-import { NORMAL_RANK, type Rank, rankOf } from '../../src/protocol/priority.ts';
+import { invalidOption } from '../../src/protocol/options.ts';
+import { NORMAL_RANK, type Rank } from '../../src/protocol/priority.ts';
 import type { AnyProtocol, MessageDefinition } from '../../src/protocol/protocol.ts';
 import type { Admission, AskOptions, SendOptions, TellOptions } from '../../src/protocol/ref.ts';
 import type { Actor } from './actor.ts';
 import { unknownMessage } from './behaviour.ts';
+import { type CallOptions, callOptions, deadlineOf, extrasWith, waitMs } from './call-options.ts';
 import type { Kernel } from './kernel.ts';
-import { PendingAsk, PendingSend } from './pending.ts';
+import { mailboxFull, PendingAsk, PendingSend, type Settle } from './pending.ts';
 import type { Turn } from './turn.ts';
 
 const ACCEPTED: Promise<void> = Promise.resolve();
@@ -22,7 +23,8 @@ const ACCEPTED: Promise<void> = Promise.resolve();
 export abstract class ActorRef {
   abstract readonly protocol: AnyProtocol;
   abstract readonly address: string;
-  protected abstract readonly kernel: Kernel;
+  /** The system it belongs to. */
+  abstract readonly kernel: Kernel;
 
   /** The actor it leads to now. */
   abstract target(): Actor | undefined;
@@ -58,11 +60,12 @@ export abstract class ActorRef {
     options: TellOptions | undefined,
   ): Admission {
     const cell = this.target();
-    if (cell === undefined) return this.unknown(this.envelope(from, name, payload, options));
-    const entry = cell.behaviour.entry(name, 'tell');
-    const extras = extrasOf(this.kernel, from, options);
-    const content = cell.behaviour.admissible(entry, payload);
-    return cell.tell(new Envelope(entry, content, rankIn(options), from?.cell, undefined, extras), from);
+    if (cell === undefined)
+      return this.unknown(this.envelope(from, name, payload, callOptions('tell', options).rank));
+    if (options !== undefined || cell.behaviour.isValidating || (from !== undefined && from.hasDeadline))
+      return cell.tell(this.told(cell, from, name, payload, callOptions('tell', options)), from);
+    const entry = cell.behaviour.tellEntry(name);
+    return cell.tell(new Envelope(entry, payload, NORMAL_RANK, from?.cell, undefined, undefined), from);
   }
 
   /** `send`, with the turn it comes from. Misuse throws at once; what may happen in normal work rejects. */
@@ -72,32 +75,16 @@ export abstract class ActorRef {
     payload: unknown,
     options: SendOptions | undefined,
   ): Promise<void> {
+    const call = callOptions('send', options);
     const cell = this.target();
     if (cell === undefined) {
-      this.unknown(this.envelope(from, name, payload, options));
+      this.unknown(this.envelope(from, name, payload, call.rank));
       return Promise.reject(new TroupeError('ERR_ACTOR_UNKNOWN', { address: this.address }));
     }
-    const timeoutMs = durationOption('timeoutMs', options?.timeoutMs, SEND_TIMEOUT_MS);
-    const signal = signalOption(options?.signal);
-    const entry = cell.behaviour.entry(name, 'tell');
-    const extras = extrasOf(this.kernel, from, options);
-    const content = cell.behaviour.admissible(entry, payload);
+    const envelope = this.told(cell, from, name, payload, call);
+    const { signal } = call;
     if (signal?.aborted === true) return Promise.reject(signal.reason);
-    const envelope = new Envelope(entry, content, rankIn(options), from?.cell, undefined, extras);
-    return this.deliver(cell, envelope, { timeoutMs, signal, from });
-  }
-
-  /** Offers an envelope and waits for room as the mailbox's policy says. */
-  private deliver(
-    cell: Actor,
-    envelope: Envelope,
-    caller: {
-      readonly timeoutMs: number;
-      readonly signal: AbortSignal | undefined;
-      readonly from: Turn | undefined;
-    },
-  ): Promise<void> {
-    switch (cell.offer(envelope, caller.from)) {
+    switch (cell.offer(envelope, from)) {
       case 'accepted':
         return ACCEPTED;
       case 'stopped':
@@ -105,19 +92,13 @@ export abstract class ActorRef {
       case 'full':
         break;
     }
-    if (!cell.mayWait(caller.from)) return Promise.reject(mailboxFull(cell));
+    if (!cell.mayWait(from)) return Promise.reject(mailboxFull(cell));
+    if (from?.aborted !== undefined) return Promise.reject(from.aborted.reason);
     const now = this.kernel.now();
-    const timeoutMs = remaining(now, caller.timeoutMs, caller.from);
+    const timeoutMs = waitMs(now, call.timeoutMs ?? SEND_TIMEOUT_MS, from);
     return new Promise((fulfil, fail) => {
       // The constructor enters it among the waiters, which hold it from here on.
-      new PendingSend(
-        cell,
-        envelope,
-        { ...caller, timeoutMs },
-        now,
-        fulfil as (value: unknown) => void,
-        fail,
-      );
+      new PendingSend(cell, envelope, { timeoutMs, signal, from }, now, fulfil as Settle, fail);
     });
   }
 
@@ -128,48 +109,45 @@ export abstract class ActorRef {
     payload: unknown,
     options: AskOptions | undefined,
   ): Promise<unknown> {
+    const call = callOptions('ask', options);
+    const { signal, rank } = call;
     const cell = this.target();
     if (cell === undefined) {
-      this.unknown(this.envelope(from, name, payload, options, 'ask'));
+      this.unknown(this.envelope(from, name, payload, rank, 'ask'));
       return Promise.reject(new TroupeError('ERR_ACTOR_UNKNOWN', { address: this.address }));
     }
-    const { kernel } = this;
-    const wantedMs =
-      options === undefined ? ASK_TIMEOUT_MS : durationOption('timeoutMs', options.timeoutMs, ASK_TIMEOUT_MS);
-    const signal = options === undefined ? undefined : signalOption(options.signal);
-    const rank = rankIn(options);
-    const entry = cell.behaviour.entry(name, 'ask');
-    const content = cell.behaviour.admissible(entry, payload);
+    const { kernel, behaviour } = cell;
+    const entry = behaviour.askEntry(name);
+    const content = behaviour.isValidating ? behaviour.admissible(entry, payload) : payload;
     if (signal?.aborted === true) return Promise.reject(signal.reason);
-    if (kernel.asksInFlight >= kernel.settings.asksInFlightMax) {
-      return Promise.reject(
-        new TroupeError('ERR_ASKS_IN_FLIGHT_FULL', { max: kernel.settings.asksInFlightMax }),
-      );
-    }
+    if (from?.aborted !== undefined) return Promise.reject(from.aborted.reason);
+    const { asksInFlightMax } = kernel.settings;
+    if (kernel.asksInFlight >= asksInFlightMax)
+      return Promise.reject(new TroupeError('ERR_ASKS_IN_FLIGHT_FULL', { max: asksInFlightMax }));
     const chain = from === undefined ? undefined : from.askChain();
     const cycle = chain === undefined ? undefined : cycleTo(cell, chain);
     if (cycle !== undefined) return Promise.reject(new TroupeError('ERR_ASK_CYCLE', { path: cycle }));
     const now = kernel.now();
-    const timeoutMs = remaining(now, wantedMs, from);
-    const extras = new Extras();
-    extras.deadline = now + timeoutMs;
-    extras.headers = options?.headers;
-    extras.chain = chain;
+    const timeoutMs = waitMs(now, call.timeoutMs ?? ASK_TIMEOUT_MS, from);
+    const extras = extrasWith(Infinity, call.headers);
     return new Promise((fulfil, fail) => {
-      const ask = new PendingAsk(cell, entry.name, { timeoutMs, signal, from }, now, fulfil, fail);
-      const envelope = new Envelope(entry, content, rank, from?.cell, ask, extras);
-      ask.envelope = envelope;
-      switch (cell.offer(envelope, from)) {
-        case 'accepted':
-          return;
-        case 'stopped':
-          ask.reject(new TroupeError('ERR_ACTOR_STOPPED', { address: cell.address }));
-          return;
-        case 'full':
-          if (cell.mayWait(from)) ask.waitForRoom(envelope);
-          else ask.reject(mailboxFull(cell));
-      }
+      const ask = new PendingAsk(cell, chain, { timeoutMs, signal, from }, now, fulfil, fail);
+      ask.ask(new Envelope(entry, content, rank, from?.cell, ask, extras));
     });
+  }
+
+  private told(
+    cell: Actor,
+    from: Turn | undefined,
+    name: string,
+    payload: unknown,
+    call: CallOptions,
+  ): Envelope {
+    const { behaviour } = cell;
+    const entry = behaviour.tellEntry(name);
+    const content = behaviour.isValidating ? behaviour.admissible(entry, payload) : payload;
+    const extras = extrasWith(deadlineOf(behaviour.kernel, from, call), call.headers);
+    return new Envelope(entry, content, call.rank, from?.cell, undefined, extras);
   }
 
   /** An envelope for a ref that leads nowhere, so that its dead letter can be read. */
@@ -177,24 +155,19 @@ export abstract class ActorRef {
     from: Turn | undefined,
     name: string,
     payload: unknown,
-    options: TellOptions | undefined,
+    rank: Rank,
     kind: 'tell' | 'ask' = 'tell',
   ): Envelope {
     const messages = this.protocol.messages as Readonly<Record<string, MessageDefinition>>;
-    if (messages[name]?.kind !== kind) throw unknownMessage(this.protocol, name, kind);
-    return new Envelope(
-      entryWithoutHandler(name, kind),
-      payload,
-      rankIn(options),
-      from?.cell,
-      undefined,
-      undefined,
-    );
+    if (typeof name !== 'string' || messages[name]?.kind !== kind)
+      throw unknownMessage(this.protocol, name, kind);
+    return new Envelope(entryWithoutHandler(name, kind), payload, rank, from?.cell, undefined, undefined);
   }
 
   private unknown(envelope: Envelope): Admission {
     const { address, kernel } = this;
-    kernel.deadLetters.add(envelope, address, 'actor-unknown');
+    // An address with a `uid` means one incarnation: that one is gone, whoever lives there now.
+    kernel.deadLetters.add(envelope, address, address.includes('#') ? 'stale-incarnation' : 'actor-unknown');
     if (kernel.events.isObserved) {
       const { priority } = envelope;
       kernel.events.emit({
@@ -209,8 +182,8 @@ export abstract class ActorRef {
   }
 
   private warnInsideTurn(call: string): void {
-    const turn = this.kernel.current;
-    if (turn !== undefined) turn.warnOfBareCall(call);
+    const inTurn = this.kernel.current;
+    if (inTurn !== undefined) inTurn.warnOfBareCall(call);
   }
 }
 
@@ -231,7 +204,7 @@ export class LocalRef extends ActorRef {
     return this.cell.address;
   }
 
-  protected override get kernel(): Kernel {
+  override get kernel(): Kernel {
     return this.cell.behaviour.kernel;
   }
 
@@ -243,7 +216,7 @@ export class LocalRef extends ActorRef {
 /** A ref by name or path: it leads to whichever actor holds it when it is used. */
 export class NamedRef extends ActorRef {
   override readonly protocol: AnyProtocol;
-  protected override readonly kernel: Kernel;
+  override readonly kernel: Kernel;
   private readonly name: string;
   private readonly resolve: () => Actor | undefined;
 
@@ -264,10 +237,16 @@ export class NamedRef extends ActorRef {
   }
 }
 
-/** The ref behind what a user handed over. Throws `ERR_OPTION_INVALID` for anything else. */
-export function actorRef(ref: unknown, option = 'ref'): ActorRef {
-  if (ref instanceof ActorRef) return ref;
-  throw invalidOption(option, 'a ref of this system', ref);
+/** The ref behind what a user handed over. Throws `ERR_OPTION_INVALID` for anything but a ref of this system. */
+export function actorRef(ref: unknown, kernel: Kernel): ActorRef {
+  if (!(ref instanceof ActorRef)) throw invalidOption('ref', 'a ref of this system', ref);
+  if (ref.kernel !== kernel)
+    throw new TroupeError('ERR_OPTION_INVALID', {
+      option: 'ref',
+      expected: 'a ref of this system',
+      given: `${ref.address} of another system`,
+    });
+  return ref;
 }
 
 /** An entry for a message that no actor of ours will handle. */
@@ -284,44 +263,4 @@ function cycleTo(cell: Actor, chain: AskChain): readonly string[] | undefined {
     if (link.waiting === cell) return path;
   }
   return undefined;
-}
-
-function remaining(now: number, timeoutMs: number, from: Turn | undefined): number {
-  if (from === undefined) return timeoutMs;
-  const { deadline } = from.envelope;
-  return deadline === Infinity ? timeoutMs : Math.max(0, Math.min(timeoutMs, deadline - now));
-}
-
-function rankIn(options: TellOptions | undefined): Rank {
-  return options?.priority === undefined ? NORMAL_RANK : rankOf(options.priority);
-}
-
-/** Deadline and headers, if the message has any. A `ttlMs` never outlives the turn it is sent in, unless `Infinity`. */
-function extrasOf(
-  kernel: Kernel,
-  from: Turn | undefined,
-  options: TellOptions | undefined,
-): Extras | undefined {
-  const inherited = from === undefined ? Infinity : from.envelope.deadline;
-  if (options === undefined && inherited === Infinity) return undefined;
-  const ttlMs = options?.ttlMs;
-  if (ttlMs === undefined && options?.headers === undefined && inherited === Infinity) return undefined;
-  const extras = new Extras();
-  extras.headers = options?.headers;
-  extras.deadline = inherited;
-  if (ttlMs !== undefined) {
-    const ttl = durationOption('ttlMs', ttlMs, Infinity, { zero: true, infinity: true });
-    extras.deadline = ttl === Infinity ? Infinity : Math.min(inherited, kernel.now() + ttl);
-  }
-  return extras;
-}
-
-function signalOption(signal: unknown): AbortSignal | undefined {
-  if (signal === undefined || signal instanceof AbortSignal) return signal;
-  throw invalidOption('signal', 'an AbortSignal', signal);
-}
-
-function mailboxFull(cell: Actor): TroupeError {
-  const { capacity } = cell.behaviour.agent.options.mailbox;
-  return new TroupeError('ERR_MAILBOX_FULL', { address: cell.address, capacity });
 }

@@ -4,14 +4,14 @@
  *
  * Invariant: a waiter and free room of a kind it may use never coexist. A slot that is freed goes to the best waiter
  * in the same step, so nobody who calls later gets in before somebody who waits with the same or a better priority.
- * The mailbox decides no outcome: what it drops or clears it hands to its owner, who keeps the ledger.
+ * The mailbox decides no outcome: what it drops or clears it hands to its owner, who says how it ended.
  */
 
 import type { MailboxSettings } from '../../src/protocol/agent-settings.ts';
 import type { Envelope } from '../../src/protocol/envelope.ts';
-import { CONTINUES_MAX } from '../../src/protocol/limits.ts';
 import { CRITICAL_RANK, type Rank } from '../../src/protocol/priority.ts';
 import { Admission } from './admission.ts';
+import { ControlLane } from './control-lane.ts';
 import { type Ordered, PriorityHeap } from './heap.ts';
 
 /** Whoever waits for room; told once how it ended. */
@@ -46,24 +46,32 @@ export interface Remains {
   readonly waiting: readonly Waiter[];
 }
 
+/** Who decides what becomes of messages. */
+export interface MailboxOwner {
+  /** The overflow policy took out a message that had been accepted. */
+  dropped(envelope: Envelope): void;
+}
+
 /** Bounded, ordered by priority, awaitable. */
 export class Mailbox {
-  /** Messages that ever got in. */
+  /** Messages that ever got in, and how many of them ended in which way; the owner counts the ends. */
   accepted = 0;
+  handled = 0;
+  failed = 0;
+  cancelled = 0;
+  deadLettered = 0;
   private readonly settings: MailboxSettings;
-  private readonly dropped: (envelope: Envelope) => void;
+  private readonly owner: MailboxOwner;
   private readonly admission: Admission;
   private readonly queue: PriorityHeap<Envelope>;
   private waiters: PriorityHeap<Waiter> | undefined = undefined;
   private stash: Envelope[] | undefined = undefined;
-  private control: Envelope[] | undefined = undefined;
-  private continues: Envelope[] | undefined = undefined;
+  private controlMade: ControlLane | undefined = undefined;
   private calls = 0;
 
-  /** `dropped` is told of each accepted message that the overflow policy takes out again. */
-  constructor(settings: MailboxSettings, dropped: (envelope: Envelope) => void) {
+  constructor(settings: MailboxSettings, owner: MailboxOwner) {
     this.settings = settings;
-    this.dropped = dropped;
+    this.owner = owner;
     this.admission = new Admission(settings);
     this.queue = new PriorityHeap<Envelope>(settings.agingMs);
   }
@@ -85,15 +93,12 @@ export class Mailbox {
 
   /** Items in the control lane. */
   get controls(): number {
-    return (
-      (this.control === undefined ? 0 : this.control.length) +
-      (this.continues === undefined ? 0 : this.continues.length)
-    );
+    return this.controlMade === undefined ? 0 : this.controlMade.size;
   }
 
-  /** Queued messages by priority, most urgent first. */
-  depths(): readonly number[] {
-    return this.queue.sizes();
+  /** Queued messages of this rank. */
+  depth(rank: Rank): number {
+    return this.queue.sizeOf(rank);
   }
 
   /**
@@ -101,16 +106,10 @@ export class Mailbox {
    * mailbox that ages; `isSelfSend` opens the self-send reserve.
    */
   offer(envelope: Envelope, nowMs: number, isSelfSend: boolean): 'accepted' | 'full' {
-    envelope.seq = ++this.calls;
-    envelope.sentAtMs = nowMs;
-    if (this.admission.take(envelope, isSelfSend)) {
-      this.accepted++;
-      this.queue.push(envelope);
-      return 'accepted';
-    }
-    if (this.settings.overflow === 'backpressure' || this.settings.overflow === 'reject') return 'full';
+    this.number(envelope, nowMs);
+    if (!this.admission.take(envelope, isSelfSend)) return this.overflow(envelope);
     this.accepted++;
-    this.displace(envelope);
+    this.queue.push(envelope);
     return 'accepted';
   }
 
@@ -127,28 +126,20 @@ export class Mailbox {
     return this.waiters?.remove(waiter) ?? false;
   }
 
-  /** Adds to the control lane, which is taken before any user message and never refused. */
-  pushControl(item: Envelope): void {
-    this.control ??= [];
-    this.control.push(item);
+  /** The control lane; made when it is first needed. */
+  get control(): ControlLane {
+    this.controlMade ??= new ControlLane();
+    return this.controlMade;
   }
 
-  /** Adds what the actor wants to do next, before everything else. False: `CONTINUES_MAX` of them are pending. */
-  pushContinue(item: Envelope): boolean {
-    this.continues ??= [];
-    if (this.continues.length >= CONTINUES_MAX) return false;
-    this.continues.push(item);
-    return true;
+  /** As `control`, without making it. */
+  get controlIfAny(): ControlLane | undefined {
+    return this.controlMade;
   }
 
-  /** Removes the first control item; continuations come before the others. */
-  nextControl(): Envelope | undefined {
-    return this.continues?.shift() ?? this.control?.shift();
-  }
-
-  /** Forgets the continuations of a generation that has ended. */
-  dropContinues(): void {
-    this.continues = undefined;
+  /** Calls `visit` for each queued message, in no particular order. */
+  forEachQueued(visit: (envelope: Envelope) => void): void {
+    this.queue.forEach(visit);
   }
 
   /** How many queued messages `predicate` holds for. */
@@ -160,11 +151,6 @@ export class Mailbox {
     return count;
   }
 
-  /** Removes the control items that `isStale` names. */
-  dropControl(isStale: (item: Envelope) => boolean): void {
-    this.control = this.control?.filter((item) => !isStale(item));
-  }
-
   /** Removes the message whose turn is next; its slot goes to the best waiter. */
   next(): Envelope | undefined {
     const envelope = this.queue.pop();
@@ -174,15 +160,24 @@ export class Mailbox {
 
   /** Puts the message of the present turn back at its old place. */
   putBack(envelope: Envelope): void {
-    this.admission.retake();
+    this.admission.retake(envelope);
     this.queue.push(envelope);
   }
 
-  /** Puts the message of the present turn aside. False: the stash is full and the message is still the caller's. */
-  putAside(envelope: Envelope): boolean {
+  /**
+   * Puts the message of the present turn aside. A continuation, which had no slot until now, gets one as a self-send
+   * would; from here on it is a message like any other. False: there is no room, and the message is still the caller's.
+   */
+  putAside(envelope: Envelope, nowMs: number): boolean {
     this.stash ??= [];
     if (this.stash.length >= Math.min(this.settings.stashMax, this.settings.capacity)) return false;
-    this.admission.retake();
+    if (envelope.seq > 0) {
+      this.admission.retake(envelope);
+    } else {
+      if (!this.admission.take(envelope, true)) return false;
+      this.number(envelope, nowMs);
+      this.accepted++;
+    }
     this.stash.push(envelope);
     return true;
   }
@@ -198,11 +193,7 @@ export class Mailbox {
 
   /** Removes a message from queue or stash; false when it is in neither. */
   cancel(envelope: Envelope): boolean {
-    if (!this.queue.remove(envelope)) {
-      const place = this.stash?.indexOf(envelope) ?? -1;
-      if (place < 0) return false;
-      this.stash?.splice(place, 1);
-    }
+    if (!this.queue.remove(envelope) && !this.removeStashed(envelope)) return false;
     this.release(envelope);
     return true;
   }
@@ -213,30 +204,48 @@ export class Mailbox {
     const queued = this.queue.drain();
     const stashed = this.stash ?? [];
     this.stash = undefined;
-    this.control = undefined;
-    this.continues = undefined;
+    this.controlMade = undefined;
     for (const envelope of queued) this.admission.giveBack(envelope);
     for (const envelope of stashed) this.admission.giveBack(envelope);
     return { queued, stashed, waiting };
   }
 
-  /** The overflow policy drops somebody: an older message, or the newcomer. */
-  private displace(newcomer: Envelope): void {
+  private number(envelope: Envelope, nowMs: number): void {
+    envelope.seq = ++this.calls;
+    if (this.settings.agingMs > 0) envelope.ensureExtras().sentAtMs = nowMs;
+  }
+
+  private removeStashed(envelope: Envelope): boolean {
+    const stash = this.stash;
+    if (stash === undefined) return false;
+    const place = stash.indexOf(envelope);
+    if (place < 0) return false;
+    stash.splice(place, 1);
+    return true;
+  }
+
+  /** No room: the policy refuses the newcomer, or drops somebody: an older message, or the newcomer. */
+  private overflow(newcomer: Envelope): 'accepted' | 'full' {
+    if (this.settings.overflow === 'backpressure' || this.settings.overflow === 'reject') return 'full';
+    this.accepted++;
     const victim = this.admission.victim(newcomer, this.queue);
     if (victim === undefined) {
-      this.dropped(newcomer);
-      return;
+      this.owner.dropped(newcomer);
+      return 'accepted';
     }
     this.queue.remove(victim);
     this.admission.swap(victim, newcomer);
     this.queue.push(newcomer);
-    this.dropped(victim);
+    this.owner.dropped(victim);
+    return 'accepted';
   }
 
   private release(envelope: Envelope): void {
     this.admission.giveBack(envelope);
-    const waiters = this.waiters;
-    if (waiters === undefined || waiters.size === 0) return;
+    if (this.waiters !== undefined) this.admitWaiting(this.waiters);
+  }
+
+  private admitWaiting(waiters: PriorityHeap<Waiter>): void {
     while (this.admit(waiters, waiters.peek())) {
       // As long as the best one gets in, the next best is asked.
     }

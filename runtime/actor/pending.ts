@@ -1,12 +1,12 @@
 /**
  * Calls that wait: a send for room, an ask for its reply. Each settles exactly once, whatever happens first: its own
- * end, its timeout, the caller's signal, or the end of the turn that made it. Whatever it holds (a timeout, a listener
- * on the user's signal, a place in the turn's list) is let go in the same step.
+ * end, its timeout, the caller's signal, or the end of the turn that made it. Whatever it holds (its place among the
+ * timeouts, a listener on the user's signal, a place in the turn's list) is let go in the same step.
  */
 
-import type { Customer, Envelope } from '../../src/protocol/envelope.ts';
+import type { AskChain, Customer, Envelope } from '../../src/protocol/envelope.ts';
 import { TroupeError } from '../../src/protocol/errors.ts';
-import type { Timeout } from '../host/timeouts.ts';
+import { Timeout } from '../host/timeouts.ts';
 import type { Actor } from './actor.ts';
 import { Waiter, type WaitingSender } from './mailbox.ts';
 import type { Turn, Withdrawable } from './turn.ts';
@@ -19,34 +19,31 @@ export interface Caller {
   readonly from: Turn | undefined;
 }
 
-/** A call that has not settled. */
-abstract class Pending implements WaitingSender, Withdrawable {
+/** Fulfils or rejects the promise that the caller holds. */
+export type Settle = (outcome: unknown) => void;
+
+/** A call that has not settled. It is its own timeout. */
+abstract class Pending extends Timeout implements WaitingSender, Withdrawable {
   isSettled = false;
   protected readonly cell: Actor;
-  private readonly caller: Caller;
-  private readonly fulfil: (value: unknown) => void;
-  private readonly fail: (error: unknown) => void;
-  private readonly timeout: Timeout;
-  private readonly onAbort: (() => void) | undefined;
+  protected readonly caller: Caller;
+  private readonly fulfil: Settle;
+  private readonly fail: Settle;
+  private onAbort: (() => void) | undefined = undefined;
 
-  constructor(
-    cell: Actor,
-    caller: Caller,
-    now: number,
-    fulfil: (value: unknown) => void,
-    fail: (error: unknown) => void,
-  ) {
+  constructor(cell: Actor, caller: Caller, now: number, fulfil: Settle, fail: Settle) {
+    super();
     this.cell = cell;
     this.caller = caller;
     this.fulfil = fulfil;
     this.fail = fail;
-    const { timeoutMs, signal, from } = caller;
-    this.timeout = cell.kernel.timeouts.start(timeoutMs, now, () =>
-      this.withdraw(this.timeoutError(timeoutMs)),
-    );
-    this.onAbort = signal === undefined ? undefined : () => this.withdraw(signal.reason);
-    if (this.onAbort !== undefined) signal?.addEventListener('abort', this.onAbort);
-    from?.addPending(this);
+    cell.kernel.timeouts.start(this, caller.timeoutMs, now);
+    const { signal, from } = caller;
+    if (signal !== undefined) {
+      this.onAbort = () => this.withdraw(signal.reason);
+      signal.addEventListener('abort', this.onAbort);
+    }
+    if (from !== undefined) from.addPending(this);
   }
 
   abstract admitted(): void;
@@ -57,14 +54,16 @@ abstract class Pending implements WaitingSender, Withdrawable {
 
   /** Settles with a value; false when it had settled before. */
   resolve(value: unknown): boolean {
-    if (!this.letGo()) return false;
+    if (this.isSettled) return false;
+    this.letGo();
     this.fulfil(value);
     return true;
   }
 
   /** Settles with an error; false when it had settled before. */
   reject(error: unknown): boolean {
-    if (!this.letGo()) return false;
+    if (this.isSettled) return false;
+    this.letGo();
     this.fail(error);
     return true;
   }
@@ -74,22 +73,20 @@ abstract class Pending implements WaitingSender, Withdrawable {
     if (this.reject(error)) this.takeBack(error);
   }
 
-  protected abstract takeBack(error: unknown): void;
-
-  protected abstract timeoutError(timeoutMs: number): TroupeError;
-
-  private letGo(): boolean {
-    if (this.isSettled) return false;
-    this.isSettled = true;
-    this.cell.kernel.timeouts.cancel(this.timeout);
-    if (this.onAbort !== undefined) this.caller.signal?.removeEventListener('abort', this.onAbort);
-    this.caller.from?.removePending(this);
-    this.released();
-    return true;
+  override timedOut(): void {
+    this.withdraw(this.timeoutError());
   }
 
-  protected released(): void {
-    // An ask gives back its place among those in flight.
+  protected abstract takeBack(error: unknown): void;
+
+  protected abstract timeoutError(): TroupeError;
+
+  protected letGo(): void {
+    this.isSettled = true;
+    this.cell.kernel.timeouts.cancel(this);
+    const { signal, from } = this.caller;
+    if (this.onAbort !== undefined) signal?.removeEventListener('abort', this.onAbort);
+    if (from !== undefined) from.removePending(this);
   }
 }
 
@@ -97,14 +94,7 @@ abstract class Pending implements WaitingSender, Withdrawable {
 export class PendingSend extends Pending {
   private readonly waiter: Waiter;
 
-  constructor(
-    cell: Actor,
-    envelope: Envelope,
-    caller: Caller,
-    now: number,
-    fulfil: (value: unknown) => void,
-    fail: (error: unknown) => void,
-  ) {
+  constructor(cell: Actor, envelope: Envelope, caller: Caller, now: number, fulfil: Settle, fail: Settle) {
     super(cell, caller, now, fulfil, fail);
     this.waiter = new Waiter(envelope, this);
     if (!cell.wait(this.waiter)) this.reject(waitersFull(cell));
@@ -118,36 +108,52 @@ export class PendingSend extends Pending {
     this.cell.leave(this.waiter);
   }
 
-  protected override timeoutError(timeoutMs: number): TroupeError {
+  protected override timeoutError(): TroupeError {
     const { capacity } = this.cell.behaviour.agent.options.mailbox;
+    const { timeoutMs } = this.caller;
     return new TroupeError('ERR_SEND_TIMEOUT', { address: this.cell.address, timeoutMs, capacity });
   }
 }
 
 /** An ask: the customer of its envelope. */
 export class PendingAsk extends Pending implements Customer {
-  envelope: Envelope | undefined = undefined;
+  readonly chain: AskChain | undefined;
   isAnswered = false;
+  private envelope: Envelope | undefined = undefined;
   private waiter: Waiter | undefined = undefined;
-  private readonly message: string;
 
   constructor(
     cell: Actor,
-    message: string,
+    chain: AskChain | undefined,
     caller: Caller,
     now: number,
-    fulfil: (value: unknown) => void,
-    fail: (error: unknown) => void,
+    fulfil: Settle,
+    fail: Settle,
   ) {
     super(cell, caller, now, fulfil, fail);
-    this.message = message;
+    this.chain = chain;
     cell.kernel.asksInFlight++;
   }
 
-  /** The mailbox was full: waits there as a send does. */
-  waitForRoom(envelope: Envelope): void {
-    this.waiter = new Waiter(envelope, this);
-    if (!this.cell.wait(this.waiter)) this.reject(waitersFull(this.cell));
+  get deadline(): number {
+    return this.dueAt;
+  }
+
+  /** Offers the question, and waits for room as a send does where the mailbox lets senders wait. */
+  ask(envelope: Envelope): void {
+    const { cell } = this;
+    const { from } = this.caller;
+    this.envelope = envelope;
+    const verdict = cell.offer(envelope, from);
+    if (verdict === 'accepted') return;
+    if (verdict === 'stopped') {
+      this.reject(new TroupeError('ERR_ACTOR_STOPPED', { address: cell.address }));
+    } else if (!cell.mayWait(from)) {
+      this.reject(mailboxFull(cell));
+    } else {
+      this.waiter = new Waiter(envelope, this);
+      if (!cell.wait(this.waiter)) this.reject(waitersFull(cell));
+    }
   }
 
   override admitted(): void {
@@ -165,17 +171,25 @@ export class PendingAsk extends Pending implements Customer {
     if (this.envelope !== undefined) this.cell.cancel(this.envelope, error);
   }
 
-  protected override timeoutError(timeoutMs: number): TroupeError {
+  protected override timeoutError(): TroupeError {
+    const message = this.envelope?.entry.name ?? '';
     return new TroupeError('ERR_ASK_TIMEOUT', {
       address: this.cell.address,
-      message: this.message,
-      timeoutMs,
+      message,
+      timeoutMs: this.caller.timeoutMs,
     });
   }
 
-  protected override released(): void {
+  protected override letGo(): void {
+    super.letGo();
     this.cell.kernel.asksInFlight--;
   }
+}
+
+/** The error of a message that found no room and may not wait for any. */
+export function mailboxFull(cell: Actor): TroupeError {
+  const { capacity } = cell.behaviour.agent.options.mailbox;
+  return new TroupeError('ERR_MAILBOX_FULL', { address: cell.address, capacity });
 }
 
 function waitersFull(cell: Actor): TroupeError {

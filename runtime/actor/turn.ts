@@ -11,6 +11,8 @@ export interface Withdrawable {
 export interface Turn {
   readonly cell: Sender;
   readonly envelope: Envelope;
+  /** Whether what is sent in it has an end. */
+  readonly hasDeadline: boolean;
   /** Why it was aborted, once it was. */
   readonly aborted: { readonly reason: unknown } | undefined;
   /** The turns that wait when this one asks; undefined when it has ended. */
@@ -18,6 +20,4 @@ export interface Turn {
   /** A call that ends with the turn's abortion. */
   addPending(call: Withdrawable): void;
   removePending(call: Withdrawable): void;
-  /** A bare `ref` call was made in its synchronous part. */
-  warnOfBareCall(call: string): void;
 }

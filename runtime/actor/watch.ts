@@ -26,8 +26,8 @@ export interface Watching extends Sender {
 type Subject = Watches | string;
 
 interface Held {
-  /** Messages of the dead actor that are still queued. */
-  queued: number;
+  /** Messages of the dead actor that were queued when it ended, and still are. */
+  readonly queued: Set<Envelope>;
   readonly subject: Subject;
   readonly notice: Terminated;
 }
@@ -36,7 +36,8 @@ interface Held {
 export class Watches {
   private readonly owner: Watching;
   private readonly watchers = new Set<Watches>();
-  private readonly subjects = new Set<Subject>();
+  /** What it watches, and the ref by which it does. */
+  private readonly subjects = new Map<Subject, AnyRef>();
   /** Notices held back, by the dead sender whose messages are still queued. */
   private readonly held = new Map<Sender, Held>();
 
@@ -48,7 +49,7 @@ export class Watches {
   watch(subject: Watches | undefined, ref: AnyRef): void {
     const watched = subject ?? ref.address;
     if (this.subjects.has(watched)) return;
-    this.subjects.add(watched);
+    this.subjects.set(watched, ref);
     if (subject === undefined || subject.owner.hasEnded) {
       this.deliver(watched, {
         ref,
@@ -63,19 +64,16 @@ export class Watches {
 
   /** After it returns, no notice of that actor is delivered, not even one that is queued already. */
   unwatch(subject: Watches | undefined, ref: AnyRef): void {
-    const watched = subject ?? ref.address;
-    if (!this.subjects.delete(watched)) return;
-    this.owner.mailbox?.dropControl(
-      (item) => item.entry instanceof NoticeEntry && item.entry.subject === watched,
-    );
-    if (subject === undefined) return;
-    this.held.delete(subject.owner);
-    subject.watchers.delete(this);
+    this.forget(subject ?? ref.address);
+    // A ref by name may lead elsewhere by now.
+    for (const [watched, by] of this.subjects) if (by === ref) this.forget(watched);
   }
 
   /** The actor has ended: tells its watchers, and stops watching. */
   ended(reason: Terminated['reason'], cause: unknown): void {
-    for (const subject of this.subjects) if (typeof subject !== 'string') subject.watchers.delete(this);
+    for (const subject of this.subjects.keys()) {
+      if (typeof subject !== 'string') subject.watchers.delete(this);
+    }
     this.subjects.clear();
     this.held.clear();
     const notice: Terminated = { ref: this.owner.ref, reason, cause, existenceConfirmed: true };
@@ -87,15 +85,28 @@ export class Watches {
   left(envelope: Envelope): void {
     if (this.held.size === 0 || envelope.sender === undefined) return;
     const held = this.held.get(envelope.sender);
-    if (held === undefined || --held.queued > 0) return;
+    if (held === undefined || !held.queued.delete(envelope) || held.queued.size > 0) return;
     this.held.delete(envelope.sender);
     this.deliver(held.subject, held.notice);
   }
 
+  private forget(watched: Subject): void {
+    if (!this.subjects.delete(watched)) return;
+    this.owner.mailbox?.controlIfAny?.drop(
+      (item) => item.entry instanceof NoticeEntry && item.entry.subject === watched,
+    );
+    if (typeof watched === 'string') return;
+    this.held.delete(watched.owner);
+    watched.watchers.delete(this);
+  }
+
   private hear(subject: Watches, notice: Terminated): void {
     const sender = subject.owner;
-    const queued = this.owner.mailbox?.countQueued((envelope) => envelope.sender === sender) ?? 0;
-    if (queued > 0) this.held.set(sender, { queued, subject, notice });
+    const queued = new Set<Envelope>();
+    this.owner.mailbox?.forEachQueued((envelope) => {
+      if (envelope.sender === sender) queued.add(envelope);
+    });
+    if (queued.size > 0) this.held.set(sender, { queued, subject, notice });
     else this.deliver(subject, notice);
   }
 

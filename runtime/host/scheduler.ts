@@ -13,8 +13,8 @@ import { SLICE_MS, SLICE_TURNS_MAX, TURNS_PER_SLICE } from '../../src/protocol/l
 export interface Runnable {
   /** Takes at most `turnsMax` turns and answers how many it took. It never throws. */
   run(turnsMax: number): number;
-  /** Whether it could take another turn now. */
-  readonly isReady: boolean;
+  /** After `run`: whether it wants its place in the queue again. */
+  readonly isQueued: boolean;
 }
 
 const QUEUE_SLOTS_MIN = 64;
@@ -73,7 +73,7 @@ export class Scheduler {
       const runnable = this.shift();
       if (runnable === undefined) break;
       this.turnsInSlice += runnable.run(TURNS_PER_SLICE);
-      if (runnable.isReady) this.add(runnable);
+      if (runnable.isQueued) this.add(runnable);
     }
     this.isRunning = false;
     if (this.size > 0) this.wake();
@@ -86,7 +86,7 @@ export class Scheduler {
     const usedMs = this.host.clock.now() - this.sliceStartedAt;
     if (usedMs >= SLICE_MS) return true;
     this.clockStep = usedMs > SLICE_MS / 2 ? 1 : Math.min(this.clockStep * 2, CLOCK_TURNS_MAX);
-    this.clockReadAtTurn = this.turnsInSlice + this.clockStep;
+    this.clockReadAtTurn = Math.min(this.turnsInSlice + this.clockStep, SLICE_TURNS_MAX);
     return false;
   }
 

@@ -7,19 +7,30 @@
 
 import type { Host, TimerHandle } from '../../src/protocol/clock.ts';
 
-/** A timeout that was started. */
-export class Timeout {
-  readonly fire: () => void;
-  readonly dueAt: number;
-  /** Undefined once it fired or was cancelled. */
-  list: TimeoutList | undefined;
+/** Something that waits no longer than a time; it is its own link in a list. */
+export abstract class Timeout {
+  /** Clock time, rounded up: whole numbers cost no allocation. 0 before it was started. */
+  dueAt = 0;
+  /** Undefined before it was started, and once it fired or was cancelled. */
+  list: TimeoutList | undefined = undefined;
   previous: Timeout | undefined = undefined;
   next: Timeout | undefined = undefined;
 
-  constructor(fire: () => void, dueAt: number, list: TimeoutList) {
+  /** Called once, when the time is up. */
+  abstract timedOut(): void;
+}
+
+/** A timeout that calls a function. */
+export class FunctionTimeout extends Timeout {
+  private readonly fire: () => void;
+
+  constructor(fire: () => void) {
+    super();
     this.fire = fire;
-    this.dueAt = dueAt;
-    this.list = list;
+  }
+
+  override timedOut(): void {
+    this.fire();
   }
 }
 
@@ -48,19 +59,26 @@ export class Timeouts {
   }
 
   /** Calls `fire` once, `durationMs` after `now`. */
-  start(durationMs: number, now: number, fire: () => void): Timeout {
+  startFunction(durationMs: number, now: number, fire: () => void): Timeout {
+    const timeout = new FunctionTimeout(fire);
+    this.start(timeout, durationMs, now);
+    return timeout;
+  }
+
+  /** Calls `timeout.timedOut` once, `durationMs` after `now`. It was not started before. */
+  start(timeout: Timeout, durationMs: number, now: number): void {
     let list = this.lists.get(durationMs);
     if (list === undefined) {
       list = { durationMs, head: undefined, tail: undefined, timer: undefined, isSweepDue: false };
       this.lists.set(durationMs, list);
     }
-    const timeout = new Timeout(fire, now + durationMs, list);
+    timeout.dueAt = Math.ceil(now + durationMs);
+    timeout.list = list;
     timeout.previous = list.tail;
     if (list.tail === undefined) list.head = timeout;
     else list.tail.next = timeout;
     list.tail = timeout;
     if (list.timer === undefined) this.arm(list, durationMs);
-    return timeout;
   }
 
   /** After this returns the timeout never fires. Cancelling twice is harmless. */
@@ -87,7 +105,7 @@ export class Timeouts {
     const now = this.host.clock.now();
     for (let head = list.head; head !== undefined && head.dueAt <= now; head = list.head) {
       this.cancel(head);
-      head.fire();
+      head.timedOut();
     }
     list.timer = undefined;
     if (list.head !== undefined) this.arm(list, Math.max(1, Math.ceil(list.head.dueAt - now)));

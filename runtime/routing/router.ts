@@ -4,26 +4,31 @@
  * touches no other. A slow one with `backpressure` makes its publishers wait, and nobody else.
  */
 
-import { Envelope, Extras, type MessageEntry } from '../../src/protocol/envelope.ts';
+import { Envelope, type MessageEntry } from '../../src/protocol/envelope.ts';
 import { isTroupeError, TroupeError } from '../../src/protocol/errors.ts';
 import { SEND_TIMEOUT_MS } from '../../src/protocol/limits.ts';
-import { durationOption, invalidOption, objectOption } from '../../src/protocol/options.ts';
-import { NORMAL_RANK, type Rank, rankOf } from '../../src/protocol/priority.ts';
+import { invalidOption } from '../../src/protocol/options.ts';
 import { check } from '../../src/protocol/schema.ts';
-import type { PublishOptions, SubscriptionOverflow } from '../../src/protocol/subscription.ts';
+import type { SubscriptionOverflow } from '../../src/protocol/subscription.ts';
 import {
   checkPattern,
   checkTopic,
+  isTopic,
+  isTopicFilter,
   type TopicDefinition,
-  type TopicFilter,
 } from '../../src/protocol/topic.ts';
+import { type CallOptions, callOptions, deadlineOf, extrasWith, waitMs } from '../actor/call-options.ts';
 import type { Cell } from '../actor/cell.ts';
 import type { Kernel } from '../actor/kernel.ts';
 import { PendingSend } from '../actor/pending.ts';
 import type { Turn, Withdrawable } from '../actor/turn.ts';
+import { LatestByTopic } from './latest.ts';
 import { TopicTrie } from './topic-trie.ts';
 
 const DELIVERED: Promise<void> = Promise.resolve();
+
+/** Why a publisher need not wait any longer: the subscriber does not want it any more. */
+const UNSUBSCRIBED = Symbol('unsubscribed');
 
 /** What is published, read once for all subscribers. */
 interface Publication {
@@ -33,12 +38,9 @@ interface Publication {
   /** Parameters and payload in one; the payload where there are no parameters. */
   readonly message: unknown;
   readonly payload: unknown;
-  readonly rank: Rank;
+  readonly call: CallOptions;
   readonly deadline: number;
-  readonly headers: Readonly<Record<string, string>> | undefined;
   readonly from: Turn | undefined;
-  readonly timeoutMs: number;
-  readonly signal: AbortSignal | undefined;
 }
 
 /** A message of a topic as a function subscriber's actor gets it. */
@@ -64,14 +66,19 @@ export interface Subscriber {
 
 /** A subscriber and what the router remembers of it. */
 interface Entered extends Subscriber {
-  /** For `latest`: what is still on its way, by topic. */
-  readonly latest: Map<string, Withdrawable>;
+  /** Its place in the order of all that ever entered: a publication reaches those that were there at its call. */
+  readonly order: number;
+  /** For `backpressure`: publishers that wait for room. */
+  readonly waiting: Set<Withdrawable>;
+  /** For `latest`: what is on its way. */
+  readonly latest: LatestByTopic | undefined;
 }
 
 /** The subscriptions of one system. */
 export class Router {
   private readonly kernel: Kernel;
   private readonly trie = new TopicTrie<Entered>();
+  private entered = 0;
 
   constructor(kernel: Kernel) {
     this.kernel = kernel;
@@ -82,25 +89,49 @@ export class Router {
     return this.trie.size;
   }
 
-  /** Enters a subscriber; the answer takes it out again, once or more. */
+  /**
+   * Enters a subscriber until its actor ends; the answer takes it out before. After that nothing that was published to
+   * it gets a turn any more: what is queued is cancelled, and whoever waits for room need not.
+   */
   enter(subscriber: Subscriber): () => void {
-    const entered: Entered = { ...subscriber, latest: new Map() };
-    this.trie.add(subscriber.pattern, entered);
-    const { releases } = subscriber.cell.rare;
+    const { pattern, cell, overflow, capacity } = subscriber;
+    if (!cell.isOpen) throw new TroupeError('ERR_ACTOR_STOPPED', { address: cell.address });
+    // An entry of its own tells its messages from others to the same handler.
+    const { name, kind, isInternal, handler } = subscriber.entry;
+    const entered: Entered = {
+      ...subscriber,
+      entry: { name, kind, isInternal, handler },
+      order: ++this.entered,
+      waiting: new Set(),
+      latest: overflow === 'latest' ? new LatestByTopic(cell, capacity) : undefined,
+    };
+    this.trie.add(pattern, entered);
+    const { rare } = cell;
+    rare.releases ??= new Set();
+    const { releases } = rare;
     const release = (): void => {
-      if (!releases.delete(release)) return;
-      this.trie.remove(subscriber.pattern, entered);
+      releases.delete(release);
+      this.trie.remove(pattern, entered);
     };
     releases.add(release);
-    return release;
+    return () => {
+      if (!releases.has(release)) return;
+      release();
+      for (const wait of entered.waiting) wait.withdraw(UNSUBSCRIBED);
+      entered.latest?.withdraw();
+      cell.cancelQueued(entered.entry);
+    };
   }
 
   /** `publish(topic, params, payload, options)` of a typed topic, `publish('plain.topic', payload, options)` of a plain one. */
   publish(from: Turn | undefined, topic: unknown, rest: readonly unknown[]): Promise<void> {
     const publication = this.read(from, topic, rest);
-    if (publication.signal?.aborted === true) return Promise.reject(publication.signal.reason);
+    const { signal } = publication.call;
+    if (signal?.aborted === true) return Promise.reject(signal.reason);
+    const last = this.entered;
     let waits: Promise<void>[] | undefined;
     this.trie.forEachMatch(publication.topic, (subscriber) => {
+      if (subscriber.order > last) return;
       const wait = this.deliver(publication, subscriber);
       if (wait === undefined) return;
       waits ??= [];
@@ -113,100 +144,98 @@ export class Router {
     const definition = typeof topic === 'string' ? undefined : typedTopic(topic);
     const params = definition === undefined ? {} : paramsIn(rest[0]);
     const payload = definition === undefined ? rest[0] : rest[1];
-    const options = publishOptions(definition === undefined ? rest[1] : rest[2]);
-    const inherited = from === undefined ? Infinity : from.envelope.deadline;
-    const ttlMs = durationOption('ttlMs', options?.ttlMs, Infinity, { zero: true, infinity: true });
+    const call = callOptions('publish', definition === undefined ? rest[1] : rest[2]);
     return {
       topic: definition === undefined ? checkTopic(topic) : definition.format(params),
       definition,
       message: Object.keys(params).length === 0 ? payload : { ...(payload as object), ...params }, // a typed topic with parameters carries an object
       payload,
-      rank: options?.priority === undefined ? NORMAL_RANK : rankOf(options.priority),
-      deadline: deadlineOf(this.kernel, inherited, options?.ttlMs === undefined ? undefined : ttlMs),
-      headers: options?.headers,
+      call,
+      deadline: deadlineOf(this.kernel, from, call),
       from,
-      timeoutMs: durationOption('timeoutMs', options?.timeoutMs, SEND_TIMEOUT_MS),
-      signal: options?.signal,
     };
   }
 
   /** Gives one subscriber its copy; answers what the publisher has to wait for. */
   private deliver(publication: Publication, subscriber: Entered): Promise<void> | undefined {
-    const { cell, overflow } = subscriber;
+    const { cell, overflow, latest } = subscriber;
+    const { topic, from } = publication;
     const envelope = this.envelopeFor(publication, subscriber);
     if (envelope === undefined) return undefined;
-    if (overflow === 'latest') {
-      this.replaceLatest(publication.topic, subscriber, envelope);
+    if (latest !== undefined) {
+      latest.replace(topic, envelope);
       return undefined;
     }
-    if (overflow !== 'backpressure') {
-      cell.tell(envelope, publication.from);
-      return undefined;
-    }
-    if (cell.offer(envelope, publication.from) !== 'full') return undefined;
-    if (!cell.mayWait(publication.from)) {
-      cell.noteRefusal(envelope, 'full');
-      return undefined;
-    }
-    const { timeoutMs, signal, from } = publication;
+    if (cell.offer(envelope, from) !== 'full') return undefined;
+    if (overflow === 'backpressure' && cell.mayWait(from))
+      return this.waitForRoom(publication, subscriber, envelope);
+    // The publisher hears no verdict, so a copy that is refused leaves a trace here.
+    cell.noteRefusal(envelope, 'full');
+    this.kernel.deadLetters.add(envelope, cell.address, 'overflow-dropped');
+    return undefined;
+  }
+
+  /** Waits for one subscriber. That it ends meanwhile, or unsubscribes, is no failure of its publishers. */
+  private waitForRoom(publication: Publication, subscriber: Entered, envelope: Envelope): Promise<void> {
+    const { cell, waiting } = subscriber;
+    const { from, call } = publication;
+    if (from?.aborted !== undefined) return Promise.reject(from.aborted.reason);
+    const now = this.kernel.now();
+    const timeoutMs = waitMs(now, call.timeoutMs ?? SEND_TIMEOUT_MS, from);
     return new Promise<void>((fulfil, fail) => {
-      const done = (): void => fulfil();
-      new PendingSend(cell, envelope, { timeoutMs, signal, from }, this.kernel.now(), done, (error) => {
-        // A subscriber that ends while its publishers wait is no failure of theirs.
-        if (isTroupeError(error, 'ERR_ACTOR_STOPPED')) fulfil();
-        else fail(error);
-      });
+      let pending: PendingSend | undefined;
+      const admitted = (): void => {
+        if (pending !== undefined) waiting.delete(pending);
+        fulfil();
+      };
+      const ended = (error: unknown): void => {
+        if (pending !== undefined) waiting.delete(pending);
+        if (error === UNSUBSCRIBED) {
+          fulfil();
+        } else if (isTroupeError(error, 'ERR_ACTOR_STOPPED') && error.details.address === cell.address) {
+          this.kernel.deadLetters.add(envelope, cell.address, 'stopped');
+          fulfil();
+        } else {
+          fail(error);
+        }
+      };
+      const caller = { timeoutMs, signal: call.signal, from };
+      pending = new PendingSend(cell, envelope, caller, now, admitted, ended);
+      // Where too many wait already it has ended inside its constructor.
+      if (!pending.isSettled) waiting.add(pending);
     });
   }
 
   /** The copy for one subscriber; undefined when it does not fit what the subscriber relies on (then it is a dead letter). */
   private envelopeFor(publication: Publication, subscriber: Entered): Envelope | undefined {
-    const { topic, payload, rank, deadline, headers, from } = publication;
-    let { message } = publication;
-    const { definition, cell, entry } = subscriber;
-    let issues: readonly string[] | undefined;
-    if (definition !== undefined && definition !== publication.definition) {
-      const checked = check(definition.schema, publication.definition === undefined ? payload : message);
-      if (checked.ok) message = definition.delivered(topic, checked.value);
-      else issues = checked.issues;
+    const { call, deadline, from, payload } = publication;
+    const { cell, entry } = subscriber;
+    const copy = (content: unknown): Envelope =>
+      new Envelope(entry, content, call.rank, from?.cell, undefined, extrasWith(deadline, call.headers));
+    try {
+      return copy(contentFor(publication, subscriber));
+    } catch (error) {
+      this.kernel.deadLetters.add(copy(payload), cell.address, 'validation', error);
+      return undefined;
     }
-    const extras = deadline === Infinity && headers === undefined ? undefined : new Extras();
-    if (extras !== undefined) {
-      extras.deadline = deadline;
-      extras.headers = headers;
-    }
-    const content = subscriber.isTopicWanted ? ({ message, topic } satisfies TopicMessage) : message;
-    const envelope = new Envelope(entry, content, rank, from?.cell, undefined, extras);
-    if (issues === undefined) return envelope;
-    const error = new TroupeError('ERR_MESSAGE_INVALID', {
-      subject: `what was published to '${topic}'`,
-      issues,
-    });
-    this.kernel.deadLetters.add(envelope, cell.address, 'validation', error);
-    return undefined;
   }
+}
 
-  /** Policy `latest`: the newest message of each topic takes the place of the one before, queued or still waiting. */
-  private replaceLatest(topic: string, subscriber: Entered, envelope: Envelope): void {
-    const { cell, latest, capacity } = subscriber;
-    const superseded = new TroupeError('ERR_MESSAGE_DROPPED', {
-      address: cell.address,
-      message: envelope.entry.name,
-      reason: 'overflow-dropped',
-    });
-    latest.get(topic)?.withdraw(superseded);
-    latest.delete(topic);
-    const verdict = cell.offer(envelope, undefined);
-    if (verdict === 'stopped') return;
-    if (latest.size >= capacity) forgetOldest(latest);
-    if (verdict === 'accepted') {
-      latest.set(topic, { withdraw: () => cell.drop(envelope) });
-      return;
+/** What a subscriber gets: what was published, checked where it comes from elsewhere. Throws `ERR_MESSAGE_INVALID`. */
+function contentFor(publication: Publication, subscriber: Subscriber): unknown {
+  const { topic, payload } = publication;
+  const { definition, cell, entry } = subscriber;
+  let { message } = publication;
+  if (definition !== undefined && definition !== publication.definition) {
+    const checked = check(definition.schema, payload);
+    if (!checked.ok) {
+      const subject = `what was published to '${topic}'`;
+      throw new TroupeError('ERR_MESSAGE_INVALID', { subject, issues: checked.issues });
     }
-    const caller = { timeoutMs: SEND_TIMEOUT_MS, signal: undefined, from: undefined };
-    const ignore = (): void => undefined;
-    latest.set(topic, new PendingSend(cell, envelope, caller, this.kernel.now(), ignore, ignore));
+    message = definition.delivered(topic, checked.value);
   }
+  if (subscriber.isTopicWanted) return { message, topic } satisfies TopicMessage;
+  return cell.behaviour.admissible(entry, message);
 }
 
 /** The pattern and typed topic of what a user subscribes to: a topic, a filter, or a plain pattern. */
@@ -215,38 +244,16 @@ export function readFilter(filter: unknown): {
   readonly definition: TopicDefinition | undefined;
 } {
   if (typeof filter === 'string') return { pattern: checkPattern(filter), definition: undefined };
-  if (typeof filter === 'object' && filter !== null && 'pattern' in filter && 'topic' in filter) {
-    const { pattern, topic } = filter as TopicFilter<unknown>; // made by `topic` or `where`: nothing else has both
-    return { pattern, definition: topic };
-  }
+  if (isTopicFilter(filter)) return { pattern: filter.pattern, definition: filter.topic };
   throw invalidOption('topic', 'a topic, topic.where(...) or a pattern', filter);
 }
 
 function typedTopic(topic: unknown): TopicDefinition {
-  if (typeof topic === 'object' && topic !== null && 'format' in topic && 'topic' in topic) {
-    return topic.topic as TopicDefinition; // made by `topic`: nothing else has both
-  }
+  if (isTopic(topic)) return topic.topic;
   throw invalidOption('topic', 'a topic made by topic(...), or its name', topic);
-}
-
-function forgetOldest(latest: Map<string, unknown>): void {
-  for (const oldest of latest.keys()) {
-    latest.delete(oldest);
-    return;
-  }
 }
 
 function paramsIn(params: unknown): Readonly<Record<string, string>> {
   if (typeof params === 'object' && params !== null) return params as Readonly<Record<string, string>>; // `format` checks each value
   throw invalidOption('publish: params', "an object with the topic's parameters", params);
-}
-
-function publishOptions(options: unknown): PublishOptions | undefined {
-  if (options === undefined) return undefined;
-  return objectOption('publish options', options, ['priority', 'ttlMs', 'headers', 'timeoutMs', 'signal']);
-}
-
-function deadlineOf(kernel: Kernel, inherited: number, ttlMs: number | undefined): number {
-  if (ttlMs === undefined) return inherited;
-  return ttlMs === Infinity ? Infinity : Math.min(inherited, kernel.now() + ttlMs);
 }

@@ -66,10 +66,10 @@ export class TopicTrie<T> {
     if (this.removeFrom(this.root, pattern.split('.'), 0, subscription)) this.wildcards--;
   }
 
-  /** Calls `visit` for each subscription that `topic` reaches. One that is added meanwhile is not visited. */
+  /** Calls `visit` for each subscription that `topic` reaches. One that is added meanwhile may be visited, or not. */
   forEachMatch(topic: string, visit: (subscription: T) => void): void {
     const set = this.exact.get(topic);
-    if (set !== undefined) visitNow(set, visit);
+    if (set !== undefined) for (const subscription of set) visit(subscription);
     if (this.wildcards > 0) this.match(this.root, topic.split('.'), 0, visit);
   }
 
@@ -79,10 +79,10 @@ export class TopicTrie<T> {
     index: number,
     visit: (subscription: T) => void,
   ): void {
-    visitNow(node.rest, visit);
+    for (const subscription of node.rest) visit(subscription);
     const segment = segments[index];
     if (segment === undefined) {
-      visitNow(node.ending, visit);
+      for (const subscription of node.ending) visit(subscription);
       return;
     }
     const same = node.next.get(segment);
@@ -111,13 +111,4 @@ export class TopicTrie<T> {
 
 function isWild(pattern: string): boolean {
   return pattern.includes(STAR) || pattern.includes(HASH);
-}
-
-/** Visits what is in the set now: additions come at the end and are left out. */
-function visitNow<T>(set: ReadonlySet<T>, visit: (item: T) => void): void {
-  let remaining = set.size;
-  for (const item of set) {
-    if (remaining-- === 0) return;
-    visit(item);
-  }
 }

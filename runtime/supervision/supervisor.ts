@@ -10,9 +10,12 @@ import type { EndReason } from '../../src/protocol/events.ts';
 import type { Behaviour } from '../actor/behaviour.ts';
 import { Cell, type Children, type FailedTurn, type Slot } from '../actor/cell.ts';
 import type { Kernel } from '../actor/kernel.ts';
-import { leaveGeneration, startActor, stopActor } from '../actor/lifecycle.ts';
+import { leaveGeneration, leaveStart, startActor, stopActor } from '../actor/lifecycle.ts';
 import { backoffDelay } from './backoff.ts';
 import { RestartWindow } from './restart-window.ts';
+
+/** Before the number of a child that was given no name. */
+const ANONYMOUS = '$';
 
 /** What supervisors need of the system around them. */
 export interface Surroundings {
@@ -50,8 +53,8 @@ export interface Child {
 export class Supervisor implements Children {
   readonly surroundings: Surroundings;
   readonly settings: SupervisorSettings;
-  /** In start order. */
-  readonly children = new Map<string, Child>();
+  /** In start order, by name; those without a name of their own by number. */
+  readonly children = new Map<string | number, Child>();
   private window: RestartWindow;
   private isStopping = false;
 
@@ -63,6 +66,11 @@ export class Supervisor implements Children {
 
   get size(): number {
     return this.children.size;
+  }
+
+  /** The child of this name. */
+  find(name: string): Child | undefined {
+    return this.children.get(name.startsWith(ANONYMOUS) ? Number(name.slice(ANONYMOUS.length)) : name);
   }
 
   get isOpen(): boolean {
@@ -134,13 +142,15 @@ export class Supervisor implements Children {
       return;
     }
     if (this.isStopping) return;
+    this.isStopping = true; // what else fails until all have ended is part of this
     this.surroundings.kernel.background(childEnded.then(() => this.stopAll()).then(() => gaveUp(error)));
   }
 }
 
 /** The place of one actor. A static one stays when its actor has ended; a dynamic one goes with it. */
 export class ActorChild implements Child, Slot {
-  readonly name: string;
+  /** Its name among its siblings, or the number of one that was given none. */
+  readonly key: string | number;
   readonly spec: ChildSpec;
   readonly args: unknown;
   restartsWithoutProgress = 0;
@@ -150,12 +160,22 @@ export class ActorChild implements Child, Slot {
   private ownWindow: RestartWindow | undefined = undefined;
   private endPause: (() => void) | undefined = undefined;
 
-  constructor(supervisor: Supervisor, name: string, spec: ChildSpec, args: unknown, isStatic: boolean) {
+  constructor(
+    supervisor: Supervisor,
+    key: string | number,
+    spec: ChildSpec,
+    args: unknown,
+    isStatic: boolean,
+  ) {
     this.supervisor = supervisor;
-    this.name = name;
+    this.key = key;
     this.spec = spec;
     this.args = args;
     this.isStatic = isStatic;
+  }
+
+  get name(): string {
+    return typeof this.key === 'number' ? `${ANONYMOUS}${this.key}` : this.key;
   }
 
   get path(): string {
@@ -177,7 +197,13 @@ export class ActorChild implements Child, Slot {
     try {
       starting = startActor(cell);
     } catch (error) {
-      surroundings.kernel.background(stopActor(cell, 'failed', error));
+      const ending = stopActor(cell, 'failed', error);
+      if (!cell.hasEnded) {
+        return ending.then(() => {
+          throw error;
+        });
+      }
+      surroundings.kernel.background(ending);
       throw error;
     }
     if (starting === undefined) return undefined;
@@ -217,7 +243,7 @@ export class ActorChild implements Child, Slot {
   }
 
   ended(cell: Cell): void {
-    if (!this.isStatic) this.supervisor.children.delete(this.name);
+    if (!this.isStatic) this.supervisor.children.delete(this.key);
     this.supervisor.surroundings.closed(cell);
   }
 
@@ -250,7 +276,7 @@ export class ActorChild implements Child, Slot {
     events.emit({ type: 'actor-restarting', address: cell.address, delayMs, error: failure.cause });
     await leaveGeneration(cell, failure);
     for (;;) {
-      if (delayMs > 0) await this.pause(delayMs);
+      if (delayMs > 0 && cell.isOpen) await this.pause(delayMs);
       if (!cell.isOpen) return;
       cell.rare.restarts++;
       try {
@@ -270,6 +296,7 @@ export class ActorChild implements Child, Slot {
         this.restartsWithoutProgress++;
         delayMs = this.delayMs(cell, undefined);
         events.emit({ type: 'actor-restarting', address: cell.address, delayMs, error });
+        await leaveStart(cell);
       }
     }
   }

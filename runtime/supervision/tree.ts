@@ -15,7 +15,7 @@ export function treeOf(name: string, supervisor: Supervisor, status: TreeNode['s
 /** The living actor at a path below `supervisor`, given by its names. */
 export function findCell(supervisor: Supervisor, names: readonly string[]): Cell | undefined {
   const [name, ...rest] = names;
-  const child = name === undefined ? undefined : supervisor.children.get(name);
+  const child = name === undefined ? undefined : supervisor.find(name);
   if (child instanceof Branch) return findCell(child.supervisor, rest);
   if (!(child instanceof ActorChild)) return undefined;
   const { cell } = child;

@@ -26,7 +26,7 @@ import {
 } from './options.ts';
 import type { AnyProtocol, MessageDefinition } from './protocol.ts';
 import { FEED_OVERFLOWS, type FeedOverflow, OVERFLOWS, type Overflow } from './subscription.ts';
-import type { TopicFilter } from './topic.ts';
+import { isTopicFilter, type TopicFilter } from './topic.ts';
 
 /** A mailbox's settings, complete. */
 export interface MailboxSettings {
@@ -214,9 +214,6 @@ function feedOption(option: string, value: unknown, messages: Messages, capacity
 }
 
 function filterOption(option: string, value: unknown): TopicFilter<unknown> {
-  if (typeof value === 'object' && value !== null && 'pattern' in value && 'topic' in value) {
-    // Made by `topic` or `where`: nothing else has both.
-    return value as TopicFilter<unknown>;
-  }
+  if (isTopicFilter(value)) return value;
   throw invalidOption(option, 'a topic, or topic.where(...)', value);
 }

@@ -27,6 +27,10 @@ export interface Customer {
   reject(error: unknown): boolean;
   /** It was settled by a reply. */
   readonly isAnswered: boolean;
+  /** Clock time after which it waits no longer. */
+  readonly deadline: number;
+  /** The turns that wait for this ask. */
+  readonly chain: AskChain | undefined;
 }
 
 /** The turns that wait in a chain of asks, innermost first. */
@@ -40,10 +44,11 @@ export interface AskChain {
 /** What only some envelopes carry. */
 export class Extras {
   id: string | undefined = undefined;
-  /** Clock time after which no turn may start for this message; `Infinity` for never. */
+  /** Clock time after which no turn may start for this message; `Infinity` for none. An ask has its customer's. */
   deadline = Infinity;
   headers: Readonly<Record<string, string>> | undefined = undefined;
-  chain: AskChain | undefined = undefined;
+  /** Whole milliseconds since the system started, if the mailbox ages its messages. */
+  sentAtMs = 0;
   /** Attempts so far, the present one included. */
   attempt = 1;
   /** What went wrong in earlier attempts, oldest first. */
@@ -61,8 +66,6 @@ export class Envelope {
   readonly rank: Rank;
   /** Order of the calls at one mailbox, taken when `tell`, `send` or `ask` is called. */
   seq = 0;
-  /** Whole milliseconds since the system started, if the mailbox ages its messages; else 0. */
-  sentAtMs = 0;
   readonly sender: Sender | undefined;
   readonly customer: Customer | undefined;
   extras: Extras | undefined;
@@ -94,8 +97,15 @@ export class Envelope {
     return priorityAt(this.rank);
   }
 
+  /** Clock time after which no turn may start for it; `Infinity` for none. */
   get deadline(): number {
+    if (this.customer !== undefined) return this.customer.deadline;
     return this.extras === undefined ? Infinity : this.extras.deadline;
+  }
+
+  /** Whole milliseconds since the system started, if the mailbox ages its messages; else 0. */
+  get sentAtMs(): number {
+    return this.extras === undefined ? 0 : this.extras.sentAtMs;
   }
 
   get attempt(): number {

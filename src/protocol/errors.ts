@@ -14,7 +14,6 @@ export interface ErrorDetails {
   ERR_GENERATION_STALE: { readonly address: string; readonly call: string };
   ERR_MAILBOX_FULL: { readonly address: string; readonly capacity: number };
   ERR_MAILBOX_WAITERS_FULL: { readonly address: string; readonly waitersMax: number };
-  ERR_MESSAGE_CANCELLED: { readonly address: string; readonly message: string };
   ERR_MESSAGE_DROPPED: { readonly address: string; readonly message: string; readonly reason: string };
   ERR_MESSAGE_INVALID: { readonly subject: string; readonly issues: readonly string[] };
   ERR_MESSAGE_UNKNOWN: {
@@ -56,7 +55,10 @@ const RULES: { readonly [C in ErrorCode]: Rule<C> } = {
   },
   ERR_ACTOR_STOPPED: {
     retryable: false,
-    message: (d) => `${d.address} has stopped. Get a new ref, or watch the actor to hear of its end.`,
+    message: (d) =>
+      d.address === '/'
+        ? 'The system has shut down, or is about to. Start another one.'
+        : `${d.address} has stopped. Get a new ref, or watch the actor to hear of its end.`,
   },
   ERR_ACTOR_UNKNOWN: {
     retryable: true,
@@ -74,7 +76,8 @@ const RULES: { readonly [C in ErrorCode]: Rule<C> } = {
   },
   ERR_ASKS_IN_FLIGHT_FULL: {
     retryable: true,
-    message: (d) => `${d.max} asks of this system are in flight. Await some of them before asking more.`,
+    message: (d) =>
+      `${d.max} asks of this system are in flight. Await some before asking more, or raise asksInFlightMax.`,
   },
   ERR_GENERATION_STALE: {
     retryable: false,
@@ -91,14 +94,10 @@ const RULES: { readonly [C in ErrorCode]: Rule<C> } = {
     message: (d) =>
       `${d.waitersMax} sends already wait for room at ${d.address} (waitersMax ${d.waitersMax}). Await each send before the next.`,
   },
-  ERR_MESSAGE_CANCELLED: {
-    retryable: false,
-    message: (d) => `'${d.message}' to ${d.address} was cancelled before it was handled.`,
-  },
   ERR_MESSAGE_DROPPED: {
     retryable: true,
     message: (d) =>
-      `'${d.message}' to ${d.address} became a dead letter (${d.reason}). system.deadLetters holds it.`,
+      `'${d.message}' to ${d.address} became a dead letter (${d.reason}). Find it in system.deadLetters, and send it again if it still matters.`,
   },
   ERR_MESSAGE_INVALID: {
     retryable: false,
@@ -122,7 +121,7 @@ const RULES: { readonly [C in ErrorCode]: Rule<C> } = {
   ERR_REPLY_INVALID: {
     retryable: false,
     message: (d) =>
-      `${d.address} answered '${d.message}' with a value that does not fit the reply schema: ${d.issues.join('; ')}.`,
+      `${d.address} answered '${d.message}' with a value that does not fit the reply schema: ${d.issues.join('; ')}. Return what the schema accepts.`,
   },
   ERR_REPLY_MISSING: {
     retryable: false,
@@ -131,7 +130,8 @@ const RULES: { readonly [C in ErrorCode]: Rule<C> } = {
   },
   ERR_RESTART_INTENSITY: {
     retryable: false,
-    message: (d) => `${d.address} gave up on a child: ${d.limit}. The cause is the child's last failure.`,
+    message: (d) =>
+      `${d.address} gave up on a child: ${d.limit}. Mend the child's last failure, which is the cause, or raise the limit.`,
   },
   ERR_SEND_TIMEOUT: {
     retryable: true,
@@ -140,7 +140,8 @@ const RULES: { readonly [C in ErrorCode]: Rule<C> } = {
   },
   ERR_START_FAILED: {
     retryable: true,
-    message: (d) => `${d.address} failed to start. The cause says why.`,
+    message: (d) =>
+      `${d.address} failed to start. The cause says why: mend what \`state\` threw, or raise startTimeoutMs if that ran out.`,
   },
   ERR_STASH_FULL: {
     retryable: false,
@@ -149,7 +150,8 @@ const RULES: { readonly [C in ErrorCode]: Rule<C> } = {
   },
   ERR_TOPIC_INVALID: {
     retryable: false,
-    message: (d) => `Topic '${d.topic}' is refused: ${d.problem}.`,
+    message: (d) =>
+      `Topic '${d.topic}' is refused: ${d.problem}. A topic is 1 to 8 segments of letters, digits, _ and -, joined by dots.`,
   },
   ERR_TURN_ENDED: {
     retryable: false,
@@ -159,7 +161,7 @@ const RULES: { readonly [C in ErrorCode]: Rule<C> } = {
   ERR_TURN_TIMEOUT: {
     retryable: true,
     message: (d) =>
-      `The turn of '${d.message}' at ${d.address} ran longer than turnTimeoutMs (${d.timeoutMs} ms) and was disowned.`,
+      `The turn of '${d.message}' at ${d.address} ran longer than ${d.timeoutMs} ms and was disowned. Watch ctx.signal and return, or raise turnTimeoutMs.`,
   },
 };
 

@@ -64,6 +64,9 @@ export const TOPIC_BYTES_MAX = 200;
 export const TOPIC_SEGMENTS_MAX = 8;
 export const TOPIC_SEGMENT_BYTES_MAX = 64;
 
+/** Headers of one message, and characters of their names and values together: what HTTP servers allow a request. */
+export const HEADERS_MAX = 64;
+export const HEADERS_CHARACTERS_MAX = 8_192;
 /** Characters of a name of an actor, protocol or message. */
 export const NAME_CHARACTERS_MAX = 128;
 /** Milliseconds that `setTimeout` can count (2^31 - 1); longer waits are refused at the door or use `Infinity`. */

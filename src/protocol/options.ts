@@ -4,7 +4,7 @@
  */
 
 import { TroupeError } from './errors.ts';
-import { NAME_CHARACTERS_MAX, TIMER_MS_MAX } from './limits.ts';
+import { HEADERS_CHARACTERS_MAX, HEADERS_MAX, NAME_CHARACTERS_MAX, TIMER_MS_MAX } from './limits.ts';
 
 /** Characters of a given value that an error repeats. */
 const GIVEN_CHARACTERS_MAX = 60;
@@ -122,6 +122,31 @@ export function functionOption(
   if (typeof value !== 'function') throw invalidOption(option, 'a function', value);
   // Checked above; what it takes and returns is the compiler's business, not the door's.
   return value as (...parameters: never[]) => unknown;
+}
+
+/** An abort signal, or nothing. @internal */
+export function signalOption(option: string, value: unknown): AbortSignal | undefined {
+  if (value === undefined || value instanceof AbortSignal) return value;
+  throw invalidOption(option, 'an AbortSignal', value);
+}
+
+/** Strings by name, as a frozen copy, or nothing: at most 64 of them and 8,192 characters in all. @internal */
+export function headersOption(option: string, value: unknown): Readonly<Record<string, string>> | undefined {
+  if (value === undefined) return undefined;
+  const given = recordOption(option, value);
+  // A Map or a `Headers` has no keys of its own: it would count as empty.
+  if (Symbol.iterator in given) throw invalidOption(option, 'a plain object of strings', value);
+  const entries = Object.entries(given);
+  if (entries.length > HEADERS_MAX) throw invalidOption(option, `at most ${HEADERS_MAX} headers`, entries);
+  let characters = 0;
+  for (const [name, text] of entries) {
+    if (typeof text !== 'string') throw invalidOption(joined(option, name.slice(0, 64)), 'a string', text);
+    characters += name.length + text.length;
+  }
+  if (characters > HEADERS_CHARACTERS_MAX) {
+    throw invalidOption(option, `at most ${HEADERS_CHARACTERS_MAX} characters in all`, characters);
+  }
+  return Object.freeze(Object.fromEntries(entries) as Record<string, string>); // each value was looked at above
 }
 
 /** A name of a protocol, message, actor or child: a letter, then letters, digits, `_` and `-`, 128 characters at most. @internal */

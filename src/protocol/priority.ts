@@ -1,4 +1,4 @@
-import { TroupeError } from './errors.ts';
+import { invalidOption } from './options.ts';
 
 /** How urgent a message is, most urgent first. */
 export const PRIORITIES = ['critical', 'urgent', 'high', 'normal', 'low', 'background'] as const;
@@ -24,16 +24,9 @@ const RANKS: { readonly [P in Priority]: Rank } = {
 };
 
 /** The rank of a priority. Throws `ERR_OPTION_INVALID` for anything that is not one of the six. */
-export function rankOf(priority: Priority): Rank {
-  const rank: Rank | undefined = Object.hasOwn(RANKS, priority) ? RANKS[priority] : undefined;
-  if (rank === undefined) {
-    throw new TroupeError('ERR_OPTION_INVALID', {
-      option: 'priority',
-      expected: `one of ${PRIORITIES.join(', ')}`,
-      given: JSON.stringify(priority) ?? String(priority),
-    });
-  }
-  return rank;
+export function rankOf(priority: unknown): Rank {
+  if (typeof priority === 'string' && Object.hasOwn(RANKS, priority)) return RANKS[priority as Priority]; // it has it
+  throw invalidOption('priority', `one of ${PRIORITIES.join(', ')}`, priority);
 }
 
 /** The priority at a rank. */

@@ -78,7 +78,7 @@ export interface MessageMeta {
   /** The topic it was published to. */
   readonly topic: string;
   readonly priority: Priority;
-  readonly headers: Headers | undefined;
+  readonly headers: Headers;
   /** Address of the actor that published it, if one did. */
   readonly sender: string | undefined;
 }

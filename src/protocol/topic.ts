@@ -7,7 +7,7 @@
 
 import { TroupeError } from './errors.ts';
 import { TOPIC_BYTES_MAX, TOPIC_SEGMENT_BYTES_MAX, TOPIC_SEGMENTS_MAX } from './limits.ts';
-import { invalidOption } from './options.ts';
+import { describeValue, invalidOption } from './options.ts';
 import { isSchema, type OutputOf, type Schema, type Stable } from './schema.ts';
 
 declare const DELIVERED: unique symbol;
@@ -110,11 +110,29 @@ export function topic(template: string, schema: unknown): Topic<Record<string, s
   });
   const where = (params: Readonly<Record<string, string>>): TopicFilter<unknown> => {
     checkParams(template, parts, params);
-    return Object.freeze({ pattern: patternFor(parts, params), topic: definition });
+    return asFilter({ pattern: patternFor(parts, params), topic: definition });
   };
-  const made = { ...definition, topic: definition, where };
+  const made = asFilter({ ...definition, topic: definition, where });
   // The parameters and the payload exist only for the compiler.
-  return Object.freeze(made) as unknown as Topic<Record<string, string>, unknown>;
+  return made as unknown as Topic<Record<string, string>, unknown>;
+}
+
+/** What `topic` and `where` have made: nothing else is a filter, whatever it looks like. */
+const FILTERS = new WeakSet<object>();
+
+function asFilter<F extends TopicFilter<unknown>>(filter: F): F {
+  FILTERS.add(filter);
+  return Object.freeze(filter);
+}
+
+/** Whether `value` was made by `topic` or `where`. @internal */
+export function isTopicFilter(value: unknown): value is TopicFilter<unknown> {
+  return typeof value === 'object' && value !== null && FILTERS.has(value);
+}
+
+/** Whether `value` was made by `topic`, so that it can be published to. @internal */
+export function isTopic(value: unknown): value is TopicDefinition & TopicFilter<unknown> {
+  return isTopicFilter(value) && 'format' in value;
 }
 
 /** Checks a topic and returns it. Throws `ERR_TOPIC_INVALID` saying what is wrong. @internal */
@@ -159,7 +177,7 @@ function checkSegments(
   text: unknown,
   problemOf: (segment: string, isLast: boolean) => string | undefined,
 ): string {
-  if (typeof text !== 'string') throw invalidTopic(String(text), 'it is not a string');
+  if (typeof text !== 'string') throw invalidTopic(describeValue(text), 'it is not a string');
   // Before the split, so that a huge text costs nothing. Accepted segments are ASCII, so characters are bytes.
   if (text.length > TOPIC_BYTES_MAX) throw invalidTopic(text, `it has more than ${TOPIC_BYTES_MAX} bytes`);
   const segments = text.split('.');
@@ -212,7 +230,7 @@ function checkParams(template: string, parts: readonly Part[], params: unknown):
     if (!parts.some((part) => part.name === name))
       throw invalidTopic(template, `it has no parameter {${name.slice(0, 64)}}`);
     if (typeof value !== 'string' || !SEGMENT.test(value)) {
-      const given = typeof value === 'string' ? value : String(value);
+      const given = typeof value === 'string' ? value : describeValue(value);
       throw invalidTopic(template, `the value of {${name}} must be one segment: ${segmentProblem(given)}`);
     }
   }

@@ -1,0 +1,129 @@
+/**
+ * The driver of one measurement, the same for the limit and for Troupe: warm up, then run windows of work until they
+ * have taken long enough, then see whether every message was handled, exactly once. The result goes to standard output
+ * as one line of JSON. It runs in the measured process, so it does as little as it can.
+ *
+ * Invariant: a window is over when as many messages were handled as were sent. A lost one leaves its window open for
+ * ever, and the watch then ends the process with the counts; one handled twice shows in the final count.
+ */
+
+import { setImmediate as macrotask } from 'node:timers/promises';
+
+const WARM_UP_MS = 500;
+const MEASURE_MS = 1_000;
+/** Longest life of a measuring process; far above what the slowest row takes. */
+const WATCH_MS = 60_000;
+/** Rounds of the event loop in which a message that was handled twice may still come. */
+const LINGER_ROUNDS = 10;
+
+/** What a measuring process prints. */
+export interface Measurement {
+  /** In the unit of its row: operations a second, or bytes. */
+  readonly value: number;
+  readonly sent: number;
+  readonly handled: number;
+}
+
+/** Counts the messages of a program, and closes the open window when its last one was handled. */
+export class Tally {
+  sent = 0;
+  handled = 0;
+  private close: () => void = () => {};
+
+  /** Opens a window of so many messages; resolves when the last of them was handled. */
+  open(messages: number): Promise<void> {
+    this.sent += messages;
+    return new Promise<void>((resolve) => {
+      this.close = resolve;
+    });
+  }
+
+  /** Counts one handled message; answers whether the window has more to come. */
+  handle(): boolean {
+    this.handled++;
+    if (this.handled !== this.sent) return true;
+    this.close();
+    return false;
+  }
+}
+
+/** One row's program. */
+export interface Program {
+  readonly tally: Tally;
+  /** Operations in one window: what the row counts, which need not be messages. */
+  readonly operations: number;
+  /** Does the operations of one window and resolves when all of them are done. */
+  readonly window: () => Promise<void>;
+  /** Clears up after a window; not measured. */
+  readonly between?: () => Promise<void>;
+}
+
+/** Measures a program and prints its operations a second. */
+export async function measureRate(program: Program): Promise<void> {
+  const watch = watchOver(program.tally);
+  await run(program, WARM_UP_MS);
+  const value = await run(program, MEASURE_MS);
+  await finish(program.tally, value, watch);
+}
+
+/**
+ * Prints the bytes of heap that each of `count` things holds, `hold` being what makes and keeps them. The process needs
+ * `--expose-gc`.
+ */
+export async function measureBytes(
+  tally: Tally,
+  count: number,
+  hold: () => Promise<readonly unknown[]>,
+): Promise<void> {
+  const watch = watchOver(tally);
+  const before = await heapUsedBytes();
+  const held = await hold();
+  const after = await heapUsedBytes();
+  if (held.length !== count) throw new Error(`Expected ${count} things to be held, found ${held.length}.`);
+  await finish(tally, (after - before) / count, watch);
+}
+
+/** Runs windows until they have taken `forMs` together; answers the operations a second. */
+async function run(program: Program, forMs: number): Promise<number> {
+  let operations = 0;
+  let elapsedMs = 0;
+  while (elapsedMs < forMs) {
+    const startMs = performance.now();
+    await program.window();
+    elapsedMs += performance.now() - startMs;
+    operations += program.operations;
+    await program.between?.();
+  }
+  return (operations / elapsedMs) * 1_000;
+}
+
+/** Bytes in use once nothing more can be collected. */
+async function heapUsedBytes(): Promise<number> {
+  const { gc } = globalThis;
+  if (gc === undefined) throw new Error('Measuring memory needs node --expose-gc.');
+  for (let round = 0; round < 5; round++) {
+    await macrotask();
+    gc();
+  }
+  return process.memoryUsage().heapUsed;
+}
+
+/** Ends the process with the counts if the measurement does not end by itself. */
+function watchOver(tally: Tally): NodeJS.Timeout {
+  return setTimeout(() => fail(`Not done after ${WATCH_MS} ms`, tally), WATCH_MS);
+}
+
+async function finish(tally: Tally, value: number, watch: NodeJS.Timeout): Promise<void> {
+  for (let round = 0; round < LINGER_ROUNDS; round++) await macrotask();
+  clearTimeout(watch);
+  const { sent, handled } = tally;
+  if (handled !== sent) fail('Messages were lost or handled twice', tally);
+  const measurement: Measurement = { value, sent, handled };
+  // Troupe's timers must not keep the process alive, so it ends as soon as the line is out.
+  process.stdout.write(`${JSON.stringify(measurement)}\n`, () => process.exit(0));
+}
+
+function fail(what: string, tally: Tally): never {
+  console.error(`${what}: ${tally.sent} messages sent, ${tally.handled} handled.`);
+  process.exit(1);
+}

@@ -1,0 +1,540 @@
+import { describe, expect, it } from 'vitest';
+import { agent, protocol, supervisor, tell } from 'troupe';
+import type { AgentDefinition } from '../../src/protocol/agent.ts';
+import type { PuppetContext, PuppetRef } from '../support/puppet.ts';
+import { deferred, endingOf, never, Puppet, puppet } from '../support/puppet.ts';
+import { unhandledDuring } from '../support/rejections.ts';
+import { testSystem } from '../support/test-system.ts';
+
+const QUICK = { minMs: 100, maxMs: 100, jitter: 0 };
+
+describe('a start', () => {
+  it('P7 that fails rejects spawn with the cause, frees the name and tells each watcher once', async () => {
+    const { system, settle } = await testSystem();
+    const gate = deferred();
+    const cause = new Error('no state');
+    const stops: string[] = [];
+    const failing = puppet({ state: () => gate.promise.then(() => Promise.reject(cause)), onStop: () => stops.push('x') });
+    const notices: unknown[] = [];
+    const watcher = await system.spawn(puppet({ onTerminated: (_ctx, { reason }) => notices.push(reason) }));
+    const spawned = endingOf(system.spawn(failing, { name: 'late' }));
+    const ref = system.ref(Puppet, '/user/late');
+    watcher.tell('act', (ctx) => ctx.watch(ref));
+    expect(ref.tell('act', () => undefined)).toBe('accepted');
+    const asked = endingOf(ref.ask('answer', () => 1));
+    await settle();
+    gate.resolve();
+    await settle();
+    expect(spawned).toMatchObject({ is: 'ERR_START_FAILED', error: { cause } });
+    expect(asked.is).toBe('ERR_ACTOR_STOPPED');
+    expect(notices).toEqual(['failed']);
+    expect(stops).toEqual([]);
+    expect(system.deadLetters.list().map(({ reason }) => reason)).toEqual(['stopped', 'stopped']);
+    expect(system.lookup(Puppet, 'late')).toBeUndefined();
+    await system.spawn(puppet(), { name: 'late' });
+  });
+
+  it('P7 that fails after it has spawned children rejects only when they have ended and the name is free', async () => {
+    const { system, settle } = await testSystem();
+    const child = puppet({ onStop: () => Promise.resolve() });
+    const parent = puppet({
+      state: (_args, ctx) => {
+        void ctx.spawn(child, { name: 'c' });
+        throw new Error('no');
+      },
+    });
+    const spawned = system.spawn(parent, { name: 'p' });
+    await expect(spawned).rejects.toMatchObject({ code: 'ERR_START_FAILED' });
+    await system.spawn(puppet(), { name: 'p' });
+    await settle();
+  });
+
+  it('takes no turn before its state is there, and is bounded in time', async () => {
+    const { system, settle, advance } = await testSystem();
+    const handled: number[] = [];
+    const gate = deferred<unknown[]>();
+    void system.spawn(puppet({ state: () => gate.promise }), { name: 'slow' });
+    const ref = system.ref(Puppet, 'slow');
+    ref.tell('act', () => handled.push(1));
+    await settle();
+    expect(handled).toEqual([]);
+    gate.resolve([]);
+    await settle();
+    expect(handled).toEqual([1]);
+    const stuck = endingOf(system.spawn(puppet({ state: never, startTimeoutMs: 500 })));
+    await advance(499);
+    expect(stuck.is).toBeUndefined();
+    await advance(1);
+    expect(stuck).toMatchObject({ is: 'ERR_START_FAILED', error: { cause: { code: 'ERR_TURN_TIMEOUT' } } });
+  });
+
+  it.each(['sync', 'async'])('that is stopped meanwhile (%s state) rejects spawn and leaves nothing', async (kind) => {
+    const { system, settle, kernel } = await testSystem();
+    const stopSelf = (ctx: { readonly self: PuppetRef }): void => {
+      void system.stop(ctx.self);
+    };
+    const state =
+      kind === 'sync'
+        ? (_args: void, ctx: { readonly self: PuppetRef }) => {
+            stopSelf(ctx);
+            return [];
+          }
+        : async (_args: void, ctx: { readonly self: PuppetRef }) => {
+            await Promise.resolve();
+            stopSelf(ctx);
+            return [];
+          };
+    const spawned = endingOf(system.spawn(puppet({ state }), { name: 'brief' }));
+    await settle();
+    expect(spawned).toMatchObject({ is: 'ERR_START_FAILED', error: { cause: { code: 'ERR_ACTOR_STOPPED' } } });
+    expect(system.lookup(Puppet, 'brief')).toBeUndefined();
+    expect(kernel.timeouts.size).toBe(0);
+  });
+
+  it('that spawns itself over and over fails as a whole, and the system goes on', async () => {
+    const { system, settle, advance } = await testSystem();
+    let depth = 0;
+    const Loop = protocol('loop', { go: tell() });
+    const loop: AgentDefinition<typeof Loop> = agent(Loop, {
+      state: async (_args: void, ctx) => {
+        if (++depth > 200) throw new Error('deep enough');
+        await ctx.spawn(loop);
+        return depth;
+      },
+      on: { go: () => undefined },
+    });
+    let spawned: ReturnType<typeof endingOf> | undefined;
+    const unheard = await unhandledDuring(async () => {
+      spawned = endingOf(system.spawn(loop));
+      await settle();
+      await advance(1_000_000);
+    });
+    expect(spawned?.is).toBe('ERR_START_FAILED');
+    expect(unheard).toEqual([]);
+    const ref = await system.spawn(puppet());
+    expect(await ref.ask('answer', () => 'still here')).toBe('still here');
+  });
+});
+
+describe('a restart', () => {
+  it('P8 has the state that `state` returned, never the old object', async () => {
+    const { system, advance } = await testSystem();
+    const states: unknown[][] = [];
+    const ref = await system.spawn(puppet(), { backoff: QUICK });
+    ref.tell('act', (ctx) => {
+      states.push(ctx.state);
+      ctx.state.push('mark');
+      throw new Error('once');
+    });
+    await advance(100);
+    ref.tell('act', (ctx) => states.push(ctx.state));
+    await advance(0);
+    expect(states[1]).toEqual([]);
+    expect(states[1]).not.toBe(states[0]);
+  });
+
+  it('P38 begins when the children of the old generation have ended, also those of a start that failed', async () => {
+    const { system, advance, settle } = await testSystem();
+    const seen: string[] = [];
+    let starts = 0;
+    const child = puppet({ onStop: () => Promise.resolve().then(() => seen.push('child ended')) });
+    const parent = puppet({
+      state: async (_args, ctx) => {
+        starts++;
+        seen.push(`start ${starts}`);
+        await ctx.spawn(child, { name: 'only' });
+        if (starts === 2) throw new Error('second start fails');
+        return [];
+      },
+    });
+    const ref = await system.spawn(parent, { name: 'p', backoff: QUICK });
+    ref.tell('act', () => {
+      throw new Error('fail');
+    });
+    await settle();
+    await advance(100);
+    await advance(100);
+    expect(seen).toEqual(['start 1', 'child ended', 'start 2', 'child ended', 'start 3']);
+    expect(system.inspect(ref)).toMatchObject({ status: 'running', restarts: 2 });
+  });
+
+  it('forgets what a failed start wanted to do next', async () => {
+    const { system, advance } = await testSystem();
+    const done: number[] = [];
+    let starts = 0;
+    const again = puppet({
+      state: (_args, ctx) => {
+        const n = ++starts;
+        ctx.continue('next', () => done.push(n));
+        if (n === 2) throw new Error('second start fails');
+        return [];
+      },
+    });
+    const ref = await system.spawn(again, { backoff: QUICK });
+    await advance(0);
+    ref.tell('act', () => {
+      throw new Error('fail');
+    });
+    await advance(200);
+    expect(done).toEqual([1, 3]);
+  });
+
+  it('runs onRestart on the old generation; what it throws is logged and changes nothing', async () => {
+    const { system, advance, logs } = await testSystem();
+    const seen: unknown[] = [];
+    const ref = await system.spawn(
+      puppet({
+        onRestart: (ctx, failure) => {
+          seen.push([...ctx.state], failure.kind);
+          throw new Error('in onRestart');
+        },
+      }),
+      { backoff: QUICK },
+    );
+    ref.tell('act', (ctx) => {
+      ctx.state.push('old');
+      throw new Error('fail');
+    });
+    await advance(100);
+    expect(seen).toEqual([['old'], 'failed']);
+    expect(system.inspect(ref)?.status).toBe('running');
+    expect(logs.map(({ text }) => text)).toContain('onRestart failed');
+  });
+});
+
+describe('a stop', () => {
+  it('P9 runs onStop once, last: nothing is handled after it began', async () => {
+    const { system, settle } = await testSystem();
+    const seen: string[] = [];
+    const ref = await system.spawn(
+      puppet({
+        onStop: async (ctx, reason) => {
+          seen.push(`stop ${reason}`);
+          expect(ctx.tell(ctx.self, 'act', () => seen.push('after'))).toBe('stopped');
+          await Promise.resolve();
+          seen.push('stopped');
+        },
+      }),
+    );
+    ref.tell('act', () => seen.push('turn'));
+    await settle();
+    ref.tell('act', () => seen.push('never'));
+    const first = system.stop(ref);
+    const second = system.stop(ref);
+    await Promise.all([first, second]);
+    await system.stop(ref);
+    expect(ref.tell('act', () => seen.push('never'))).toBe('stopped');
+    await settle();
+    expect(seen).toEqual(['turn', 'stop shutdown', 'stopped']);
+  });
+
+  it('P9 lets the running turn finish first and refuses what comes meanwhile', async () => {
+    const { system, settle } = await testSystem();
+    const seen: string[] = [];
+    const gate = deferred();
+    const ref = await system.spawn(puppet({ onStop: () => seen.push('onStop') }));
+    ref.tell('act', async () => {
+      await gate.promise;
+      seen.push('turn');
+    });
+    ref.tell('act', () => seen.push('queued'));
+    await settle();
+    const stopped = endingOf(system.stop(ref));
+    expect(ref.tell('act', () => undefined)).toBe('stopped');
+    await settle();
+    expect(stopped.is).toBeUndefined();
+    gate.resolve();
+    await settle();
+    expect(stopped.is).toBe('resolved');
+    expect(seen).toEqual(['turn', 'onStop']);
+    expect(system.inspect(ref)?.counts).toEqual({
+      accepted: 2,
+      handled: 1,
+      failed: 0,
+      cancelled: 0,
+      deadLettered: 1,
+    });
+  });
+
+  it('P27 ends within shutdown and grace although its turn never settles and ignores its signal', async () => {
+    const { system, settle, advance, kernel } = await testSystem();
+    const aborted: unknown[] = [];
+    const ref = await system.spawn(puppet({ turnTimeoutMs: Infinity }), { shutdownMs: 700 });
+    ref.tell('act', (ctx) => {
+      ctx.signal.addEventListener('abort', () => aborted.push(ctx.signal.reason));
+      return never();
+    });
+    const asked = endingOf(ref.ask('answer', () => 1));
+    await settle();
+    const stopped = endingOf(system.stop(ref));
+    await settle();
+    expect(asked.is).toBe('ERR_ACTOR_STOPPED');
+    await advance(699);
+    expect(aborted).toEqual([]);
+    await advance(1);
+    expect(aborted).toMatchObject([{ code: 'ERR_ACTOR_STOPPED' }]);
+    await advance(999);
+    expect(stopped.is).toBeUndefined();
+    await advance(1);
+    expect(stopped.is).toBe('resolved');
+    expect(system.inspect(ref)).toMatchObject({ status: 'stopped', zombies: 1, counts: { accepted: 2, cancelled: 1 } });
+    expect(kernel.timeouts.size).toBe(0);
+  });
+
+  it('P27 gives onStop only what is left of the time', async () => {
+    const { system, settle, advance } = await testSystem();
+    const ref = await system.spawn(puppet({ onStop: never }), { shutdownMs: 700 });
+    ref.tell('act', never);
+    await settle();
+    const stopped = endingOf(system.stop(ref));
+    await advance(1_700);
+    expect(stopped.is).toBe('resolved');
+    const idle = await system.spawn(puppet({ onStop: never }), { shutdownMs: 700 });
+    const idleStopped = endingOf(system.stop(idle));
+    await advance(699);
+    expect(idleStopped.is).toBeUndefined();
+    await advance(1);
+    expect(idleStopped.is).toBe('resolved');
+  });
+
+  it('P27 settles the message of a turn that times out while its actor stops', async () => {
+    const { system, settle, advance } = await testSystem();
+    const ref = await system.spawn(puppet({ turnTimeoutMs: 50 }), { shutdownMs: 700 });
+    const asked = endingOf(ref.ask('answer', never));
+    await settle();
+    const stopped = endingOf(system.stop(ref));
+    await advance(50);
+    expect(asked.is).toBe('ERR_ACTOR_FAILED');
+    expect(stopped.is).toBe('resolved');
+    expect(system.inspect(ref)?.counts).toMatchObject({ accepted: 1, failed: 1 });
+  });
+
+  it('gives an outcome to what its last turn put aside', async () => {
+    const { system, settle } = await testSystem();
+    const gate = deferred();
+    const ref = await system.spawn(puppet());
+    const asked = endingOf(
+      ref.ask('answer', async (ctx) => {
+        await gate.promise;
+        return ctx.stash();
+      }),
+    );
+    await settle();
+    const stopped = system.stop(ref);
+    gate.resolve();
+    await stopped;
+    await settle();
+    expect(asked.is).toBe('ERR_ACTOR_STOPPED');
+    expect(system.deadLetters.list().map(({ reason }) => reason)).toEqual(['stash-cleared']);
+    expect(system.inspect(ref)?.counts).toMatchObject({ accepted: 1, deadLettered: 1 });
+  });
+
+  it('P29 during a backoff cancels the restart, and onStop has the last state', async () => {
+    const { system, settle, advance, clock } = await testSystem();
+    let starts = 0;
+    const stops: unknown[] = [];
+    const ref = await system.spawn(
+      puppet({
+        state: () => {
+          starts++;
+          return ['state'];
+        },
+        onStop: (ctx) => stops.push(ctx.state),
+      }),
+      { backoff: QUICK },
+    );
+    ref.tell('act', () => {
+      throw new Error('fail');
+    });
+    await advance(50);
+    expect(system.inspect(ref)?.status).toBe('restarting');
+    const stopped = endingOf(system.stop(ref));
+    await settle();
+    expect(stopped.is).toBe('resolved');
+    expect(clock.pending).toBe(0);
+    await advance(10_000);
+    expect(starts).toBe(1);
+    expect(stops).toEqual([['state']]);
+  });
+
+  it('P29 while onRestart runs leaves no timer and no later start', async () => {
+    const { system, settle, advance, clock } = await testSystem();
+    let starts = 0;
+    const stops: unknown[] = [];
+    const gate = deferred();
+    const ref = await system.spawn(
+      puppet({
+        state: () => {
+          starts++;
+          return ['state'];
+        },
+        onRestart: () => gate.promise,
+        onStop: async (ctx) => {
+          await Promise.resolve();
+          await Promise.resolve();
+          await Promise.resolve();
+          stops.push(ctx.state);
+        },
+      }),
+      { backoff: QUICK },
+    );
+    ref.tell('act', () => {
+      throw new Error('fail');
+    });
+    await settle();
+    const stopped = endingOf(system.stop(ref));
+    gate.resolve();
+    await settle();
+    expect(stopped.is).toBe('resolved');
+    expect(stops).toEqual([['state']]);
+    expect(clock.pending).toBe(0);
+    await advance(10_000);
+    expect(starts).toBe(1);
+  });
+
+  it('refuses children once it has begun, so that none outlives its parent', async () => {
+    const { system, settle } = await testSystem();
+    const spawned: (string | undefined)[] = [];
+    const started: string[] = [];
+    const child = puppet({
+      state: () => {
+        started.push('child');
+        return [];
+      },
+    });
+    const ref = await system.spawn(
+      puppet({
+        onStop: async (ctx) => {
+          const ending = endingOf(ctx.spawn(child));
+          await Promise.resolve();
+          await Promise.resolve();
+          spawned.push(ending.is);
+        },
+      }),
+    );
+    await system.stop(ref);
+    await settle();
+    expect(spawned).toEqual(['ERR_ACTOR_STOPPED']);
+    expect(started).toEqual([]);
+  });
+
+  it('through a ref of an old incarnation never reaches its successor', async () => {
+    const own: PuppetRef[] = [];
+    const branch = supervisor({
+      intensity: { max: 0 },
+      children: {
+        a: puppet({
+          state: (_args, ctx) => {
+            own.push(ctx.self);
+            return [];
+          },
+        }).child(),
+      },
+    });
+    const { system, advance } = await testSystem({ root: supervisor({ children: { branch } }) });
+    system.refs.branch.a.tell('act', () => {
+      throw new Error('fail');
+    });
+    await advance(1_000);
+    expect(own).toHaveLength(2);
+    const [old] = own;
+    if (old !== undefined) await system.stop(old);
+    expect(system.inspect(system.refs.branch.a)?.status).toBe('running');
+    expect(old?.tell('act', () => undefined)).toBe('stopped');
+  });
+
+  it.each([
+    ['stopSelf', (ctx: PuppetContext) => ctx.stopSelf()],
+    ['ctx.stop(ctx.self)', (ctx: PuppetContext) => ctx.stop(ctx.self)],
+    ['await ctx.stop(ctx.self)', async (ctx: PuppetContext) => await ctx.stop(ctx.self)],
+  ])('by %s ends the actor after the present turn', async (_name, leave) => {
+    const { system, settle } = await testSystem();
+    const seen: string[] = [];
+    const ref = await system.spawn(puppet({ onStop: (_ctx, reason) => seen.push(reason) }));
+    ref.tell('act', async (ctx) => {
+      await leave(ctx);
+      await Promise.resolve();
+      seen.push('rest of the turn');
+    });
+    ref.tell('act', () => seen.push('never'));
+    await settle();
+    expect(seen).toHaveLength(2);
+    expect(seen[0]).toBe('rest of the turn');
+    expect(system.inspect(ref)?.status).toBe('stopped');
+  });
+
+  it('of itself by a turn that then throws is a failure like any other', async () => {
+    const { system, advance } = await testSystem();
+    const ref = await system.spawn(puppet(), { backoff: QUICK });
+    ref.tell('act', (ctx) => {
+      ctx.stopSelf();
+      throw new Error('after all');
+    });
+    await advance(100);
+    expect(system.inspect(ref)).toMatchObject({ status: 'running', generation: 1 });
+  });
+
+  it('of itself while suspended takes effect', async () => {
+    const { system, settle } = await testSystem();
+    const ref = await system.spawn(puppet());
+    const gate = deferred();
+    ref.tell('act', async (ctx) => {
+      await gate.promise;
+      ctx.stopSelf();
+    });
+    await settle();
+    system.suspend(ref);
+    gate.resolve();
+    await settle();
+    expect(system.inspect(ref)?.status).toBe('stopped');
+  });
+
+  it('of itself in `state` ends the actor once it has started', async () => {
+    const { system, settle } = await testSystem();
+    const ref = await system.spawn(
+      puppet({
+        state: (_args, ctx) => {
+          ctx.stopSelf();
+          return [];
+        },
+      }),
+    );
+    await settle();
+    expect(system.inspect(ref)?.status).toBe('stopped');
+  });
+
+  it('by a turn that throws while its actor stops gives the message its outcome and no restart', async () => {
+    const { system, settle, advance } = await testSystem();
+    const gate = deferred();
+    const stops: string[] = [];
+    const ref = await system.spawn(puppet({ onStop: (_ctx, reason) => stops.push(reason) }), { backoff: QUICK });
+    const asked = endingOf(
+      ref.ask('answer', async () => {
+        await gate.promise;
+        throw new Error('late');
+      }),
+    );
+    await settle();
+    const stopped = endingOf(system.stop(ref));
+    gate.resolve();
+    await advance(1_000);
+    expect(asked.is).toBe('ERR_ACTOR_FAILED');
+    expect(stopped.is).toBe('resolved');
+    expect(stops).toEqual(['shutdown']);
+    expect(system.inspect(ref)).toMatchObject({ status: 'stopped', generation: 0 });
+  });
+
+  it('survives an onStop that throws', async () => {
+    const { system, logs } = await testSystem();
+    const ref = await system.spawn(
+      puppet({
+        onStop: () => {
+          throw new Error('in onStop');
+        },
+      }),
+    );
+    await system.stop(ref);
+    expect(system.inspect(ref)?.status).toBe('stopped');
+    expect(logs.map(({ text }) => text)).toContain('onStop failed');
+  });
+});
