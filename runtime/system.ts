@@ -257,6 +257,7 @@ class LocalSystem implements Surroundings, Upward {
       overflow,
       capacity,
       isTopicWanted: true,
+      endsWithGeneration: false,
     });
     const unsubscribe = (): Promise<void> => {
       leave();
@@ -269,7 +270,6 @@ class LocalSystem implements Surroundings, Upward {
     const cell = cellOf(sender);
     const given = objectOption('subscribe options', options ?? null, ['as', 'overflow', 'capacity']);
     const { pattern, definition } = readFilter(filter);
-    if (!cell.isOpen) throw new TroupeError('ERR_ACTOR_STOPPED', { address: cell.address });
     const leave = this.router.enter({
       pattern,
       definition,
@@ -283,6 +283,7 @@ class LocalSystem implements Surroundings, Upward {
         cell.behaviour.agent.options.mailbox.capacity,
       ),
       isTopicWanted: false,
+      endsWithGeneration: true,
     });
     return {
       pattern,
@@ -340,7 +341,16 @@ class LocalSystem implements Surroundings, Upward {
     for (const { topic, as, overflow, capacity } of cell.behaviour.agent.options.subscribe) {
       const { pattern, definition } = readFilter(topic);
       const entry = cell.behaviour.feedEntry(as);
-      this.router.enter({ pattern, definition, cell, entry, overflow, capacity, isTopicWanted: false });
+      this.router.enter({
+        pattern,
+        definition,
+        cell,
+        entry,
+        overflow,
+        capacity,
+        isTopicWanted: false,
+        endsWithGeneration: false,
+      });
     }
   }
 
@@ -437,8 +447,9 @@ class LocalSystem implements Surroundings, Upward {
 
   private listenForLog(option: unknown): void {
     if (option === false) return;
-    const write =
-      option === undefined ? writeToConsole : (functionOption('log', option) as (record: LogRecord) => void); // called with what its type says
+    if (option !== undefined && typeof option !== 'function')
+      throw invalidOption('log', 'a function, or false', option);
+    const write = option === undefined ? writeToConsole : (option as (record: LogRecord) => void); // called with what its type says
     this.kernel.events.listenForLog((event) => {
       const record = logRecordOf(event);
       if (record !== undefined) write(record);

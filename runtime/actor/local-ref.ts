@@ -14,7 +14,7 @@ import type { Actor } from './actor.ts';
 import { unknownMessage } from './behaviour.ts';
 import { type CallOptions, callOptions, deadlineOf, extrasWith, waitMs } from './call-options.ts';
 import type { Kernel } from './kernel.ts';
-import { mailboxFull, PendingAsk, PendingSend, type Settle } from './pending.ts';
+import { mailboxFull, PendingAsk, PendingSend, type Settle, waitersFull } from './pending.ts';
 import type { Turn } from './turn.ts';
 
 const ACCEPTED: Promise<void> = Promise.resolve();
@@ -93,6 +93,7 @@ export abstract class ActorRef {
         break;
     }
     if (!cell.mayWait(from)) return Promise.reject(mailboxFull(cell));
+    if (cell.isWaitingRoomFull) return Promise.reject(waitersFull(cell));
     if (from?.aborted !== undefined) return Promise.reject(from.aborted.reason);
     const now = this.kernel.now();
     const timeoutMs = waitMs(now, call.timeoutMs ?? SEND_TIMEOUT_MS, from);

@@ -240,26 +240,20 @@ export class Mailbox {
     return 'accepted';
   }
 
+  /** One slot is freed, so one waiter gets in at most: the best, or behind a best one without room a critical one. */
   private release(envelope: Envelope): void {
     this.admission.giveBack(envelope);
-    if (this.waiters !== undefined) this.admitWaiting(this.waiters);
+    const waiters = this.waiters;
+    if (waiters === undefined) return;
+    this.admit(waiters, waiters.peek());
+    this.admit(waiters, waiters.peekRank(CRITICAL_RANK));
   }
 
-  private admitWaiting(waiters: PriorityHeap<Waiter>): void {
-    while (this.admit(waiters, waiters.peek())) {
-      // As long as the best one gets in, the next best is asked.
-    }
-    while (this.admit(waiters, waiters.peekRank(CRITICAL_RANK))) {
-      // Behind a best waiter without room, a critical one may still use its reserve.
-    }
-  }
-
-  private admit(waiters: PriorityHeap<Waiter>, waiter: Waiter | undefined): boolean {
-    if (waiter === undefined || !this.admission.take(waiter.envelope, false)) return false;
+  private admit(waiters: PriorityHeap<Waiter>, waiter: Waiter | undefined): void {
+    if (waiter === undefined || !this.admission.take(waiter.envelope, false)) return;
     waiters.remove(waiter);
     this.accepted++;
     this.queue.push(waiter.envelope);
     waiter.sender.admitted();
-    return true;
   }
 }

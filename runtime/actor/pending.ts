@@ -192,7 +192,14 @@ export function mailboxFull(cell: Actor): TroupeError {
   return new TroupeError('ERR_MAILBOX_FULL', { address: cell.address, capacity });
 }
 
-function waitersFull(cell: Actor): TroupeError {
+/** Without a stack: who floods an actor gets one of these for each send, and a stack would be most of its size. */
+export function waitersFull(cell: Actor): TroupeError {
   const { waitersMax } = cell.behaviour.agent.options.mailbox;
-  return new TroupeError('ERR_MAILBOX_WAITERS_FULL', { address: cell.address, waitersMax });
+  const { stackTraceLimit } = Error;
+  Error.stackTraceLimit = 0;
+  try {
+    return new TroupeError('ERR_MAILBOX_WAITERS_FULL', { address: cell.address, waitersMax });
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit;
+  }
 }

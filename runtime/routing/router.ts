@@ -62,6 +62,8 @@ export interface Subscriber {
   readonly capacity: number;
   /** It wants the topic beside the message (`TopicMessage`). */
   readonly isTopicWanted: boolean;
+  /** It was made by a turn, and ends with that turn's generation. */
+  readonly endsWithGeneration: boolean;
 }
 
 /** A subscriber and what the router remembers of it. */
@@ -90,7 +92,7 @@ export class Router {
   }
 
   /**
-   * Enters a subscriber until its actor ends; the answer takes it out before. After that nothing that was published to
+   * Enters a subscriber until its actor, or that generation, ends; the answer takes it out before. After that nothing that was published to
    * it gets a turn any more: what is queued is cancelled, and whoever waits for room need not.
    */
   enter(subscriber: Subscriber): () => void {
@@ -107,16 +109,19 @@ export class Router {
     };
     this.trie.add(pattern, entered);
     const { rare } = cell;
-    rare.releases ??= new Set();
-    const { releases } = rare;
-    const release = (): void => {
-      releases.delete(release);
-      this.trie.remove(pattern, entered);
+    rare.leases ??= new Set();
+    const { leases } = rare;
+    const lease = {
+      endsWithGeneration: subscriber.endsWithGeneration,
+      end: (): void => {
+        leases.delete(lease);
+        this.trie.remove(pattern, entered);
+      },
     };
-    releases.add(release);
+    leases.add(lease);
     return () => {
-      if (!releases.has(release)) return;
-      release();
+      if (!leases.has(lease)) return;
+      lease.end();
       for (const wait of entered.waiting) wait.withdraw(UNSUBSCRIBED);
       entered.latest?.withdraw();
       cell.cancelQueued(entered.entry);
@@ -208,17 +213,21 @@ export class Router {
 
   /** The copy for one subscriber; undefined when it does not fit what the subscriber relies on (then it is a dead letter). */
   private envelopeFor(publication: Publication, subscriber: Entered): Envelope | undefined {
-    const { call, deadline, from, payload } = publication;
-    const { cell, entry } = subscriber;
-    const copy = (content: unknown): Envelope =>
-      new Envelope(entry, content, call.rank, from?.cell, undefined, extrasWith(deadline, call.headers));
+    let content: unknown;
     try {
-      return copy(contentFor(publication, subscriber));
+      content = contentFor(publication, subscriber);
     } catch (error) {
-      this.kernel.deadLetters.add(copy(payload), cell.address, 'validation', error);
+      const refused = copyOf(publication, subscriber, publication.payload);
+      this.kernel.deadLetters.add(refused, subscriber.cell.address, 'validation', error);
       return undefined;
     }
+    return copyOf(publication, subscriber, content);
   }
+}
+
+/** Each subscriber has an envelope of its own. */
+function copyOf({ call, deadline, from }: Publication, { entry }: Subscriber, content: unknown): Envelope {
+  return new Envelope(entry, content, call.rank, from?.cell, undefined, extrasWith(deadline, call.headers));
 }
 
 /** What a subscriber gets: what was published, checked where it comes from elsewhere. Throws `ERR_MESSAGE_INVALID`. */

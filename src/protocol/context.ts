@@ -105,7 +105,7 @@ export interface StartContext<P extends AnyProtocol = AnyProtocol, Internal = No
   ): Promise<ReplyOf<Q['messages'][N]>>;
   /** Publishes to every subscriber. Resolves when each one with `backpressure` has accepted. */
   publish<T extends AnyTopic>(topic: T, ...rest: PublishParameters<T>): Promise<void>;
-  /** Feeds a topic into the own mailbox until the actor ends. Resolves when effective. */
+  /** Feeds a topic into the own mailbox until this generation ends. Resolves when effective. */
   subscribe<Delivery>(
     topic: TopicFilter<Delivery>,
     options: FeedOptions & { readonly as: FittingName<P['messages'] & Internal, Delivery> },

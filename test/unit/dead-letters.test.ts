@@ -23,9 +23,24 @@ describe('dead letters', () => {
     });
     await settle();
     expect(system.deadLetters.list()).toMatchObject([
-      { reason: 'stopped', address: dead.address, message: 'act', sender: ref.address, priority: 'high', attempts: 0, causes: [] },
+      {
+        reason: 'stopped',
+        address: dead.address,
+        message: 'act',
+        sender: ref.address,
+        priority: 'high',
+        attempts: 0,
+        causes: [],
+      },
       { reason: 'actor-unknown', address: 'nobody', attempts: 0 },
-      { reason: 'handler-failed', id, address: ref.address, sender: undefined, attempts: 1, causes: [{ message: 'fail' }] },
+      {
+        reason: 'handler-failed',
+        id,
+        address: ref.address,
+        sender: undefined,
+        attempts: 1,
+        causes: [{ message: 'fail' }],
+      },
     ]);
     const told = events.flatMap((event) => (event.type === 'message-dead' ? [event.id] : []));
     expect(told).toEqual(system.deadLetters.list().map((letter) => letter.id));

@@ -159,6 +159,25 @@ describe('priority heap', () => {
     expect(visited).toHaveLength(30);
   });
 
+  it('does not grow, and keeps nothing that has left, while few are inside at a time', () => {
+    const heap = heapOf([]);
+    const sizeAfter = (count: number): number => {
+      for (let seq = 1; seq <= count; seq++) {
+        const [first, second] = [item(3, 2 * seq), item(3, 2 * seq + 1)];
+        for (const each of [first, second]) heap.push(each);
+        if (seq % 2 === 0) heap.remove(second);
+        else heap.remove(first);
+        heap.pop();
+      }
+      // Everything it holds on to, whatever its fields are called; sequences have few digits.
+      return JSON.stringify(heap).length;
+    };
+    const empty = sizeAfter(10);
+    expect(sizeAfter(1_000)).toBeLessThan(empty + 10);
+    heap.push(item(3, 9_001));
+    expect(JSON.stringify(heap).match(/"rank"/g)).toHaveLength(1);
+  });
+
   it('grows while it is wrapped around, and keeps the order', () => {
     const heap = heapOf([]);
     const left: number[] = [];

@@ -1,5 +1,5 @@
-import { describe, expect, it } from 'vitest';
 import { agent, protocol, supervisor, tell } from 'troupe';
+import { describe, expect, it } from 'vitest';
 import type { AgentDefinition } from '../../src/protocol/agent.ts';
 import type { PuppetContext, PuppetRef } from '../support/puppet.ts';
 import { deferred, endingOf, never, Puppet, puppet } from '../support/puppet.ts';
@@ -14,7 +14,10 @@ describe('a start', () => {
     const gate = deferred();
     const cause = new Error('no state');
     const stops: string[] = [];
-    const failing = puppet({ state: () => gate.promise.then(() => Promise.reject(cause)), onStop: () => stops.push('x') });
+    const failing = puppet({
+      state: () => gate.promise.then(() => Promise.reject(cause)),
+      onStop: () => stops.push('x'),
+    });
     const notices: unknown[] = [];
     const watcher = await system.spawn(puppet({ onTerminated: (_ctx, { reason }) => notices.push(reason) }));
     const spawned = endingOf(system.spawn(failing, { name: 'late' }));
@@ -68,28 +71,34 @@ describe('a start', () => {
     expect(stuck).toMatchObject({ is: 'ERR_START_FAILED', error: { cause: { code: 'ERR_TURN_TIMEOUT' } } });
   });
 
-  it.each(['sync', 'async'])('that is stopped meanwhile (%s state) rejects spawn and leaves nothing', async (kind) => {
-    const { system, settle, kernel } = await testSystem();
-    const stopSelf = (ctx: { readonly self: PuppetRef }): void => {
-      void system.stop(ctx.self);
-    };
-    const state =
-      kind === 'sync'
-        ? (_args: void, ctx: { readonly self: PuppetRef }) => {
-            stopSelf(ctx);
-            return [];
-          }
-        : async (_args: void, ctx: { readonly self: PuppetRef }) => {
-            await Promise.resolve();
-            stopSelf(ctx);
-            return [];
-          };
-    const spawned = endingOf(system.spawn(puppet({ state }), { name: 'brief' }));
-    await settle();
-    expect(spawned).toMatchObject({ is: 'ERR_START_FAILED', error: { cause: { code: 'ERR_ACTOR_STOPPED' } } });
-    expect(system.lookup(Puppet, 'brief')).toBeUndefined();
-    expect(kernel.timeouts.size).toBe(0);
-  });
+  it.each(['sync', 'async'])(
+    'that is stopped meanwhile (%s state) rejects spawn and leaves nothing',
+    async (kind) => {
+      const { system, settle, kernel } = await testSystem();
+      const stopSelf = (ctx: { readonly self: PuppetRef }): void => {
+        void system.stop(ctx.self);
+      };
+      const state =
+        kind === 'sync'
+          ? (_args: void, ctx: { readonly self: PuppetRef }) => {
+              stopSelf(ctx);
+              return [];
+            }
+          : async (_args: void, ctx: { readonly self: PuppetRef }) => {
+              await Promise.resolve();
+              stopSelf(ctx);
+              return [];
+            };
+      const spawned = endingOf(system.spawn(puppet({ state }), { name: 'brief' }));
+      await settle();
+      expect(spawned).toMatchObject({
+        is: 'ERR_START_FAILED',
+        error: { cause: { code: 'ERR_ACTOR_STOPPED' } },
+      });
+      expect(system.lookup(Puppet, 'brief')).toBeUndefined();
+      expect(kernel.timeouts.size).toBe(0);
+    },
+  );
 
   it('that spawns itself over and over fails as a whole, and the system goes on', async () => {
     const { system, settle, advance } = await testSystem();
@@ -277,7 +286,11 @@ describe('a stop', () => {
     expect(stopped.is).toBeUndefined();
     await advance(1);
     expect(stopped.is).toBe('resolved');
-    expect(system.inspect(ref)).toMatchObject({ status: 'stopped', zombies: 1, counts: { accepted: 2, cancelled: 1 } });
+    expect(system.inspect(ref)).toMatchObject({
+      status: 'stopped',
+      zombies: 1,
+      counts: { accepted: 2, cancelled: 1 },
+    });
     expect(kernel.timeouts.size).toBe(0);
   });
 
@@ -443,16 +456,16 @@ describe('a stop', () => {
     expect(old?.tell('act', () => undefined)).toBe('stopped');
   });
 
-  it.each([
+  it.each<[string, (ctx: PuppetContext) => unknown]>([
     ['stopSelf', (ctx: PuppetContext) => ctx.stopSelf()],
     ['ctx.stop(ctx.self)', (ctx: PuppetContext) => ctx.stop(ctx.self)],
-    ['await ctx.stop(ctx.self)', async (ctx: PuppetContext) => await ctx.stop(ctx.self)],
+    ['ctx.system.stop(ctx.self)', (ctx: PuppetContext) => ctx.system.stop(ctx.self)],
   ])('by %s ends the actor after the present turn', async (_name, leave) => {
     const { system, settle } = await testSystem();
     const seen: string[] = [];
     const ref = await system.spawn(puppet({ onStop: (_ctx, reason) => seen.push(reason) }));
     ref.tell('act', async (ctx) => {
-      await leave(ctx);
+      leave(ctx);
       await Promise.resolve();
       seen.push('rest of the turn');
     });
@@ -507,7 +520,9 @@ describe('a stop', () => {
     const { system, settle, advance } = await testSystem();
     const gate = deferred();
     const stops: string[] = [];
-    const ref = await system.spawn(puppet({ onStop: (_ctx, reason) => stops.push(reason) }), { backoff: QUICK });
+    const ref = await system.spawn(puppet({ onStop: (_ctx, reason) => stops.push(reason) }), {
+      backoff: QUICK,
+    });
     const asked = endingOf(
       ref.ask('answer', async () => {
         await gate.promise;

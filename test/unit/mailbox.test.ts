@@ -388,6 +388,7 @@ describe('the control lane', () => {
     desk.tell('user', 0);
     for (const item of [c1, c2]) desk.mailbox.control.push(item);
     expect(desk.mailbox.controls).toBe(2);
+    expect(desk.mailbox.controlIfAny).toBe(desk.mailbox.control);
     for (const item of [k1, k2]) expect(desk.mailbox.control.pushContinue(item)).toBe(true);
     expect(desk.mailbox.controls).toBe(4);
     expect([1, 2, 3, 4, 5].map(() => desk.mailbox.control.shift()?.payload)).toEqual([

@@ -18,20 +18,28 @@ describe('the restart window', () => {
   });
 
   it('P16 refuses exactly when the formula is violated for the first time', () => {
-    const gaps = fc.array(fc.oneof(fc.integer({ min: 0, max: 30 }), fc.constantFrom(50, 51)), { size: 'max', maxLength: 60 });
+    const gaps = fc.array(fc.oneof(fc.integer({ min: 0, max: 30 }), fc.constantFrom(50, 51)), {
+      size: 'max',
+      maxLength: 60,
+    });
     fc.assert(
-      fc.property(fc.integer({ min: 0, max: 6 }), fc.constantFrom(50, Infinity), gaps, (max, withinMs, delays) => {
-        const window = new RestartWindow({ max, withinMs });
-        const times: number[] = [];
-        let now = 0;
-        for (const delay of delays) {
-          now += delay;
-          times.push(now);
-          const isAllowed = times.filter((time) => now - time <= withinMs).length <= max;
-          expect(window.allows(now)).toBe(isAllowed);
-          if (!isAllowed) return;
-        }
-      }),
+      fc.property(
+        fc.integer({ min: 0, max: 6 }),
+        fc.constantFrom(50, Infinity),
+        gaps,
+        (max, withinMs, delays) => {
+          const window = new RestartWindow({ max, withinMs });
+          const times: number[] = [];
+          let now = 0;
+          for (const delay of delays) {
+            now += delay;
+            times.push(now);
+            const isAllowed = times.filter((time) => now - time <= withinMs).length <= max;
+            expect(window.allows(now)).toBe(isAllowed);
+            if (!isAllowed) return;
+          }
+        },
+      ),
       { numRuns: RUNS },
     );
   });

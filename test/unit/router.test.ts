@@ -195,6 +195,7 @@ describe('publishing', () => {
         report: (ctx) => ctx.publish(News, {}, 'told'),
         answer: async (ctx) => {
           await ctx.publish(News, {}, 'asked');
+          await ctx.publish(News, {}, 'bounded', { ttlMs: 1_000 });
           await ctx.publish(News, {}, 'outlives', { ttlMs: Number.POSITIVE_INFINITY });
           return 'done';
         },
@@ -223,10 +224,11 @@ describe('publishing', () => {
     await advance(51);
     hold.open();
     await settle();
-    // 'asked' had the deadline of its ask and was not read in time.
+    // The first two had the deadline of the ask, whatever their ttlMs, and were not read in time.
     expect(seen.slice(1)).toEqual([['outlives', ref.address, undefined]]);
     expect(system.deadLetters.list({ reason: 'expired' })).toMatchObject([
       { payload: 'asked', sender: ref.address },
+      { payload: 'bounded', sender: ref.address },
     ]);
   });
 
@@ -258,6 +260,16 @@ describe('publishing', () => {
       code: 'ERR_ACTOR_STOPPED',
     });
     expect(routerOf(system).size).toBe(0);
+  });
+
+  it('reaches nobody who subscribed at the last moment', async () => {
+    const { system } = await testSystem();
+    const seen: unknown[] = [];
+    const subscribing = system.subscribe('news', (message) => seen.push(message));
+    const ended = system.shutdown();
+    await subscribing.catch(() => undefined);
+    await ended;
+    expect([seen, routerOf(system).size]).toEqual([[], 0]);
   });
 });
 
@@ -344,6 +356,64 @@ describe('a subscriber with backpressure', () => {
     await advance(1);
     expect(asked.outcome).toMatch(/^ERR_/);
     expect(system.inspect(ref)).toMatchObject({ turn: undefined });
+  });
+
+  it('is waited for no longer than a message that is told is worth', async () => {
+    const { system, advance } = await filled();
+    const Publisher = protocol('publisher', { go: tell() });
+    let outcome: Watched | undefined;
+    const publisher = agent(Publisher, {
+      on: {
+        go: (ctx) => {
+          outcome = watch(ctx.publish('news', 'from a turn', { timeoutMs: 1_000 }));
+        },
+      },
+    });
+    const ref = await system.spawn(publisher);
+    ref.tell('go', undefined, { ttlMs: 40 });
+    await advance(39);
+    expect(outcome?.outcome).toBeUndefined();
+    await advance(1);
+    expect(outcome?.outcome).toBe('ERR_SEND_TIMEOUT');
+  });
+
+  it('is not waited for by a turn that was aborted, nor by a publisher that has to stop', async () => {
+    const { system, settle, advance, slow } = await filled();
+    const Publisher = protocol('publisher', { late: ask(type<void>(), type<void>()), stuck: tell() });
+    const outcomes: Watched[] = [];
+    const publisher = agent(Publisher, {
+      on: {
+        late: async (ctx) => {
+          await new Promise((resolve) => {
+            ctx.signal.addEventListener('abort', resolve);
+          });
+          outcomes.push(watch(ctx.publish('news', 'late')));
+        },
+        stuck: (ctx) => {
+          const published = ctx.publish('news', 'stuck');
+          outcomes.push(watch(published));
+          return published;
+        },
+      },
+    });
+    const ref = await system.spawn(publisher, { shutdownMs: 10 });
+    const controller = new AbortController();
+    const asked = watch(ref.ask('late', undefined, { signal: controller.signal }));
+    await settle();
+    controller.abort(new Error('no use'));
+    await settle();
+    expect([asked.outcome, outcomes[0]?.outcome]).toEqual(['Error: no use', 'Error: no use']);
+    ref.tell('stuck');
+    await settle();
+    const stopped = system.stop(ref);
+    await advance(10);
+    await stopped;
+    // It is the publisher that stopped: the subscriber has lost nothing, and the publisher hears why it got no room.
+    expect(outcomes[1]?.outcome).toBe('ERR_ACTOR_STOPPED');
+    expect(system.deadLetters.list({ reason: 'stopped' })).toEqual([]);
+    slow.open();
+    await settle();
+    expect(slow.seen).toEqual([1, 2]);
   });
 
   it('frees its publishers when it ends: what they published is a dead letter, and no failure of theirs', async () => {
@@ -449,6 +519,25 @@ describe('a subscriber that never drains', () => {
     stuck.open();
     await settle();
     expect(stuck.seen).toEqual(['a', 'c']);
+  });
+
+  it('is refused under reject also where it is an agent whose mailbox lets others wait', async () => {
+    const { system, settle } = await testSystem();
+    const { fed, seen, open } = fedAgent({ overflow: 'reject' }, { capacity: 1 });
+    const ref = await system.spawn(fed);
+    ref.tell('hold');
+    await settle();
+    await system.publish('news', 1);
+    await system.publish('news', 2);
+    const waiting = watch(ref.send('take', 3));
+    await settle();
+    expect(waiting.outcome).toBeUndefined();
+    open();
+    await settle();
+    expect(seen).toEqual([1, 3]);
+    expect(system.deadLetters.list().map(({ reason, payload }) => [reason, payload])).toEqual([
+      ['overflow-dropped', 2],
+    ]);
   });
 
   it('tells of each refusal under reject', async () => {
@@ -574,6 +663,51 @@ describe('a subscriber with latest', () => {
     open();
     await settle();
     expect(seen).toEqual([{ name: 'a' }, { name: 'b' }, { name: 'c' }]);
+    expect(system.deadLetters.stats().total).toBe(0);
+  });
+
+  it('leaves a dead letter where not even one may wait', async () => {
+    const { system, settle } = await testSystem();
+    const { fed, seen, open } = fedAgent({ overflow: 'latest' }, { capacity: 1, waitersMax: 0 });
+    const ref = await system.spawn(fed);
+    ref.tell('hold');
+    await settle();
+    ref.tell('take', 'other');
+    await system.publish('news', 1);
+    open();
+    await settle();
+    expect(seen).toEqual(['other']);
+    expect(system.deadLetters.list().map(({ reason, payload }) => [reason, payload])).toEqual([
+      ['overflow-dropped', 1],
+    ]);
+  });
+
+  it('gets nothing of what still waits for room once it has unsubscribed', async () => {
+    const { system, settle } = await testSystem();
+    const hold = gate();
+    const heard: unknown[] = [];
+    const Any = topic('news', type<unknown>());
+    const Reader = protocol('reader', { run: tell(), hear: tell(type<unknown>()) });
+    const reader = agent(Reader, {
+      mailbox: { capacity: 1 },
+      on: {
+        run: async (ctx) => {
+          const subscription = await ctx.subscribe(Any, { as: 'hear', overflow: 'latest' });
+          await hold.handle('run');
+          await subscription.unsubscribe();
+        },
+        hear: (_ctx, message) => heard.push(message),
+      },
+    });
+    const ref = await system.spawn(reader);
+    ref.tell('run');
+    await settle();
+    ref.tell('hear', 'told');
+    await system.publish('news', 'waits');
+    expect(system.inspect(ref)).toMatchObject({ mailbox: { queued: 1, waiting: 1 } });
+    hold.open();
+    await settle();
+    expect(heard).toEqual(['told']);
     expect(system.deadLetters.stats().total).toBe(0);
   });
 
@@ -728,6 +862,34 @@ describe('the end of a subscription', () => {
     expect(routerOf(system).size).toBe(0);
     await system.publish(News, {}, 'nobody');
     expect(system.deadLetters.stats().total).toBe(0);
+  });
+
+  it('comes with a restart for what a turn subscribed, and not for what the agent is defined with', async () => {
+    const { system, settle, advance } = await testSystem();
+    const News = topic('news', z.string());
+    const Reader = protocol('reader', { hear: tell(z.string()), fail: tell() });
+    const heard: string[] = [];
+    const reader = agent(Reader, {
+      state: async (_args: void, ctx) => {
+        await ctx.subscribe(News, { as: 'hear' });
+      },
+      subscribe: [{ topic: News, as: 'hear' }],
+      on: {
+        hear: (_ctx, text) => heard.push(text),
+        fail: () => {
+          throw new Error('told to fail');
+        },
+      },
+    });
+    const ref = await system.spawn(reader);
+    ref.tell('fail');
+    await settle();
+    await advance(100);
+    expect(system.inspect(ref)).toMatchObject({ status: 'running', generation: 1 });
+    expect(routerOf(system).size).toBe(2);
+    await system.publish(News, {}, 'once each');
+    await settle();
+    expect(heard).toEqual(['once each', 'once each']);
   });
 
   it('comes with a start that fails', async () => {

@@ -72,7 +72,8 @@ describe('the run queue', () => {
     const scheduler = new Scheduler(host);
     const log: string[] = [];
     for (let round = 0; round < 20; round++) {
-      for (let i = 0; i < 37 + round * 9; i++) scheduler.add(new Worker(`${round}.${i}`, log, 1 + ((i + round) % 40)));
+      for (let i = 0; i < 37 + round * 9; i++)
+        scheduler.add(new Worker(`${round}.${i}`, log, 1 + ((i + round) % 40)));
       await host.turn();
     }
     await drain(host);

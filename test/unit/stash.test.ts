@@ -40,7 +40,8 @@ describe('the stash', () => {
     const { system, settle, advance } = await testSystem();
     const seen: string[] = [];
     const ref = await system.spawn(puppet(), { backoff: QUICK });
-    for (const name of ['a', 'b']) ref.tell('act', (ctx) => (ctx.generation === 0 ? ctx.stash() : seen.push(name)));
+    for (const name of ['a', 'b'])
+      ref.tell('act', (ctx) => (ctx.generation === 0 ? ctx.stash() : seen.push(name)));
     ref.tell('act', () => {
       throw new Error('fail');
     });
@@ -54,7 +55,9 @@ describe('the stash', () => {
   it('P64 that is full throws in the turn that adds to it, and the message fails', async () => {
     const { system, settle, advance } = await testSystem();
     const ref = await system.spawn(puppet({ mailbox: { stashMax: 2 } }), { backoff: QUICK });
-    const asks = [1, 2, 3].map(() => endingOf(ref.ask('answer', (ctx) => (ctx.generation === 0 ? ctx.stash() : 'later'))));
+    const asks = [1, 2, 3].map(() =>
+      endingOf(ref.ask('answer', (ctx) => (ctx.generation === 0 ? ctx.stash() : 'later'))),
+    );
     await settle();
     expect(asks[2]).toMatchObject({ is: 'ERR_ACTOR_FAILED', error: { cause: { code: 'ERR_STASH_FULL' } } });
     expect(system.inspect(ref)?.counts).toMatchObject({ accepted: 3, failed: 1 });
@@ -88,7 +91,13 @@ describe('the stash', () => {
     ref.tell('act', (ctx) => ctx.unstash());
     await settle();
     expect(seen).toEqual(['x', 'y']);
-    expect(system.inspect(ref)?.counts).toEqual({ accepted: 4, handled: 4, failed: 0, cancelled: 0, deadLettered: 0 });
+    expect(system.inspect(ref)?.counts).toEqual({
+      accepted: 4,
+      handled: 4,
+      failed: 0,
+      cancelled: 0,
+      deadLettered: 0,
+    });
   });
 
   it('keeps an ask pending until its message is handled, cancelled or cleared', async () => {
@@ -102,7 +111,10 @@ describe('the stash', () => {
     cancel.abort(new Error('never mind'));
     await advance(500);
     expect([handled.is, cancelled.is, late.is]).toEqual([undefined, 'rejected', 'ERR_ASK_TIMEOUT']);
-    expect(system.inspect(ref)).toMatchObject({ mailbox: { stashed: 1 }, counts: { accepted: 3, cancelled: 2 } });
+    expect(system.inspect(ref)).toMatchObject({
+      mailbox: { stashed: 1 },
+      counts: { accepted: 3, cancelled: 2 },
+    });
     ref.tell('act', (ctx) => {
       ctx.state.push('x', 'y', 'z');
       ctx.unstash();

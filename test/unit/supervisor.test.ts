@@ -1,6 +1,6 @@
-import { describe, expect, it } from 'vitest';
 import { supervisor } from 'troupe';
-import { deferred, endingOf, puppet, type PuppetRef } from '../support/puppet.ts';
+import { describe, expect, it } from 'vitest';
+import { deferred, endingOf, type PuppetRef, puppet } from '../support/puppet.ts';
 import { testSystem } from '../support/test-system.ts';
 
 const QUICK = { minMs: 100, maxMs: 100, jitter: 0 };
@@ -43,7 +43,8 @@ describe('a supervisor', () => {
   it('P22 draws the next delay from the start after a completed turn, not after mere time', async () => {
     const { system, advance, events } = await testSystem();
     const ref = await system.spawn(puppet(), { backoff: { minMs: 10, maxMs: 1_000, jitter: 0 } });
-    const delays = (): number[] => events.flatMap((event) => (event.type === 'actor-restarting' ? [event.delayMs] : []));
+    const delays = (): number[] =>
+      events.flatMap((event) => (event.type === 'actor-restarting' ? [event.delayMs] : []));
     ref.tell('act', FAIL);
     await advance(100_000);
     ref.tell('act', FAIL);
@@ -55,23 +56,29 @@ describe('a supervisor', () => {
     expect(delays()).toEqual([10, 20, 10]);
   });
 
-  it.each([1, 60_000, 3_600_000])('P23 gives up after three restarts without a completed turn, however slow (%i ms)', async (turnMs) => {
-    const { system, advance, clock } = await testSystem();
-    let turns = 0;
-    const ref = await system.spawn(puppet({ turnTimeoutMs: Infinity }), { backoff: { minMs: 0 } });
-    for (let i = 0; i < 10; i++) {
-      ref.tell('act', async () => {
-        turns++;
-        await new Promise<void>((resolve) => {
-          clock.setTimer(turnMs, resolve);
+  it.each([1, 60_000, 3_600_000])(
+    'P23 gives up after three restarts without a completed turn, however slow (%i ms)',
+    async (turnMs) => {
+      const { system, advance, clock } = await testSystem();
+      let turns = 0;
+      const ref = await system.spawn(puppet({ turnTimeoutMs: Infinity }), { backoff: { minMs: 0 } });
+      for (let i = 0; i < 10; i++) {
+        ref.tell('act', async () => {
+          turns++;
+          await new Promise<void>((resolve) => {
+            clock.setTimer(turnMs, resolve);
+          });
+          throw new Error('fail');
         });
-        throw new Error('fail');
+      }
+      await advance(turnMs * 11);
+      expect(turns).toBe(4);
+      expect(system.inspect(ref)).toMatchObject({
+        status: 'stopped',
+        counts: { failed: 4, deadLettered: 6 },
       });
-    }
-    await advance(turnMs * 11);
-    expect(turns).toBe(4);
-    expect(system.inspect(ref)).toMatchObject({ status: 'stopped', counts: { failed: 4, deadLettered: 6 } });
-  });
+    },
+  );
 
   it('P17 counts failed starts like failures', async () => {
     let starts = 0;
@@ -109,7 +116,9 @@ describe('a supervisor', () => {
     await advance(1_000);
     expect(system.inspect(a)?.status).toBe('running');
     expect(system.inspect(b)?.status).toBe('running');
-    expect(events.flatMap((event) => (event.type === 'supervisor-gave-up' ? [event.address] : []))).toEqual(['/root/branch']);
+    expect(events.flatMap((event) => (event.type === 'supervisor-gave-up' ? [event.address] : []))).toEqual([
+      '/root/branch',
+    ]);
   });
 
   it('P25 that is told to resume keeps state and generation; only the message is lost', async () => {
@@ -197,7 +206,10 @@ describe('a supervisor', () => {
         causes: [{ message: 'attempt 1' }, { message: 'attempt 2' }, { message: 'attempt 3' }],
       },
     ]);
-    expect(system.inspect(ref)).toMatchObject({ restarts: 3, counts: { accepted: 2, handled: 1, deadLettered: 1 } });
+    expect(system.inspect(ref)).toMatchObject({
+      restarts: 3,
+      counts: { accepted: 2, handled: 1, deadLettered: 1 },
+    });
   });
 
   it('P13 stops static children one after the other, last started first', async () => {
@@ -224,7 +236,9 @@ describe('a supervisor', () => {
       },
     }).child();
     await expect(
-      testSystem({ root: supervisor({ children: { a: child('a'), b: child('b'), failing, c: child('c') } }) }),
+      testSystem({
+        root: supervisor({ children: { a: child('a'), b: child('b'), failing, c: child('c') } }),
+      }),
     ).rejects.toMatchObject({ code: 'ERR_START_FAILED' });
     expect(seen).toEqual(['b', 'a']);
   });
@@ -244,10 +258,17 @@ describe('a supervisor', () => {
     );
     parent.tell('act', (ctx) => seen.push(`generation ${ctx.generation}`));
     await settle();
-    expect(asked).toMatchObject({ is: 'ERR_ACTOR_FAILED', error: { cause: { code: 'ERR_RESTART_INTENSITY' } } });
+    expect(asked).toMatchObject({
+      is: 'ERR_ACTOR_FAILED',
+      error: { cause: { code: 'ERR_RESTART_INTENSITY' } },
+    });
     await advance(100);
     expect(seen).toEqual(['generation 1']);
-    expect(system.inspect(parent)).toMatchObject({ generation: 1, zombies: 1, counts: { accepted: 2, handled: 1, failed: 1 } });
+    expect(system.inspect(parent)).toMatchObject({
+      generation: 1,
+      zombies: 1,
+      counts: { accepted: 2, handled: 1, failed: 1 },
+    });
     gate.resolve();
     await settle();
     expect(system.inspect(parent)?.zombies).toBe(0);

