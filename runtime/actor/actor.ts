@@ -1,12 +1,11 @@
 /** An actor as the files below the cell see it: refs, pending calls and contexts. */
 
 import type { Envelope, Sender } from '../../src/protocol/envelope.ts';
-import type { TroupeError } from '../../src/protocol/errors.ts';
 import type { EndReason } from '../../src/protocol/events.ts';
 import type { Admission } from '../../src/protocol/ref.ts';
 import type { Behaviour } from './behaviour.ts';
 import type { Kernel } from './kernel.ts';
-import type { Waiter } from './mailbox.ts';
+import type { Mailbox, Waiter } from './mailbox.ts';
 import type { Turn } from './turn.ts';
 import type { Watches } from './watch.ts';
 
@@ -16,6 +15,7 @@ export interface Actor extends Sender {
   readonly behaviour: Behaviour;
   readonly ref: unknown;
   readonly path: string;
+  readonly mailbox: Mailbox | undefined;
   state: unknown;
   readonly generation: number;
   readonly epoch: number;
@@ -36,9 +36,6 @@ export interface Actor extends Sender {
   stash(envelope: Envelope): void;
   unstash(): void;
   continueWith(envelope: Envelope): void;
-  answer(envelope: Envelope, value: unknown): void;
-  checkedAnswer(envelope: Envelope, value: unknown): void;
-  failedError(envelope: Envelope, cause: unknown): TroupeError;
   leaveAfterTurn(reason: 'normal' | 'shutdown'): void;
   /** Ends it for good, wherever it is in its life. */
   stop(reason: EndReason): Promise<void>;

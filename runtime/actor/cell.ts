@@ -7,9 +7,9 @@
 
 import { formatAddress } from '../../src/protocol/address.ts';
 import type { Terminated } from '../../src/protocol/context.ts';
-import { Envelope, type MessageEntry } from '../../src/protocol/envelope.ts';
+import type { Envelope, MessageEntry } from '../../src/protocol/envelope.ts';
 import { TroupeError } from '../../src/protocol/errors.ts';
-import type { DeadLetterReason, EndReason } from '../../src/protocol/events.ts';
+import type { EndReason } from '../../src/protocol/events.ts';
 import { CAUSES_MAX, CONTINUES_MAX } from '../../src/protocol/limits.ts';
 import type { Admission } from '../../src/protocol/ref.ts';
 import type { Runnable } from '../host/scheduler.ts';
@@ -17,66 +17,17 @@ import type { Actor } from './actor.ts';
 import type { Behaviour } from './behaviour.ts';
 import { isTakenCare, TurnContext } from './context.ts';
 import type { Kernel } from './kernel.ts';
-import { entryWithoutHandler, LocalRef } from './local-ref.ts';
+import { LocalRef } from './local-ref.ts';
 import { Mailbox, type MailboxOwner, type Waiter } from './mailbox.ts';
+import { answer, bury, isCounted, settleCancelled, settleFailed } from './outcomes.ts';
+import { promiseIn } from './promise-in.ts';
+import { Rare } from './rare.ts';
+import type { Slot } from './slot.ts';
 import type { Turn } from './turn.ts';
 import { Watches, type Watching } from './watch.ts';
 
 /** What an actor is doing. A suspended one is `running` with suspensions. */
 export type CellStatus = 'starting' | 'running' | 'restarting' | 'stopping' | 'stopped';
-
-/** What its supervisor should do about a failed turn, and how long to wait first. */
-export interface FailedTurn {
-  readonly directive: 'restart' | 'stop' | 'escalate';
-  readonly error: unknown;
-  /** The message is tried again after the restart: which attempt failed. */
-  readonly retriedAttempt: number | undefined;
-}
-
-/** The place of an actor under its supervisor. It outlives restarts. */
-export interface Slot {
-  readonly name: string;
-  readonly path: string;
-  readonly args: unknown;
-  readonly shutdownMs: number;
-  /** Restarts since the last completed turn. */
-  restartsWithoutProgress: number;
-  /** A turn failed, and the actor may not go on as it is. */
-  failed(cell: Cell, failure: FailedTurn): void;
-  /** The actor ends of its own will. */
-  left(cell: Cell, reason: 'normal' | 'shutdown'): void;
-  /** Ends the actor for good, wherever it is in its life. */
-  stop(reason: EndReason): Promise<void>;
-  /** The actor has ended. */
-  ended(cell: Cell): void;
-}
-
-/** Something an actor holds until it ends, or only until its generation does. */
-export interface Lease {
-  readonly endsWithGeneration: boolean;
-  end(): void;
-}
-
-/** Children that an actor has spawned; made by the layer above. */
-export interface Children {
-  stopAll(): Promise<void>;
-  readonly size: number;
-}
-
-/** What few actors need at any time. */
-export class Rare {
-  watches: Watches | undefined = undefined;
-  children: Children | undefined = undefined;
-  /** What it holds elsewhere: subscriptions. */
-  leases: Set<Lease> | undefined = undefined;
-  /** Called when the present turn has ended. */
-  turnEnded: (() => void) | undefined = undefined;
-  leaving: 'normal' | 'shutdown' | undefined = undefined;
-  stopping: Promise<void> | undefined = undefined;
-  restarts = 0;
-  zombies = 0;
-  lastError: unknown = undefined;
-}
 
 /** One running actor. */
 export class Cell implements Actor, MailboxOwner, Runnable, Watching {
@@ -197,7 +148,7 @@ export class Cell implements Actor, MailboxOwner, Runnable, Watching {
   /** Takes a message back: out of the queue, or by aborting its turn. */
   cancel(envelope: Envelope, reason: unknown): void {
     if (this.mailbox?.cancel(envelope) === true) {
-      this.count(envelope, 'cancelled');
+      settleCancelled(this, envelope);
       this.watchesIfAny?.left(envelope);
       this.ready();
     } else if (this.turn?.envelope === envelope) {
@@ -209,7 +160,7 @@ export class Cell implements Actor, MailboxOwner, Runnable, Watching {
   drop(envelope: Envelope): void {
     if (this.mailbox?.cancel(envelope) !== true) return;
     this.watchesIfAny?.left(envelope);
-    this.bury(envelope, 'overflow-dropped');
+    bury(this, envelope, 'overflow-dropped');
     this.ready();
   }
 
@@ -296,7 +247,7 @@ export class Cell implements Actor, MailboxOwner, Runnable, Watching {
     if (envelope.customer === undefined && envelope.extras === undefined) return true;
     const { deadline } = envelope;
     if (deadline === Infinity || this.kernel.now() <= deadline) return true;
-    this.bury(envelope, 'expired');
+    bury(this, envelope, 'expired');
     return false;
   }
 
@@ -367,7 +318,7 @@ export class Cell implements Actor, MailboxOwner, Runnable, Watching {
         this.threw(turn, problem);
         return;
       }
-      if (!isTakenCare(value)) this.answer(envelope, value);
+      if (!isTakenCare(value)) answer(this, envelope, value);
     }
     if (!turn.isStashed) this.handled(envelope);
     this.end(turn);
@@ -395,7 +346,7 @@ export class Cell implements Actor, MailboxOwner, Runnable, Watching {
 
   /** A turn that was cancelled and then rejected did what it was told: that is no failure. */
   private settleAborted(turn: TurnContext): void {
-    if (!turn.isStashed) this.settleCancelled(turn.envelope);
+    if (!turn.isStashed) settleCancelled(this, turn.envelope);
     this.leaveIfAsked();
   }
 
@@ -444,7 +395,7 @@ export class Cell implements Actor, MailboxOwner, Runnable, Watching {
     });
     const mayRetry = directive === 'restart' && this.status === 'running' && !turn.isStashed;
     const retriedAttempt = mayRetry ? this.retry(envelope, error) : undefined;
-    if (retriedAttempt === undefined && !turn.isStashed) this.settleFailed(envelope, error);
+    if (retriedAttempt === undefined && !turn.isStashed) this.endFailed(envelope, error);
     if (this.status !== 'running') return;
     if (directive === 'resume') this.leaveIfAsked();
     else this.slot.failed(this, { directive, error, retriedAttempt });
@@ -462,62 +413,21 @@ export class Cell implements Actor, MailboxOwner, Runnable, Watching {
   }
 
   /** The end of a message whose turn failed. One that has used up its attempts is progress: the queue moves on. */
-  private settleFailed(envelope: Envelope, error: unknown): void {
+  private endFailed(envelope: Envelope, error: unknown): void {
     const { onFailure } = this.behaviour.agent.options;
     if (onFailure !== 'fail' && isCounted(envelope) && envelope.attempt >= onFailure.retry.attemptsMax) {
       this.slot.restartsWithoutProgress = 0;
-      this.bury(envelope, 'attempts-exhausted', error);
+      bury(this, envelope, 'attempts-exhausted', error);
       return;
     }
-    this.count(envelope, 'failed');
-    this.kernel.deadLetters.add(envelope, this.address, 'handler-failed', error);
-    envelope.customer?.reject(this.failedError(envelope, error));
+    settleFailed(this, envelope, error);
   }
 
   // --- outcomes ---------------------------------------------------------------------------------------------------
 
   dropped(envelope: Envelope): void {
     this.watchesIfAny?.left(envelope);
-    this.bury(envelope, 'overflow-dropped');
-  }
-
-  /** An accepted message ends as a dead letter; whoever waits for its reply hears of it now. */
-  bury(envelope: Envelope, reason: DeadLetterReason, error?: unknown): void {
-    this.count(envelope, 'deadLettered');
-    this.kernel.deadLetters.add(envelope, this.address, reason, error);
-    envelope.customer?.reject(this.buriedError(envelope, reason, error));
-  }
-
-  /** The present turn ends unfinished because its actor does. */
-  settleCancelled(envelope: Envelope): void {
-    this.count(envelope, 'cancelled');
-    // Where the actor lives on it was the customer who cancelled, and that one has settled already.
-    envelope.customer?.reject(new TroupeError('ERR_ACTOR_STOPPED', { address: this.address }));
-  }
-
-  /** Replies, after a look at the value. Throws `ERR_REPLY_INVALID` or `ERR_REPLY_MISSING`. */
-  checkedAnswer(envelope: Envelope, value: unknown): void {
-    const problem = this.behaviour.replyProblem(envelope.entry, value, this);
-    if (problem !== undefined) throw problem;
-    this.answer(envelope, value);
-  }
-
-  /** Replies. A reply that nobody waits for any more is a dead letter. */
-  answer(envelope: Envelope, value: unknown): void {
-    const { customer } = envelope;
-    if (customer === undefined || customer.resolve(value)) return;
-    const entry = entryWithoutHandler(`${envelope.entry.name} (reply)`, 'tell');
-    const reply = new Envelope(entry, value, envelope.rank, this, undefined, undefined);
-    const asker = envelope.sender?.address ?? 'outside';
-    this.kernel.deadLetters.add(reply, asker, customer.isAnswered ? 'duplicate-reply' : 'late-reply');
-  }
-
-  failedError(envelope: Envelope, cause: unknown): TroupeError {
-    return new TroupeError(
-      'ERR_ACTOR_FAILED',
-      { address: this.address, message: envelope.entry.name },
-      { cause },
-    );
+    bury(this, envelope, 'overflow-dropped');
   }
 
   /** Ends of its own will once the present turn has ended. */
@@ -531,7 +441,7 @@ export class Cell implements Actor, MailboxOwner, Runnable, Watching {
     const { turn } = this;
     if (turn !== undefined) this.disown(turn, error);
     if (turn !== undefined && !turn.isStashed && isCounted(turn.envelope))
-      this.settleFailed(turn.envelope, error);
+      this.endFailed(turn.envelope, error);
     this.rare.lastError = error;
     if (this.status === 'running')
       this.slot.failed(this, { directive: 'restart', error, retriedAttempt: undefined });
@@ -567,20 +477,6 @@ export class Cell implements Actor, MailboxOwner, Runnable, Watching {
     return this.rareMade?.watches;
   }
 
-  private buriedError(envelope: Envelope, reason: DeadLetterReason, cause: unknown): TroupeError {
-    const { address } = this;
-    const message = envelope.entry.name;
-    if (reason === 'stopped' || reason === 'stash-cleared')
-      return new TroupeError('ERR_ACTOR_STOPPED', { address });
-    if (reason === 'attempts-exhausted')
-      return new TroupeError('ERR_ACTOR_FAILED', { address, message }, { cause });
-    return new TroupeError('ERR_MESSAGE_DROPPED', { address, message, reason });
-  }
-
-  private count(envelope: Envelope, outcome: 'failed' | 'cancelled' | 'deadLettered'): void {
-    if (this.mailbox !== undefined && isCounted(envelope)) this.mailbox[outcome]++;
-  }
-
   noteRefusal(envelope: Envelope, verdict: 'full' | 'stopped'): void {
     const { events } = this.kernel;
     if (!events.isObserved) return;
@@ -596,30 +492,4 @@ export class Cell implements Actor, MailboxOwner, Runnable, Watching {
     this.mailbox = new Mailbox(this.behaviour.agent.options.mailbox, this);
     return this.mailbox;
   }
-}
-
-/** Whether a message went through the mailbox's door; control items and hooks did not and are not in the ledger. */
-function isCounted(envelope: Envelope): boolean {
-  return envelope.seq > 0;
-}
-
-const NATIVE_THEN: unknown = Reflect.get(Promise.prototype, 'then');
-
-/**
- * What a handler gave to wait for; undefined when it is nothing of the kind. A native promise is taken as it is.
- * Everything else with a `then` is wrapped, so that it settles once, later, and what it throws is a rejection.
- */
-export function promiseIn(value: unknown): Promise<unknown> | undefined {
-  if (typeof value !== 'object' || value === null) return undefined;
-  try {
-    if (!('then' in value)) return undefined;
-    const { then } = value;
-    if (typeof then !== 'function') return undefined;
-    if (then === NATIVE_THEN && value instanceof Promise) return value;
-  } catch (error) {
-    return Promise.reject(error);
-  }
-  return new Promise((resolve) => {
-    resolve(value);
-  });
 }

@@ -18,7 +18,8 @@ import { NORMAL_RANK } from '../../src/protocol/priority.ts';
 import type { Admission, AskOptions, SendOptions, TellOptions } from '../../src/protocol/ref.ts';
 import type { Timeout } from '../host/timeouts.ts';
 import type { Actor } from './actor.ts';
-import { actorRef, entryWithoutHandler } from './local-ref.ts';
+import { actorRef } from './local-ref.ts';
+import { answer, checkedAnswer, entryWithoutHandler, failedError } from './outcomes.ts';
 import type { Turn, Withdrawable } from './turn.ts';
 
 /** What a handler returns when its reply is taken care of. */
@@ -262,7 +263,7 @@ export class TurnContext implements Turn {
 
   reply(value: unknown): Replied {
     this.needRunning('reply');
-    this.cell.checkedAnswer(this.envelope, value);
+    checkedAnswer(this.cell, this.envelope, value);
     this.makeUnusual().isReplied = true;
     return TAKEN_CARE;
   }
@@ -316,12 +317,12 @@ export class ReplyToken implements Replied {
   }
 
   reply(value: unknown): void {
-    this.#cell.checkedAnswer(this.#envelope, value);
+    checkedAnswer(this.#cell, this.#envelope, value);
   }
 
   reject(error: unknown): void {
-    if (this.#envelope.customer?.reject(this.#cell.failedError(this.#envelope, error)) === true) return;
-    this.#cell.answer(this.#envelope, error);
+    if (this.#envelope.customer?.reject(failedError(this.#cell, this.#envelope, error)) === true) return;
+    answer(this.#cell, this.#envelope, error);
   }
 }
 

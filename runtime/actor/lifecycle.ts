@@ -10,9 +10,11 @@ import { TroupeError } from '../../src/protocol/errors.ts';
 import type { EndReason } from '../../src/protocol/events.ts';
 import { KILL_GRACE_MS } from '../../src/protocol/limits.ts';
 import { NORMAL_RANK } from '../../src/protocol/priority.ts';
-import { type Cell, type Lease, promiseIn } from './cell.ts';
+import type { Cell } from './cell.ts';
 import { TurnContext } from './context.ts';
-import { entryWithoutHandler } from './local-ref.ts';
+import { bury, entryWithoutHandler, settleCancelled } from './outcomes.ts';
+import { promiseIn } from './promise-in.ts';
+import type { Lease } from './slot.ts';
 
 /** Runs `state` and sets the actor going. Throws or rejects with `ERR_START_FAILED`; the actor takes no turn then. */
 export function startActor(cell: Cell): void | Promise<void> {
@@ -120,7 +122,7 @@ async function finishTurn(cell: Cell, shutdownMs: number): Promise<void> {
   const { turn } = cell;
   if (turn === undefined) return;
   cell.disown(turn, stopped);
-  if (!turn.isStashed) cell.settleCancelled(turn.envelope);
+  if (!turn.isStashed) settleCancelled(cell, turn.envelope);
 }
 
 /** Waits for the end of the present turn; false when it took too long. */
@@ -147,9 +149,9 @@ function clearMailbox(cell: Cell): void {
   if (remains === undefined) return;
   for (const envelope of remains.queued) {
     cell.watchesIfAny?.left(envelope);
-    cell.bury(envelope, 'stopped');
+    bury(cell, envelope, 'stopped');
   }
-  for (const envelope of remains.stashed) cell.bury(envelope, 'stash-cleared');
+  for (const envelope of remains.stashed) bury(cell, envelope, 'stash-cleared');
   for (const waiter of remains.waiting) {
     waiter.sender.refused(new TroupeError('ERR_ACTOR_STOPPED', { address: cell.address }));
   }

@@ -3,7 +3,7 @@
  * a turn's context meet here, in the `...From` methods; a remote ref will offer the same ones.
  */
 
-import { type AskChain, Envelope, type MessageEntry } from '../../src/protocol/envelope.ts';
+import { type AskChain, Envelope } from '../../src/protocol/envelope.ts';
 import { TroupeError } from '../../src/protocol/errors.ts';
 import { ASK_TIMEOUT_MS, SEND_TIMEOUT_MS } from '../../src/protocol/limits.ts';
 import { invalidOption } from '../../src/protocol/options.ts';
@@ -14,6 +14,7 @@ import type { Actor } from './actor.ts';
 import { unknownMessage } from './behaviour.ts';
 import { type CallOptions, callOptions, deadlineOf, extrasWith, waitMs } from './call-options.ts';
 import type { Kernel } from './kernel.ts';
+import { entryWithoutHandler } from './outcomes.ts';
 import { mailboxFull, PendingAsk, PendingSend, type Settle, waitersFull } from './pending.ts';
 import type { Turn } from './turn.ts';
 
@@ -248,11 +249,6 @@ export function actorRef(ref: unknown, kernel: Kernel): ActorRef {
       given: `${ref.address} of another system`,
     });
   return ref;
-}
-
-/** An entry for a message that no actor of ours will handle. */
-export function entryWithoutHandler(name: string, kind: 'tell' | 'ask'): MessageEntry {
-  return { name, kind, isInternal: false, handler: () => undefined };
 }
 
 /** The address of `cell` and of those that wait for each other back to it, if it is among them. */

@@ -7,10 +7,12 @@
 import type { ChildSpec, Intensity } from '../../src/protocol/child-spec.ts';
 import { TroupeError } from '../../src/protocol/errors.ts';
 import type { EndReason } from '../../src/protocol/events.ts';
+import type { Actor } from '../actor/actor.ts';
 import type { Behaviour } from '../actor/behaviour.ts';
-import { Cell, type Children, type FailedTurn, type Slot } from '../actor/cell.ts';
+import { Cell } from '../actor/cell.ts';
 import type { Kernel } from '../actor/kernel.ts';
 import { leaveGeneration, leaveStart, startActor, stopActor } from '../actor/lifecycle.ts';
+import type { Children, FailedTurn, Slot } from '../actor/slot.ts';
 import { backoffDelay } from './backoff.ts';
 import { RestartWindow } from './restart-window.ts';
 
@@ -219,10 +221,11 @@ export class ActorChild implements Child, Slot {
     return stopActor(this.cell, reason, reason === 'failed' ? this.cell.rareIfAny?.lastError : undefined);
   }
 
-  failed(cell: Cell, failure: FailedTurn): void {
+  failed(actor: Actor, failure: FailedTurn): void {
     const { directive, error, retriedAttempt } = failure;
     const { supervisor } = this;
-    if (cell !== this.cell) return;
+    const { cell } = this;
+    if (cell === undefined || cell !== actor) return;
     if (directive === 'escalate') {
       cell.status = 'restarting';
       supervisor.giveUp(this, 'its decide said escalate', error);
@@ -233,8 +236,9 @@ export class ActorChild implements Child, Slot {
     }
   }
 
-  left(cell: Cell, reason: 'normal' | 'shutdown'): void {
-    if (cell !== this.cell) return;
+  left(actor: Actor, reason: 'normal' | 'shutdown'): void {
+    const { cell } = this;
+    if (cell === undefined || cell !== actor) return;
     if (this.spec.restart === 'permanent' && this.supervisor.isOpen) {
       this.restart(cell, undefined, { kind: 'left', cause: undefined }, undefined);
     } else {
@@ -297,6 +301,8 @@ export class ActorChild implements Child, Slot {
         delayMs = this.delayMs(cell, undefined);
         events.emit({ type: 'actor-restarting', address: cell.address, delayMs, error });
         await leaveStart(cell);
+        // Without a delay starts that fail at once would never let the event loop go.
+        if (delayMs === 0) await this.macrotask();
       }
     }
   }
@@ -308,6 +314,13 @@ export class ActorChild implements Child, Slot {
       return backoffDelay(onFailure.retry.backoff, retriedAttempt - 1, random);
     }
     return backoffDelay(this.spec.backoff, this.restartsWithoutProgress - 1, random);
+  }
+
+  private macrotask(): Promise<void> {
+    const { host } = this.supervisor.surroundings.kernel;
+    return new Promise((resolve) => {
+      host.later(resolve);
+    });
   }
 
   /** Waits before a restart; `stop` ends the wait at once. */

@@ -4,6 +4,8 @@
  * *output* type; that is why builders take only schemas that accept their own output (`Stable`).
  */
 
+import { describeValue } from './options.ts';
+
 /** What a schema says about one value: the value it makes of it, or the issues it has with it. */
 export type SchemaResult<Output> =
   | { readonly value: Output; readonly issues?: undefined }
@@ -97,7 +99,7 @@ export function check<S extends Schema>(schema: S, value: unknown): Checked<Outp
   try {
     return read(schema['~standard'].validate(value));
   } catch (error) {
-    const what = error instanceof Error ? error.message : describeThrown(error);
+    const what = error instanceof Error ? error.message : describeValue(error);
     return { ok: false, issues: [shortened(`the schema threw: ${what}`)] };
   }
 }
@@ -111,10 +113,6 @@ function read<Output>(result: SchemaResult<Output> | Promise<SchemaResult<Output
   }
   if (result.issues === undefined) return { ok: true, value: result.value };
   return { ok: false, issues: describeIssues(result.issues) };
-}
-
-function describeThrown(error: unknown): string {
-  return typeof error === 'object' ? 'an object that is no error' : String(error);
 }
 
 function isPromise<T>(value: T | Promise<T>): value is Promise<T> {

@@ -11,7 +11,7 @@ import { type Ending, endingOf, type PuppetContext, type PuppetRef, puppet } fro
 import { unhandledDuring } from '../support/rejections.ts';
 import { runTestSystem } from '../support/test-system.ts';
 
-const RUNS = Number(process.env['FC_RUNS'] ?? 300);
+const RUNS = Number(process.env['FC_RUNS'] ?? 400);
 const ACTORS = 5;
 
 const KINDS = [

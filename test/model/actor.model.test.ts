@@ -13,7 +13,7 @@ import { unhandledDuring } from '../support/rejections.ts';
 import { runTestSystem, type TestSystem } from '../support/test-system.ts';
 import { ActorModel, type ActorSettings, type Call, type Job } from './actor-model.ts';
 
-const RUNS = Number(process.env['FC_RUNS'] ?? 150);
+const RUNS = Number(process.env['FC_RUNS'] ?? 200);
 
 const Worker = protocol('worker', { job: tell(type<Job>()), query: ask(type<Job>(), type<number>()) });
 

@@ -81,6 +81,7 @@ describe('mailbox', () => {
             dropped: () => expect.unreachable('backpressure drops nobody'),
           });
           const handled: Envelope[] = [];
+          const order: Envelope[] = [];
           let promised = 0;
           let nowMs = 0;
           for (const act of acts) {
@@ -92,6 +93,7 @@ describe('mailbox', () => {
             }
             nowMs += act.passedMs;
             const message = envelope(act.rank, act.sender);
+            order.push(message);
             const isIn = mailbox.offer(message, nowMs, false) === 'accepted';
             const waits = !isIn && act.type === 'send';
             if (waits) mailbox.wait(new Waiter(message, { admitted: ignored, refused: ignored }));
@@ -100,10 +102,12 @@ describe('mailbox', () => {
           handled.push(...drain(mailbox));
           expect(handled.length, 'P54: nothing is lost').toBe(promised);
           const last = new Map<string, number>();
-          for (const { payload, rank: each, seq } of handled) {
-            const pair = `${String(payload)} ${each}`;
-            if (seq <= (last.get(pair) ?? 0)) expect.unreachable(`${pair}: ${seq} after ${last.get(pair)}`);
-            last.set(pair, seq);
+          for (const message of handled) {
+            const pair = `${String(message.payload)} ${message.rank}`;
+            const call = order.indexOf(message);
+            if (call <= (last.get(pair) ?? -1))
+              expect.unreachable(`${pair}: ${call} after ${last.get(pair)}`);
+            last.set(pair, call);
           }
         }),
         { numRuns: RUNS },

@@ -7,7 +7,7 @@ import type { Rank } from '../../src/protocol/priority.ts';
 const ENTRY: MessageEntry = { name: 'note', kind: 'tell', isInternal: false, handler: () => undefined };
 
 /** A message whose payload tells it from the others. */
-export function envelope(rank: Rank, payload: unknown = undefined): Envelope {
+export function envelope(rank: Rank, payload?: unknown): Envelope {
   return new Envelope(ENTRY, payload, rank, undefined, undefined, undefined);
 }
 

@@ -35,6 +35,6 @@ export class HandHost implements Host {
     await new Promise<void>((resolve) => {
       setImmediate(resolve);
     });
-    return task !== undefined;
+    return task !== undefined || this.tasks.length > 0;
   }
 }

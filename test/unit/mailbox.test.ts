@@ -83,11 +83,11 @@ describe('mailbox', () => {
     for (const [i, rank] of ranks.entries()) desk.tell(`m${i}`, rank);
     expect(RANKS.map((rank) => desk.mailbox.depth(rank))).toEqual([1, 1, 0, 2, 0, 1]);
     expect(desk.mailbox.countQueued(({ rank }) => rank >= 3)).toBe(3);
-    const visited: unknown[] = [];
+    const visited: string[] = [];
     desk.mailbox.forEachQueued(({ payload }) => {
-      visited.push(payload);
+      visited.push(String(payload));
     });
-    expect(visited.sort()).toEqual(['m0', 'm1', 'm2', 'm3', 'm4']);
+    expect(visited.sort((a, b) => a.localeCompare(b))).toEqual(['m0', 'm1', 'm2', 'm3', 'm4']);
     expect([desk.mailbox.queued, desk.mailbox.accepted]).toEqual([5, 5]);
     expect(desk.rest()).toEqual(['m2', 'm4', 'm0', 'm3', 'm1']);
     expect([desk.mailbox.queued, desk.mailbox.accepted]).toEqual([0, 5]);

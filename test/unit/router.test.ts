@@ -870,7 +870,7 @@ describe('the end of a subscription', () => {
     const Reader = protocol('reader', { hear: tell(z.string()), fail: tell() });
     const heard: string[] = [];
     const reader = agent(Reader, {
-      state: async (_args: void, ctx) => {
+      state: async (_args: void, ctx): Promise<void> => {
         await ctx.subscribe(News, { as: 'hear' });
       },
       subscribe: [{ topic: News, as: 'hear' }],

@@ -100,6 +100,32 @@ describe('a supervisor', () => {
     expect(system.inspect(ref)).toMatchObject({ status: 'stopped', restarts: 3 });
   });
 
+  it('P17 lets the event loop go between failed starts, without limits and without a delay', async () => {
+    let starts = 0;
+    const failing = puppet({
+      state: () => {
+        if (++starts > 1 && starts < 10_000) throw new Error('no start');
+        return [];
+      },
+    });
+    const { system } = await testSystem({
+      root: supervisor({
+        intensity: { max: Infinity },
+        restartsWithoutProgressMax: Infinity,
+        children: { a: failing.child({ backoff: { minMs: 0, maxMs: 0 } }) },
+      }),
+    });
+    system.refs.a.tell('act', FAIL);
+    for (let round = 0; round < 10; round++) {
+      await new Promise<void>((resolve) => {
+        setImmediate(resolve);
+      });
+    }
+    expect(starts).toBeGreaterThan(5);
+    expect(starts).toBeLessThan(50);
+    await system.stop(system.refs.a);
+  });
+
   it('P24 counts two children that fail beyond the limit at once as one giving up', async () => {
     const gate = deferred();
     const slow = puppet({ onStop: () => gate.promise });

@@ -1,0 +1,42 @@
+/** What an actor has around it: its place under a supervisor, children, and what it holds elsewhere. */
+
+import type { EndReason } from '../../src/protocol/events.ts';
+import type { Actor } from './actor.ts';
+
+/** What its supervisor should do about a failed turn, and how long to wait first. */
+export interface FailedTurn {
+  readonly directive: 'restart' | 'stop' | 'escalate';
+  readonly error: unknown;
+  /** The message is tried again after the restart: which attempt failed. */
+  readonly retriedAttempt: number | undefined;
+}
+
+/** The place of an actor under its supervisor. It outlives restarts. */
+export interface Slot {
+  readonly name: string;
+  readonly path: string;
+  readonly args: unknown;
+  readonly shutdownMs: number;
+  /** Restarts since the last completed turn. */
+  restartsWithoutProgress: number;
+  /** A turn failed, and the actor may not go on as it is. */
+  failed(actor: Actor, failure: FailedTurn): void;
+  /** The actor ends of its own will. */
+  left(actor: Actor, reason: 'normal' | 'shutdown'): void;
+  /** Ends the actor for good, wherever it is in its life. */
+  stop(reason: EndReason): Promise<void>;
+  /** The actor has ended. */
+  ended(actor: Actor): void;
+}
+
+/** Something an actor holds until it ends, or only until its generation does. */
+export interface Lease {
+  readonly endsWithGeneration: boolean;
+  end(): void;
+}
+
+/** Children that an actor has spawned; made by the layer above. */
+export interface Children {
+  stopAll(): Promise<void>;
+  readonly size: number;
+}

@@ -1,0 +1,171 @@
+import { describe, expect, it } from 'vitest';
+import { LatencyHistogram } from '../../examples/mailroom/latency.ts';
+import { AT_EASE, afterFinding, type Finding, type Quarantine } from '../../examples/mailroom/quarantine.ts';
+import type { RunRecord } from '../../examples/mailroom/record.ts';
+import { sumsOf } from '../../examples/mailroom/sums.ts';
+import { urgencyOf } from '../../examples/mailroom/urgency.ts';
+
+function stateAfter(start: Quarantine, findings: readonly Finding[]): Quarantine {
+  return findings.reduce(afterFinding, start);
+}
+
+function times(count: number, finding: Finding): Finding[] {
+  return new Array<Finding>(count).fill(finding);
+}
+
+describe('the quarantine', () => {
+  it('begins with the third alert within 40 mails and not with one later', () => {
+    const soon: Finding[] = ['alert', 'alert', ...times(37, 'clean'), 'alert'];
+    const late: Finding[] = ['alert', 'alert', ...times(38, 'clean'), 'alert'];
+    expect(stateAfter(AT_EASE, soon)).toMatchObject({ mode: 'quarantine', held: 1, mails: 40 });
+    expect(stateAfter(AT_EASE, late)).toMatchObject({ mode: 'normal', held: 0 });
+  });
+
+  it('goes over to review after 25 clean mails in a row, and to normal when nothing is held', () => {
+    const held = stateAfter(AT_EASE, times(5, 'alert'));
+    expect(held).toMatchObject({ mode: 'quarantine', held: 3 });
+    expect(stateAfter(held, times(24, 'clean')).mode).toBe('quarantine');
+    const review = stateAfter(held, times(25, 'clean'));
+    expect(review).toMatchObject({ mode: 'review', held: 3 });
+    expect(stateAfter(review, times(2, 'clean'))).toMatchObject({ mode: 'review', held: 1 });
+    expect(stateAfter(review, times(3, 'clean'))).toMatchObject({ mode: 'normal', held: 0, reviewed: 3 });
+  });
+
+  it('returns from review with an alert, which is held too', () => {
+    const review = stateAfter(AT_EASE, [...times(3, 'alert'), ...times(25, 'clean')]);
+    expect(stateAfter(review, ['alert'])).toMatchObject({ mode: 'quarantine', held: 2, alerts: 4 });
+  });
+});
+
+describe('the latency histogram', () => {
+  it('tells percentiles within 5 %', () => {
+    const histogram = new LatencyHistogram();
+    for (let ms = 1; ms <= 1_000; ms++) histogram.record(ms);
+    expect(histogram.count).toBe(1_000);
+    expect(histogram.percentileMs(0.5)).toBeGreaterThanOrEqual(500);
+    expect(histogram.percentileMs(0.5)).toBeLessThan(525.1);
+    expect(histogram.percentileMs(0.99)).toBeGreaterThanOrEqual(990);
+    expect(histogram.percentileMs(0.99)).toBeLessThan(1_039.6);
+  });
+
+  it('counts what is too small or too large in its outermost buckets', () => {
+    const histogram = new LatencyHistogram();
+    expect(histogram.percentileMs(0.5)).toBe(0);
+    for (const ms of [-1, 0, 1e12]) histogram.record(ms);
+    expect(histogram.percentileMs(0.5)).toBeLessThan(0.002);
+    expect(histogram.percentileMs(1)).toBeGreaterThan(3_600_000);
+  });
+});
+
+describe('the urgency of a mail', () => {
+  it.each([
+    ['X-Priority: 1 (Highest)', 'urgent'],
+    ['x-priority:2', 'urgent'],
+    ['Importance: High', 'urgent'],
+    ['X-Priority: 3', 'normal'],
+    ['X-Priority: 10', 'normal'],
+    ['Precedence: bulk', 'background'],
+    ['Precedence: LIST', 'background'],
+    ['Precedence: first-class', 'normal'],
+    ['Precedence: junk\r\nImportance: high', 'urgent'],
+    ['Subject: Precedence: bulk', 'normal'],
+  ])('of %j is %s', (header, urgency) => {
+    expect(urgencyOf(Buffer.from(`From: a@b.c\r\n${header}\r\n\r\ntext`))).toBe(urgency);
+  });
+
+  it('is not taken from the body, and any bytes have one', () => {
+    expect(urgencyOf(Buffer.from('From: a@b.c\n\nX-Priority: 1\n'))).toBe('normal');
+    expect(urgencyOf(new Uint8Array())).toBe('normal');
+    expect(urgencyOf(new Uint8Array(200_000).fill(255))).toBe('normal');
+  });
+});
+
+const RIGHT: RunRecord = {
+  delivery: {
+    training: undefined,
+    judged: { mails: () => [] },
+    mailsExpected: 10,
+    sampleMails: 10,
+    isOwn: false,
+  },
+  languageModel: undefined,
+  training: { mails: 2, features: 5, tookMs: 1 },
+  intake: { mails: { spam: 4, ham: 6, own: 0 }, waits: 3, waitedMs: 1, longestWaitMs: 1 },
+  security: { mails: { spam: 3, ham: 6, own: 0 }, alerts: 2, byRule: {} },
+  governor: { ...AT_EASE, alerts: 2, transitionsCount: 0, transitions: [] },
+  digest: {
+    learnt: { spam: 1, ham: 1, own: 0 },
+    judged: { spam: 2, ham: 5, own: 0 },
+    calledSpam: { spam: 2, ham: 0, own: 0 },
+    spamHosts: [],
+    surestSpam: undefined,
+  },
+  reporter: {
+    taken: 10,
+    alerts: 2,
+    crashes: 1,
+    restarts: 1,
+    refusals: 3,
+    latency: {},
+    memoryBytes: { first: 1, max: 1, last: 1 },
+  },
+  deadMail: { mails: { spam: 1, ham: 0, own: 0 }, readable: 0, unexamined: 0, crashed: 1, byRule: [] },
+  accounts: [{ address: '/root/a', accepted: 5, accounted: 5 }],
+  replay: undefined,
+  failures: [],
+  tookMs: 1,
+};
+
+function off(change: Partial<RunRecord>): string[] {
+  return sumsOf({ ...RIGHT, ...change })
+    .filter((sum) => !sum.isRight)
+    .map((sum) => sum.name);
+}
+
+describe('the sums', () => {
+  it('agree where every count does', () => {
+    expect(off({})).toEqual([]);
+  });
+
+  it('name a mail that was neither handled nor made a dead letter, by its kind', () => {
+    const { deadMail } = RIGHT;
+    expect(off({ deadMail: { ...deadMail, mails: { spam: 0, ham: 1, own: 0 } } })).toEqual([
+      'mails in (spam) = handled + dead letters',
+      'mails in (ham) = handled + dead letters',
+    ]);
+  });
+
+  it('are off where a stage did not answer', () => {
+    expect(off({ digest: undefined, failures: ['digest: late'] })).toEqual([
+      'every stage answers',
+      'mails in (spam) = handled + dead letters',
+      'mails in (ham) = handled + dead letters',
+      'mails in = handled + dead letters',
+      'handled + dead after parsing = examined + not examined',
+      'mails learnt from = filed as learnt',
+      'spam is found',
+    ]);
+  });
+
+  it('name the actor whose ledger does not balance', () => {
+    expect(off({ accounts: [{ address: '/root/a', accepted: 5, accounted: 4 }] })).toEqual([
+      'messages accepted = accounted for (/root/a)',
+    ]);
+  });
+
+  it('ask a run on the sample for waits and crashes, and its filter for quality', () => {
+    const { intake, reporter, digest, deadMail } = RIGHT;
+    if (intake === undefined || reporter === undefined || digest === undefined) throw new Error('incomplete');
+    expect(off({ intake: { ...intake, waits: 0 }, reporter: { ...reporter, refusals: 0 } })).toEqual([
+      'the intake waited',
+    ]);
+    const uneventful = { ...reporter, crashes: 0, restarts: 0 };
+    expect(off({ reporter: uneventful, deadMail: { ...deadMail, crashed: 0 } })).toEqual([
+      'a parser crashed',
+      'a parser was restarted',
+    ]);
+    const poor = { ...digest, calledSpam: { spam: 1, ham: 1, own: 0 } };
+    expect(off({ digest: poor })).toEqual(['spam is found', 'ham is kept']);
+    expect(off({ digest: poor, languageModel: 'small' })).toEqual([]);
+  });
+});
