@@ -23,6 +23,6 @@ const ref = system.refs.judge;
 
 await ref.send('learn', { word: 'offer' }, { priority: 'high' }); // waits when the mailbox is full
 console.log(await ref.ask('score', { text: 'an offer you cannot refuse' })); // 1
-await ref.ask('score', { text: '' }).catch((error) => console.log(error.cause.message)); // nothing to judge
+await ref.ask('score', { text: '' }).catch((error: unknown) => console.log(String(error))); // its turn failed
 console.log(await ref.ask('score', { text: 'an offer' })); // 0: it was restarted, with fresh state
 await system.shutdown();

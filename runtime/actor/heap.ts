@@ -220,10 +220,10 @@ export class PriorityHeap<T extends Ordered> {
 
   /** The lane whose head leaves next. */
   private best(): Lane<T> | undefined {
-    // Stryker disable next-line ConditionalExpression,EqualityOperator: bestAged finds the same lane, but slowly.
+    // Stryker disable next-line ConditionalExpression: lanes[-1] is undefined too, but is looked up by name, slowly.
+    if (this.present === 0) return undefined;
     if (this.agingMs > 0) return this.bestAged();
-    // The lowest bit that is set; 31 - clz32(0) is -1, and there is no such lane.
-    return this.lanes[31 - Math.clz32(this.present & -this.present)];
+    return this.lanes[31 - Math.clz32(this.present & -this.present)]; // the lowest bit that is set
   }
 
   private bestAged(): Lane<T> | undefined {

@@ -97,7 +97,7 @@ async function stopping(cell: Cell, reason: EndReason, error: unknown): Promise<
   const { children } = cell.rare;
   if (children !== undefined && children.size > 0) await children.stopAll();
   const { onStop } = cell.behaviour.agent.options;
-  if (onStop !== undefined && hadState && reason !== 'killed') {
+  if (onStop !== undefined && hadState) {
     const remainingMs = Math.max(0, shutdownMs - (kernel.now() - startedAt));
     await runLastHook(cell, 'onStop', remainingMs, (turn) => onStop(turn, reason));
   }

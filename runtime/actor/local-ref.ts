@@ -31,17 +31,17 @@ export abstract class ActorRef {
   abstract target(): Actor | undefined;
 
   tell(name: string, payload?: unknown, options?: TellOptions): Admission {
-    this.warnInsideTurn('tell');
+    if (this.isRefused('tell')) return this.refuse(name, payload, 'tell');
     return this.tellFrom(undefined, name, payload, options);
   }
 
   send(name: string, payload?: unknown, options?: SendOptions): Promise<void> {
-    this.warnInsideTurn('send');
+    if (this.isRefused('send')) return this.refused(name, payload, 'tell');
     return this.sendFrom(undefined, name, payload, options);
   }
 
   ask(name: string, payload?: unknown, options?: AskOptions): Promise<unknown> {
-    this.warnInsideTurn('ask');
+    if (this.isRefused('ask')) return this.refused(name, payload, 'ask');
     return this.askFrom(undefined, name, payload, options);
   }
 
@@ -63,7 +63,7 @@ export abstract class ActorRef {
     const cell = this.target();
     if (cell === undefined)
       return this.unknown(this.envelope(from, name, payload, callOptions('tell', options).rank));
-    if (options !== undefined || cell.behaviour.isValidating || (from !== undefined && from.hasDeadline))
+    if (options !== undefined || cell.behaviour.isValidating || from?.hasDeadline === true)
       return cell.tell(this.told(cell, from, name, payload, callOptions('tell', options)), from);
     const entry = cell.behaviour.tellEntry(name);
     return cell.tell(new Envelope(entry, payload, NORMAL_RANK, from?.cell, undefined, undefined), from);
@@ -183,9 +183,25 @@ export abstract class ActorRef {
     return 'actor-unknown';
   }
 
-  private warnInsideTurn(call: string): void {
-    const inTurn = this.kernel.current;
-    if (inTurn !== undefined) inTurn.warnOfBareCall(call);
+  /** Whether a call from outside is refused because the system shuts down. One that is really inside a turn is warned of. */
+  private isRefused(call: string): boolean {
+    const { kernel } = this;
+    if (kernel.current !== undefined) kernel.current.warnOfBareCall(call);
+    return kernel.isIntakeClosed;
+  }
+
+  private refuse(name: string, payload: unknown, kind: 'tell' | 'ask'): Admission {
+    this.kernel.deadLetters.add(
+      this.envelope(undefined, name, payload, NORMAL_RANK, kind),
+      this.address,
+      'stopped',
+    );
+    return 'stopped';
+  }
+
+  private refused(name: string, payload: unknown, kind: 'tell' | 'ask'): Promise<never> {
+    this.refuse(name, payload, kind);
+    return Promise.reject(new TroupeError('ERR_ACTOR_STOPPED', { address: this.address }));
   }
 }
 

@@ -3,7 +3,7 @@
 import type { RuntimeEvent } from '../../src/protocol/events.ts';
 
 /** Receives runtime events, synchronously and in order. */
-export type EventListener = (event: RuntimeEvent) => void;
+export type EventListener = (event: RuntimeEvent) => unknown;
 
 /** The events of one system. */
 export class EventHub {
@@ -35,9 +35,12 @@ export class EventHub {
 }
 
 function tellSafely(listener: EventListener, event: RuntimeEvent): void {
+  // An observer's failure must not change what it observes, and there is nobody left to tell.
+  const ignore = (): void => undefined;
   try {
-    listener(event);
+    const result: unknown = listener(event);
+    if (result instanceof Promise) result.catch(ignore);
   } catch {
-    // An observer's failure must not change what it observes, and there is nobody left to tell.
+    ignore();
   }
 }

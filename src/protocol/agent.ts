@@ -79,7 +79,7 @@ export type OnFailure =
 
 /** The options of an agent. */
 export interface AgentOptions<P extends AnyProtocol, Args, State, Internal> {
-  /** Makes the state; called afresh at every start and restart. Show its return type where it holds empty lists. */
+  /** Makes the state; called afresh at every start and restart. Show its return type where it holds empty lists, or takes `ctx`. */
   readonly state?:
     | ((args: Args, ctx: StartContext<P, NoInfer<Internal>>) => State | Promise<State>)
     | undefined;

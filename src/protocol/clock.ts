@@ -21,9 +21,9 @@ export interface Clock {
 export interface Host {
   readonly clock: Clock;
   /** Uniform in [0, 1). */
-  random(): number;
+  readonly random: () => number;
   /** Runs `task` after the present synchronous code, before timers and sockets. */
-  soon(task: () => void): void;
+  readonly soon: (task: () => void) => void;
   /** Runs `task` in a macrotask of its own, after timers and sockets had their go. */
-  later(task: () => void): void;
+  readonly later: (task: () => void) => void;
 }

@@ -11,7 +11,6 @@ export type DeadLetterReason =
   | 'attempts-exhausted'
   | 'expired'
   | 'stopped'
-  | 'killed'
   | 'actor-unknown'
   | 'stale-incarnation'
   | 'overflow-dropped'
@@ -21,7 +20,7 @@ export type DeadLetterReason =
   | 'duplicate-reply';
 
 /** How an actor ended for good. */
-export type EndReason = 'normal' | 'shutdown' | 'failed' | 'escalated' | 'killed';
+export type EndReason = 'normal' | 'shutdown' | 'failed';
 
 /** Severity of a log line. */
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
@@ -71,7 +70,6 @@ export type RuntimeEvent =
       readonly reason: DeadLetterReason;
       readonly error: unknown;
     }
-  | { readonly type: 'subscriber-failed'; readonly topic: string; readonly error: unknown }
   | {
       readonly type: 'logged';
       readonly level: LogLevel;

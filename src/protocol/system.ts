@@ -2,8 +2,8 @@
  * The running system, as its users see it: types only. `createSystem` makes one; the engine is behind it.
  */
 
-import type { AnySupervisor, ChildOptions, ChildOptionsWithArgs, RefsOf, Spawnable } from './child-spec.ts';
-import type { DeadLetterReason, EndReason, LogLevel, RuntimeEvent } from './events.ts';
+import type { AnySupervisor, ChildOptions, ChildOptionsWithArgs, Spawnable } from './child-spec.ts';
+import type { DeadLetterReason, LogLevel, RuntimeEvent } from './events.ts';
 import type { Priority } from './priority.ts';
 import type { AnyProtocol } from './protocol.ts';
 import type { AnyRef, Ref } from './ref.ts';
@@ -130,7 +130,7 @@ export interface TreeNode {
   readonly children: readonly TreeNode[];
 }
 
-/** What the runtime tells about itself. A listener that throws is reported once and never disturbs the engine. */
+/** What the runtime tells about itself. A listener that throws disturbs nobody and is not told of. */
 export interface RuntimeEvents {
   /** Calls `listener` for every event until the returned function is called. */
   subscribe(listener: (event: RuntimeEvent) => void): () => void;
@@ -159,11 +159,6 @@ export interface SystemOptions<Root extends AnySupervisor = AnySupervisor> {
   readonly log?: ((record: LogRecord) => void) | false | undefined;
 }
 
-/** Starts a system: resolves when the whole tree has started, rejects with `ERR_START_FAILED` when a child did not. */
-export type CreateSystem = <Root extends AnySupervisor = never>(
-  options: SystemOptions<Root>,
-) => Promise<System<[Root] extends [never] ? Record<never, never> : RefsOf<Root>>>;
-
 /** A running system of actors. */
 export interface System<out Refs = unknown> extends AsyncDisposable {
   readonly name: string;
@@ -189,7 +184,7 @@ export interface System<out Refs = unknown> extends AsyncDisposable {
     options?: SubscribeOptions,
   ): Promise<Subscription>;
   /** Tells an actor to finish its turn and end. Resolves when it has, with everything below it. */
-  stop(ref: AnyRef, reason?: EndReason): Promise<void>;
+  stop(ref: AnyRef, reason?: 'normal' | 'shutdown'): Promise<void>;
   /** Lets an actor handle nothing but signals. As many `resume` as `suspend` set it going again. */
   suspend(ref: AnyRef): void;
   resume(ref: AnyRef): void;

@@ -14,11 +14,12 @@ import { createServer, type Server } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 /** A run that takes longer hangs. */
 const RUN_MS = 60_000;
+vi.setConfig({ testTimeout: 2 * RUN_MS });
 const folder = mkdtempSync(join(tmpdir(), 'mailroom-'));
 
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -133,8 +134,10 @@ describe.concurrent("the mailroom on one's own mail", () => {
       { args: [binary], errors: /binary\.dat is no mail: .* binary/ },
       { args: [sparse], errors: /sparse\.mbox is no mail: .* binary/ },
     ];
-    for (const { args, errors } of cases) {
-      const ending = await runDemo(args);
+    const endings = await Promise.all(
+      cases.map(async (each) => ({ errors: each.errors, ending: await runDemo(each.args) })),
+    );
+    for (const { errors, ending } of endings) {
       expect(ending.errors).toMatch(errors);
       expect(ending.errors.trimEnd().split('\n')).toHaveLength(1);
       expect(ending).toMatchObject({ exitCode: 2, output: '' });

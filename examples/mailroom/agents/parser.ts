@@ -1,0 +1,74 @@
+/**
+ * A parser: strict, and not defensive. A mail that breaks a rule throws through the handler, which is a crash: the message becomes
+ * a dead letter, the supervisor restarts the parser after its backoff, and the mails behind it wait in its mailbox.
+ */
+import { agent, type Ref } from 'troupe';
+import { MAIL_LIMITS } from '../mail-limits.ts';
+import { MailRejected } from '../mail-rules.ts';
+import { type ParsedMail, parse, parseLenient } from '../parse.ts';
+import type { SourceItem } from '../source.ts';
+import { Parser, Reporter, Security, Triage } from './protocols.ts';
+
+/** A file among the mails that is no mail at all. */
+export class MailUnreadable extends Error {
+  override readonly name = 'MailUnreadable';
+}
+
+/** Options of a parser. */
+export interface ParserArgs {
+  /** How long it waits for room before it takes the mailroom for broken. */
+  readonly patienceMs: number;
+}
+
+interface ParserState {
+  readonly patience: { readonly timeoutMs: number };
+  readonly triage: Ref<typeof Triage>;
+  readonly security: Ref<typeof Security>;
+  readonly reporter: Ref<typeof Reporter>;
+}
+
+/** Parses mails and hands them on to security and triage. */
+export const parser = agent(Parser, {
+  state: (args: ParserArgs, ctx): ParserState => ({
+    patience: { timeoutMs: args.patienceMs },
+    triage: ctx.system.ref(Triage, 'triage'),
+    security: ctx.system.ref(Security, 'security'),
+    reporter: ctx.system.ref(Reporter, 'reporter'),
+  }),
+  // Small, so that waiting shows early: an intake that is faster than the parsers is not to fill the memory.
+  mailbox: { capacity: 32, overflow: 'backpressure' },
+  turnTimeoutMs: Number.POSITIVE_INFINITY,
+  on: {
+    async parse(ctx, { name, kind, purpose, item, sentAtMs }) {
+      const { triage, security, reporter, patience } = ctx.state;
+      const { priority } = ctx.message;
+      await ctx.send(reporter, 'taken', { priority, waitedMs: performance.now() - sentAtMs });
+      const readable = { name, kind, mail: parseItem(item) };
+      // Triage last: once it has the mail, nothing here may fail any more, or the mail would be counted twice.
+      await ctx.send(security, 'examine', readable, { priority, ...patience });
+      await ctx.send(triage, purpose, readable, { priority, ...patience });
+    },
+    async parseLeniently(ctx, bytes) {
+      const mail = parseLenient(bytes);
+      const verdict = await ctx.ask(ctx.state.triage, 'judge', mail);
+      const rules = [...new Set(mail.warnings.map((warning) => warning.rule))];
+      return { rules, subject: mail.subject, verdict };
+    },
+    settle: () => undefined,
+  },
+});
+
+/** Throws `MailRejected` or `MailUnreadable`. */
+function parseItem(item: SourceItem): ParsedMail {
+  switch (item.type) {
+    case 'mail':
+      return parse(item.bytes);
+    case 'oversize':
+      throw new MailRejected(
+        'limit-exceeded',
+        `${item.sizeBytes} bytes; the limit is ${MAIL_LIMITS.mailSizeBytes}`,
+      );
+    case 'unreadable':
+      throw new MailUnreadable(item.reason);
+  }
+}

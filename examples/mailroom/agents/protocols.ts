@@ -1,0 +1,200 @@
+/**
+ * What the agents of the mailroom say to each other. A mail goes intake -> parser -> triage -> digest, each step by `send`, so
+ * that a full mailbox anywhere slows the intake down and nothing is dropped. Payloads carry bytes and parsed mails, and stay in
+ * one process: their schemas only type.
+ *
+ * Every agent has an ask that is sent with priority `background`, `settle` or `report`. The order is strict, so its answer
+ * means that everything queued before it has been handled: the run ends stage by stage without a timer.
+ */
+import { ask, type Priority, protocol, tell, topic, type } from 'troupe';
+import type { Label } from '../bayes.ts';
+import type { MailRule } from '../mail-rules.ts';
+import type { ParsedMail } from '../parse.ts';
+import type { QuarantineReport } from '../quarantine.ts';
+import type { SecurityRule } from '../security.ts';
+import type { SourceItem } from '../source.ts';
+
+/** What a mail is for: the filter learns from it, or judges it. */
+export type Purpose = 'learn' | 'classify';
+
+/** How mails are counted: by their label, or as one's own, whose label nobody knows. */
+export type Kind = Label | 'own';
+
+/** Every kind, in the order of the report. */
+export const KINDS: readonly Kind[] = ['spam', 'ham', 'own'];
+
+/** Mails of each kind. */
+export type KindCounts = Record<Kind, number>;
+
+/** No mails. */
+export function noMails(): KindCounts {
+  return { spam: 0, ham: 0, own: 0 };
+}
+
+/** What every message about a mail carries; by it a dead letter can be told. */
+interface MailPayload {
+  /** Its file. */
+  readonly name: string;
+  readonly kind: Kind;
+}
+
+/** A mail as the intake finds it. */
+export interface IncomingMail extends MailPayload {
+  readonly purpose: Purpose;
+  readonly item: SourceItem;
+}
+
+/** An incoming mail on its way to a parser. */
+export interface QueuedMail extends IncomingMail {
+  /** When the intake sent it. */
+  readonly sentAtMs: number;
+}
+
+/** A mail that the strict parser let through. */
+export interface ReadableMail extends MailPayload {
+  readonly mail: ParsedMail;
+}
+
+/** What a filter says of a mail; the score tells how sure it is. */
+export interface Verdict {
+  readonly label: Label;
+  readonly score: number;
+}
+
+/** A mail at the end of its way: learnt, or judged. */
+export interface FiledMail extends MailPayload {
+  readonly subject: string;
+  readonly senderHost: string;
+  /** Absent if it was learnt from. */
+  readonly verdict: Verdict | undefined;
+}
+
+/** A security alert as it is published. */
+export interface AlertNotice {
+  readonly rule: string;
+  readonly mail: string;
+  readonly detail: string;
+  readonly publishedAtMs: number;
+}
+
+/** Security alerts, by rule. */
+export const Alert = topic('mail.alert.{rule}', type<Omit<AlertNotice, 'rule'>>());
+
+/** Where mails come from. The intake reads it once, mail by mail. */
+export interface Post {
+  mails(): AsyncIterable<IncomingMail> | Iterable<IncomingMail>;
+}
+
+/** What the intake counted. */
+export interface IntakeReport {
+  readonly mails: KindCounts;
+  /** How often a parser's mailbox was full, so that the intake waited. */
+  readonly waits: number;
+  readonly waitedMs: number;
+  readonly longestWaitMs: number;
+}
+
+/** Reads the post. */
+export const Intake = protocol('intake', {
+  /** Answered when every mail of the post has found its place. */
+  read: ask(type<Post>(), type<void>()),
+  report: ask(type<void>(), type<IntakeReport>()),
+});
+
+/** What reading a refused mail leniently brought. */
+export interface LenientReading {
+  readonly rules: readonly MailRule[];
+  readonly subject: string;
+  readonly verdict: Verdict;
+}
+
+/** Parses one mail, strictly or leniently. */
+export const Parser = protocol('parser', {
+  parse: tell(type<QueuedMail>()),
+  parseLeniently: ask(type<Uint8Array>(), type<LenientReading>()),
+  settle: ask(type<void>(), type<void>()),
+});
+
+/** What the filter has learnt. */
+export interface TrainingReport {
+  readonly mails: number;
+  /** Features the filter weighs; 0 if a language model judges. */
+  readonly features: number;
+  readonly tookMs: number;
+}
+
+/** Tells spam from ham. */
+export const Triage = protocol('triage', {
+  learn: tell(type<ReadableMail>()),
+  /** Learns from what was gathered. */
+  train: ask(type<void>(), type<TrainingReport>()),
+  classify: tell(type<ReadableMail>()),
+  judge: ask(type<ParsedMail>(), type<Verdict>()),
+  settle: ask(type<void>(), type<void>()),
+});
+
+/** What security looked at and found. */
+export interface SecurityReport {
+  readonly mails: KindCounts;
+  readonly alerts: number;
+  readonly byRule: Readonly<Partial<Record<SecurityRule, number>>>;
+}
+
+/** Looks for what is dangerous in a mail. */
+export const Security = protocol('security', {
+  examine: tell(type<ReadableMail>()),
+  report: ask(type<void>(), type<SecurityReport>()),
+});
+
+/** Decides when suspicious mail is held back. */
+export const Governor = protocol('governor', {
+  alert: tell(type<AlertNotice>()),
+  clean: tell(type<{ readonly name: string }>()),
+  report: ask(type<void>(), type<QuarantineReport>()),
+});
+
+/** What was handled, and what of it is worth telling. */
+export interface DigestReport {
+  readonly learnt: KindCounts;
+  readonly judged: KindCounts;
+  /** What was called spam, by what it is. */
+  readonly calledSpam: KindCounts;
+  /** Hosts that most of it came from, most first. */
+  readonly spamHosts: readonly { readonly host: string; readonly mails: number }[];
+  /** The mail the filter was surest of. */
+  readonly surestSpam: { readonly name: string; readonly subject: string } | undefined;
+}
+
+/** Files what was handled. */
+export const Digest = protocol('digest', {
+  file: tell(type<FiledMail>()),
+  report: ask(type<void>(), type<DigestReport>()),
+});
+
+/** Milliseconds within which half, and 99 of 100, had their turn. */
+export interface LatencyReport {
+  readonly count: number;
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+}
+
+/** What was measured while the mailroom ran. */
+export interface ReporterReport {
+  /** Mails whose turn at a parser began. */
+  readonly taken: number;
+  readonly alerts: number;
+  readonly crashes: number;
+  readonly restarts: number;
+  /** Mails that found a parser's mailbox full. */
+  readonly refusals: number;
+  readonly latency: Readonly<Partial<Record<Priority, LatencyReport>>>;
+  readonly memoryBytes: { readonly first: number; readonly max: number; readonly last: number };
+}
+
+/** Measures, and listens to the runtime. */
+export const Reporter = protocol('reporter', {
+  /** A parser took a mail, so long after it was sent. */
+  taken: tell(type<{ readonly priority: Priority; readonly waitedMs: number }>()),
+  alert: tell(type<AlertNotice>()),
+  report: ask(type<void>(), type<ReporterReport>()),
+});
