@@ -39,6 +39,8 @@ export class Cell implements Actor, MailboxOwner, Runnable, Watching {
   status: CellStatus = 'starting';
   /** Restarts of this incarnation. */
   generation = 0;
+  /** Restarts since the last completed turn. */
+  restartsWithoutProgress = 0;
   /** Ends with every generation and at the end: contexts of an older one are stale. */
   epoch = 0;
   turn: TurnContext | undefined = undefined;
@@ -112,20 +114,23 @@ export class Cell implements Actor, MailboxOwner, Runnable, Watching {
 
   /** Offers a message to the mailbox. One for a stopped actor is a dead letter. */
   offer(envelope: Envelope, from: Turn | undefined): 'accepted' | 'full' | 'stopped' {
-    if (!this.isOpen) {
-      this.kernel.deadLetters.add(envelope, this.address, 'stopped');
-      this.noteRefusal(envelope, 'stopped');
-      return 'stopped';
-    }
+    if (this.status !== 'running' && !this.isOpen) return this.refuse(envelope);
     const mailbox = this.mailbox ?? this.openMailbox();
-    const verdict = mailbox.offer(envelope, this.callMs, from !== undefined && from === this.turn);
-    if (!this.isQueued) this.ready();
+    const nowMs = this.behaviour.isAging ? this.callMs : 0;
+    const verdict = mailbox.offer(envelope, nowMs, from !== undefined && from === this.turn);
+    if (!this.isQueued && this.isIdle && mailbox.queued > 0) this.enqueue();
     return verdict;
   }
 
-  /** Whole milliseconds since the system started, for a mailbox that ages its messages; else 0. */
+  private refuse(envelope: Envelope): 'stopped' {
+    this.kernel.deadLetters.add(envelope, this.address, 'stopped');
+    this.noteRefusal(envelope, 'stopped');
+    return 'stopped';
+  }
+
+  /** Whole milliseconds since the system started. */
   private get callMs(): number {
-    return this.behaviour.isAging ? Math.floor(this.kernel.now() - this.kernel.startedAt) : 0;
+    return Math.floor(this.kernel.now() - this.kernel.startedAt);
   }
 
   /** Whether a sender who was told 'full' waits: not under another policy, and never for itself. */
@@ -210,9 +215,12 @@ export class Cell implements Actor, MailboxOwner, Runnable, Watching {
 
   /** Puts the actor in the run queue if it has work. */
   ready(): void {
-    if (this.isQueued || !this.isReady) return;
+    if (!this.isQueued && this.isReady) this.enqueue();
+  }
+
+  private enqueue(): void {
     this.isQueued = true;
-    this.kernel.scheduler.add(this);
+    this.behaviour.kernel.scheduler.add(this);
   }
 
   run(turnsMax: number): number {
@@ -273,8 +281,8 @@ export class Cell implements Actor, MailboxOwner, Runnable, Watching {
       turn.isPlain &&
       this.rareMade === undefined
     ) {
-      if (this.turn === turn) this.handled(envelope);
-      this.turn = undefined;
+      this.turn = undefined; // without rare parts nobody can have disowned it
+      this.handled(envelope);
       return;
     }
     const promise = typeof value === 'object' ? promiseIn(value) : undefined;
@@ -328,7 +336,7 @@ export class Cell implements Actor, MailboxOwner, Runnable, Watching {
   /** A message was handled: that is progress, wherever restarts are counted. */
   private handled(envelope: Envelope): void {
     if (this.mailbox !== undefined && isCounted(envelope)) this.mailbox.handled++;
-    if (this.slot.restartsWithoutProgress > 0) this.slot.restartsWithoutProgress = 0;
+    if (this.restartsWithoutProgress > 0) this.restartsWithoutProgress = 0;
   }
 
   private threw(turn: TurnContext, error: unknown): void {
@@ -416,7 +424,7 @@ export class Cell implements Actor, MailboxOwner, Runnable, Watching {
   private endFailed(envelope: Envelope, error: unknown): void {
     const { onFailure } = this.behaviour.agent.options;
     if (onFailure !== 'fail' && isCounted(envelope) && envelope.attempt >= onFailure.retry.attemptsMax) {
-      this.slot.restartsWithoutProgress = 0;
+      this.restartsWithoutProgress = 0;
       bury(this, envelope, 'attempts-exhausted', error);
       return;
     }

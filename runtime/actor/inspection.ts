@@ -32,7 +32,7 @@ export function inspectCell(cell: Cell): Inspection {
             runningMs: turn.startedAt === 0 ? 0 : kernel.now() - turn.startedAt,
           },
     restarts: rare?.restarts ?? 0,
-    restartsWithoutProgress: cell.slot.restartsWithoutProgress,
+    restartsWithoutProgress: cell.restartsWithoutProgress,
     lastError: rare?.lastError,
     zombies: rare?.zombies ?? 0,
     counts: {

@@ -257,14 +257,14 @@ export class NamedRef extends ActorRef {
 
 /** The ref behind what a user handed over. Throws `ERR_OPTION_INVALID` for anything but a ref of this system. */
 export function actorRef(ref: unknown, kernel: Kernel): ActorRef {
-  if (!(ref instanceof ActorRef)) throw invalidOption('ref', 'a ref of this system', ref);
-  if (ref.kernel !== kernel)
-    throw new TroupeError('ERR_OPTION_INVALID', {
-      option: 'ref',
-      expected: 'a ref of this system',
-      given: `${ref.address} of another system`,
-    });
-  return ref;
+  if (ref instanceof ActorRef && ref.kernel === kernel) return ref;
+  throw foreignRef(ref);
+}
+
+function foreignRef(ref: unknown): TroupeError {
+  if (!(ref instanceof ActorRef)) return invalidOption('ref', 'a ref of this system', ref);
+  const given = `${ref.address} of another system`;
+  return new TroupeError('ERR_OPTION_INVALID', { option: 'ref', expected: 'a ref of this system', given });
 }
 
 /** The address of `cell` and of those that wait for each other back to it, if it is among them. */

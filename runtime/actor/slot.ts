@@ -17,8 +17,6 @@ export interface Slot {
   readonly path: string;
   readonly args: unknown;
   readonly shutdownMs: number;
-  /** Restarts since the last completed turn. */
-  restartsWithoutProgress: number;
   /** A turn failed, and the actor may not go on as it is. */
   failed(actor: Actor, failure: FailedTurn): void;
   /** The actor ends of its own will. */

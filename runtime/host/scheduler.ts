@@ -27,8 +27,8 @@ export class Scheduler {
   private slots: (Runnable | undefined)[] = new Array<Runnable | undefined>(QUEUE_SLOTS_MIN).fill(undefined);
   private first = 0;
   private size = 0;
-  private isWakeUpDue = false;
-  private isRunning = false;
+  /** A wake-up is due, or a slice runs. */
+  private isAwake = false;
   private sliceStartedAt: number;
   private turnsInSlice = 0;
   private clockReadAtTurn = 1;
@@ -41,7 +41,7 @@ export class Scheduler {
 
   /** Whether nothing is runnable now. */
   get isIdle(): boolean {
-    return this.size === 0 && !this.isRunning;
+    return this.size === 0 && !this.isAwake;
   }
 
   /** Queues a runnable; the caller sees to it that it is queued once. */
@@ -49,11 +49,11 @@ export class Scheduler {
     if (this.size === this.slots.length) this.grow();
     this.slots[(this.first + this.size) & (this.slots.length - 1)] = runnable;
     this.size++;
-    if (!this.isWakeUpDue && !this.isRunning) this.wake();
+    if (!this.isAwake) this.wake();
   }
 
   private wake(): void {
-    this.isWakeUpDue = true;
+    this.isAwake = true;
     if (this.isSliceOver()) this.host.later(this.startSlice);
     else this.host.soon(this.runSlice);
   }
@@ -67,16 +67,14 @@ export class Scheduler {
   };
 
   private readonly runSlice = (): void => {
-    this.isWakeUpDue = false;
-    this.isRunning = true;
     while (this.size > 0 && !this.isSliceOver()) {
       const runnable = this.shift();
       if (runnable === undefined) break;
       this.turnsInSlice += runnable.run(TURNS_PER_SLICE);
       if (runnable.isQueued) this.add(runnable);
     }
-    this.isRunning = false;
     if (this.size > 0) this.wake();
+    else this.isAwake = false;
   };
 
   /** The clock is read rarely while turns are quick and after each turn while they are slow. */

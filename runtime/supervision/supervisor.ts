@@ -155,7 +155,6 @@ export class ActorChild implements Child, Slot {
   readonly key: string | number;
   readonly spec: ChildSpec;
   readonly args: unknown;
-  restartsWithoutProgress = 0;
   cell: Cell | undefined = undefined;
   private readonly supervisor: Supervisor;
   private readonly isStatic: boolean;
@@ -193,7 +192,6 @@ export class ActorChild implements Child, Slot {
     const { surroundings } = this.supervisor;
     const cell = new Cell(surroundings.behaviourOf(this.spec.agent), this);
     this.cell = cell;
-    this.restartsWithoutProgress = 0;
     surroundings.opened(cell);
     let starting: void | Promise<void>;
     try {
@@ -258,14 +256,14 @@ export class ActorChild implements Child, Slot {
     retriedAttempt: number | undefined,
   ): void {
     cell.status = 'restarting';
-    if (!this.isAllowed(error)) return;
+    if (!this.isAllowed(cell, error)) return;
     this.background(this.recover(cell, failure, retriedAttempt));
   }
 
-  private isAllowed(error: unknown): boolean {
+  private isAllowed(cell: Cell, error: unknown): boolean {
     const { onLimit, intensity } = this.supervisor.settings;
     if (onLimit === 'stop-child') this.ownWindow ??= new RestartWindow(intensity);
-    return this.supervisor.mayRestart(this, this.restartsWithoutProgress, this.ownWindow, error);
+    return this.supervisor.mayRestart(this, cell.restartsWithoutProgress, this.ownWindow, error);
   }
 
   /** Leaves the failed generation and starts the next one, each failing start counted like a failure. */
@@ -274,7 +272,7 @@ export class ActorChild implements Child, Slot {
     failure: { readonly kind: 'failed' | 'left'; readonly cause: unknown },
     retriedAttempt: number | undefined,
   ): Promise<void> {
-    this.restartsWithoutProgress++;
+    cell.restartsWithoutProgress++;
     let delayMs = this.delayMs(cell, retriedAttempt);
     const { events } = this.supervisor.surroundings.kernel;
     events.emit({ type: 'actor-restarting', address: cell.address, delayMs, error: failure.cause });
@@ -296,8 +294,8 @@ export class ActorChild implements Child, Slot {
           error,
           message: undefined,
         });
-        if (!this.isAllowed(error)) return;
-        this.restartsWithoutProgress++;
+        if (!this.isAllowed(cell, error)) return;
+        cell.restartsWithoutProgress++;
         delayMs = this.delayMs(cell, undefined);
         events.emit({ type: 'actor-restarting', address: cell.address, delayMs, error });
         await leaveStart(cell);
@@ -313,7 +311,7 @@ export class ActorChild implements Child, Slot {
     if (retriedAttempt !== undefined && onFailure !== 'fail') {
       return backoffDelay(onFailure.retry.backoff, retriedAttempt - 1, random);
     }
-    return backoffDelay(this.spec.backoff, this.restartsWithoutProgress - 1, random);
+    return backoffDelay(this.spec.backoff, cell.restartsWithoutProgress - 1, random);
   }
 
   private macrotask(): Promise<void> {
