@@ -16,6 +16,7 @@ import {
   isTopic,
   isTopicFilter,
   type TopicDefinition,
+  withParams,
 } from '../../src/protocol/topic.ts';
 import { type CallOptions, callOptions, deadlineOf, extrasWith, waitMs } from '../actor/call-options.ts';
 import type { Cell } from '../actor/cell.ts';
@@ -153,7 +154,7 @@ export class Router {
     return {
       topic: definition === undefined ? checkTopic(topic) : definition.format(params),
       definition,
-      message: Object.keys(params).length === 0 ? payload : { ...(payload as object), ...params }, // a typed topic with parameters carries an object
+      message: withParams(payload, params),
       payload,
       call,
       deadline: deadlineOf(this.kernel, from, call),

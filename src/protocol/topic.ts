@@ -104,8 +104,7 @@ export function topic(template: string, schema: unknown): Topic<Record<string, s
     paramsOf: (text: string) => paramsOf(parts, text),
     delivered: (text: string, payload: unknown) => {
       const params = paramsOf(parts, text);
-      if (params === undefined || Object.keys(params).length === 0) return payload;
-      return { ...(payload as object), ...params };
+      return params === undefined ? payload : withParams(payload, params);
     },
   });
   const where = (params: Readonly<Record<string, string>>): TopicFilter<unknown> => {
@@ -133,6 +132,16 @@ export function isTopicFilter(value: unknown): value is TopicFilter<unknown> {
 /** Whether `value` was made by `topic`, so that it can be published to. @internal */
 export function isTopic(value: unknown): value is TopicDefinition & TopicFilter<unknown> {
   return isTopicFilter(value) && 'format' in value;
+}
+
+/** Parameters and payload in one object; the payload itself where there are no parameters. @internal */
+export function withParams(payload: unknown, params: Readonly<Record<string, string>>): unknown {
+  const names = Object.keys(params);
+  if (names.length === 0) return payload;
+  // A typed topic with parameters carries an object; a loop is several times faster than a second spread.
+  const message: Record<string, unknown> = { ...(payload as object) };
+  for (const name of names) message[name] = params[name];
+  return message;
 }
 
 /** Checks a topic and returns it. Throws `ERR_TOPIC_INVALID` saying what is wrong. @internal */
@@ -196,9 +205,11 @@ function formatTopic(
   params: Readonly<Record<string, string>>,
 ): string {
   checkParams(template, parts, params);
-  const text = parts
-    .map(({ text: segment, name }) => (name === undefined ? segment : parameterValue(template, params, name)))
-    .join('.');
+  let text = '';
+  for (const { text: segment, name } of parts) {
+    const value = name === undefined ? segment : parameterValue(template, params, name);
+    text = text === '' ? value : `${text}.${value}`;
+  }
   if (text.length > TOPIC_BYTES_MAX) throw invalidTopic(text, `it has more than ${TOPIC_BYTES_MAX} bytes`);
   return text;
 }
