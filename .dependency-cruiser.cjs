@@ -17,7 +17,7 @@ const LAYERS = [
   { name: 'remote', path: '^runtime/remote/', imports: ENGINE, modules: 'p-queue' },
   {
     name: 'wiring',
-    path: '^runtime/(system\\.ts|bus\\.ts|testing/)',
+    path: '^runtime/(system\\.ts|shutdown\\.ts|bus\\.ts|testing/)',
     imports: [PROTOCOL, '^runtime/'],
     modules: 'p-queue',
   },

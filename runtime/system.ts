@@ -4,35 +4,28 @@
  */
 
 import { parseAddress } from '../src/protocol/address.ts';
-import type { AnyAgentDefinition } from '../src/protocol/agent.ts';
 import type { RefsOf } from '../src/protocol/child-spec.ts';
-import {
-  type AnyChild,
-  type AnySupervisor,
-  type ChildSpec,
-  childSpec,
-  supervisor,
-} from '../src/protocol/child-spec.ts';
+import { type AnySupervisor, type ChildSpec, childSpec, supervisor } from '../src/protocol/child-spec.ts';
 import type { Host } from '../src/protocol/clock.ts';
 import type { Sender } from '../src/protocol/envelope.ts';
 import { TroupeError } from '../src/protocol/errors.ts';
 import {
   ASKS_IN_FLIGHT_MAX,
   DEAD_LETTERS_MAX,
-  DRAIN_POLL_MS,
   INTENSITY_MAX,
   INTENSITY_WITHIN_MS,
   RESTARTS_WITHOUT_PROGRESS_MAX,
+  TREE_DEPTH_MAX,
 } from '../src/protocol/limits.ts';
 import {
   choiceOption,
-  durationOption,
   functionOption,
   integerOption,
   invalidOption,
   nameOption,
   objectOption,
 } from '../src/protocol/options.ts';
+import { isPoolSpec, poolSizeOption } from '../src/protocol/pool.ts';
 import type { AnyProtocol } from '../src/protocol/protocol.ts';
 import { FEED_OVERFLOWS, type Subscription } from '../src/protocol/subscription.ts';
 import type {
@@ -44,25 +37,31 @@ import type {
   SystemOptions,
   TreeNode,
 } from '../src/protocol/system.ts';
-import { Behaviour } from './actor/behaviour.ts';
+import type { Behaviour } from './actor/behaviour.ts';
 import { Cell } from './actor/cell.ts';
 import { inspectCell } from './actor/inspection.ts';
 import { Kernel, type Upward } from './actor/kernel.ts';
 import { actorRef, NamedRef } from './actor/local-ref.ts';
+import { resendTo } from './actor/replay.ts';
+import type { Slot } from './actor/slot.ts';
 import type { Turn } from './actor/turn.ts';
 import { systemHost } from './host/system-clock.ts';
 import { logRecordOf, writeToConsole } from './observe/console-log.ts';
+import { behaviourFor, cellFor } from './pool/cells.ts';
+import { inspectPool } from './pool/inspection.ts';
+import { PoolCell } from './pool/pool.ts';
+import { WorkerCell } from './pool/worker.ts';
 import { functionSubscription } from './routing/function-subscriber.ts';
 import { Registry } from './routing/registry.ts';
 import { Router, readFilter } from './routing/router.ts';
-import { Branch, growSupervisor } from './supervision/branch.ts';
-import {
-  ActorChild,
-  Supervisor,
-  type SupervisorSettings,
-  type Surroundings,
-} from './supervision/supervisor.ts';
-import { findCell, isBusy, treeOf } from './supervision/tree.ts';
+import { Shutdown } from './shutdown.ts';
+import { ActorChild } from './supervision/actor-child.ts';
+import { growSupervisor } from './supervision/branch.ts';
+import { Control } from './supervision/control.ts';
+import { refsOf } from './supervision/refs.ts';
+import { Supervisor } from './supervision/supervisor.ts';
+import { type SupervisorSettings, type Surroundings, UNRELATED } from './supervision/supervisor-settings.ts';
+import { findCell, findSupervisor, treeOf } from './supervision/tree.ts';
 
 /**
  * Starts a system. Resolves when the whole tree has started; rejects with `ERR_START_FAILED` when a child did not, and
@@ -101,7 +100,8 @@ class LocalSystem implements Surroundings, Upward {
   private readonly user: Supervisor;
   private readonly subscribers: Supervisor;
   private keysMade = 0;
-  private shutdownMade: Promise<void> | undefined = undefined;
+  private workersMade = 0;
+  private readonly ending: Shutdown;
 
   constructor(options: unknown, host: Host) {
     const given = objectOption('system options', options ?? null, [
@@ -110,6 +110,8 @@ class LocalSystem implements Surroundings, Upward {
       'deadLettersMax',
       'asksInFlightMax',
       'log',
+      'signals',
+      'shutdown',
     ]);
     this.name = nameOption('name', given['name']);
     this.kernel = new Kernel(host, {
@@ -119,6 +121,7 @@ class LocalSystem implements Surroundings, Upward {
     });
     this.kernel.wire(this);
     this.router = new Router(this.kernel);
+    this.kernel.deadLetters.resend = resendTo(this.kernel, (place) => this.find(place));
     this.events = {
       subscribe: (listener) => {
         functionOption('events: listener', listener ?? null);
@@ -126,9 +129,15 @@ class LocalSystem implements Surroundings, Upward {
       },
     };
     this.listenForLog(given['log']);
+    const { signals, shutdown } = given;
+    this.ending = new Shutdown(this.kernel, { signals, shutdown }, () => [
+      this.user,
+      this.root,
+      this.subscribers,
+    ]);
     const definition = rootOption(given['root']);
-    this.root = growSupervisor(this, definition, '/root', (error) => this.rootGaveUp(error));
-    this.refs = this.refsOf(definition, this.root);
+    this.root = growSupervisor(this, definition, '/root', (_reason, error) => this.rootEnded(error));
+    this.refs = refsOf(this.kernel, this.root);
     this.user = new Supervisor(this, topSettings('/user'));
     this.subscribers = new Supervisor(this, topSettings('/system'));
   }
@@ -142,8 +151,9 @@ class LocalSystem implements Surroundings, Upward {
     return this.kernel.deadLetters;
   }
 
-  start(): Promise<void> {
-    return this.root.startAll();
+  async start(): Promise<void> {
+    await this.root.startAll();
+    this.ending.listen();
   }
 
   // --- actors -----------------------------------------------------------------------------------------------------
@@ -159,13 +169,18 @@ class LocalSystem implements Surroundings, Upward {
       return Promise.reject(new TroupeError('ERR_ACTOR_STOPPED', { address: parent.address }));
     const { rare } = parent;
     if (!(rare.children instanceof Supervisor)) {
+      if (parent.path.split('/').length > TREE_DEPTH_MAX + 1) {
+        const details = { address: parent.path, depthMax: TREE_DEPTH_MAX };
+        return Promise.reject(new TroupeError('ERR_TREE_TOO_DEEP', details));
+      }
       rare.children = new Supervisor(this, {
+        ...UNRELATED,
         path: parent.path,
         intensity: OWN_LIMIT,
         restartsWithoutProgressMax: RESTARTS_WITHOUT_PROGRESS_MAX,
         onLimit: 'escalate',
         stopOrder: 'reverse',
-        gaveUp: (error) => parent.collapse(error),
+        ended: (_reason, error) => parent.collapse(error),
       });
     }
     return this.spawnUnder(rare.children as Supervisor, agent, options); // made above, or found to be one
@@ -197,6 +212,36 @@ class LocalSystem implements Surroundings, Upward {
     await actorRef(ref, this.kernel).target()?.stop(word);
   }
 
+  async drain(ref: unknown): Promise<void> {
+    await actorRef(ref, this.kernel).target()?.drain();
+  }
+
+  async kill(ref: unknown): Promise<void> {
+    await actorRef(ref, this.kernel).target()?.kill();
+  }
+
+  supervisor(pathOrName: string): Control {
+    checkPlace('supervisor: name', pathOrName);
+    const names = pathOrName
+      .replace(/^\/root(\/|$)/, '')
+      .split('/')
+      .filter((name) => name !== '');
+    const found = findSupervisor(this.root, names, () =>
+      this.kernel.isIntakeClosed ? 'stopping' : 'running',
+    );
+    if (found === undefined) throw new TroupeError('ERR_ACTOR_UNKNOWN', { address: pathOrName });
+    return new Control(found.supervisor, found.status);
+  }
+
+  async resize(ref: unknown, size: unknown): Promise<void> {
+    const workers = poolSizeOption('resize: size', size);
+    const cell = this.cellBehind(ref);
+    if (cell === undefined)
+      throw new TroupeError('ERR_ACTOR_UNKNOWN', { address: actorRef(ref, this.kernel).address });
+    if (!(cell instanceof PoolCell)) throw invalidOption('resize: ref', 'a ref to a pool', cell.address);
+    await cell.resize(workers);
+  }
+
   suspend(ref: unknown): void {
     const cell = this.cellBehind(ref);
     if (cell !== undefined) cell.suspensions++;
@@ -207,10 +252,12 @@ class LocalSystem implements Surroundings, Upward {
     if (cell === undefined || cell.suspensions === 0) return;
     cell.suspensions--;
     cell.ready();
+    this.kernel.stirred?.();
   }
 
   inspect(ref: unknown): Inspection | undefined {
     const cell = this.cellBehind(ref);
+    if (cell instanceof PoolCell) return inspectPool(cell);
     return cell === undefined ? undefined : inspectCell(cell);
   }
 
@@ -296,45 +343,51 @@ class LocalSystem implements Surroundings, Upward {
 
   // --- shutdown ---------------------------------------------------------------------------------------------------
 
-  shutdown(options?: { readonly drainMs?: number | undefined }): Promise<void> {
-    const given = objectOption('shutdown options', options, ['drainMs']);
-    const drainMs = durationOption('drainMs', given['drainMs'], 0, { zero: true });
-    this.shutdownMade ??= this.runShutdown(drainMs);
-    return this.shutdownMade;
+  shutdown(options?: unknown): Promise<void> {
+    return this.ending.start(options);
+  }
+
+  onShutdown(phase: unknown, name: unknown, task: unknown, options?: unknown): () => void {
+    return this.ending.add(phase, name, task, options);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.shutdown();
   }
 
-  private async runShutdown(drainMs: number): Promise<void> {
-    this.kernel.isIntakeClosed = true;
-    const tops = [this.user, this.root, this.subscribers];
-    const { clock } = this.kernel.host;
-    for (let waitedMs = 0; waitedMs < drainMs && tops.some(isBusy); waitedMs += DRAIN_POLL_MS) {
-      await new Promise<void>((resolve) => {
-        clock.setTimer(DRAIN_POLL_MS, resolve);
-      });
-    }
-    for (const top of tops) await top.stopAll();
-    this.kernel.deadLetters.close();
-  }
-
-  private rootGaveUp(error: TroupeError): void {
-    const text = 'the root supervisor gave up; the system shuts down';
-    this.kernel.events.emit({ type: 'logged', level: 'error', address: '/root', text, fields: { error } });
+  private rootEnded(error: TroupeError | undefined): void {
+    const level = error === undefined ? 'info' : 'error';
+    const text =
+      error === undefined
+        ? 'the significant children of the root have ended; the system shuts down'
+        : 'the root supervisor gave up; the system shuts down';
+    this.kernel.events.emit({ type: 'logged', level, address: '/root', text, fields: { error } });
     this.kernel.background(this.shutdown());
   }
 
   // --- what supervision and actors need -----------------------------------------------------------------------------
 
-  behaviourOf(agent: ChildSpec['agent']): Behaviour {
+  cellFor(agent: ChildSpec['agent'], slot: Slot): Cell {
+    return cellFor(agent, this.behaviourOf(agent), slot, (pool) => this.hire(pool));
+  }
+
+  private behaviourOf(agent: ChildSpec['agent']): Behaviour {
     let behaviour = this.behaviours.get(agent);
     if (behaviour === undefined) {
-      behaviour = new Behaviour(this.kernel, agent as AnyAgentDefinition); // `agent` is the only maker of spawnables
+      behaviour = behaviourFor(this.kernel, agent);
       this.behaviours.set(agent, behaviour);
     }
     return behaviour;
+  }
+
+  /** Starts one more worker of a pool: each fails alone. */
+  private hire(pool: PoolCell): Promise<unknown> {
+    const { rare, settings } = pool;
+    if (!(rare.children instanceof Supervisor)) rare.children = new Supervisor(this, topSettings(pool.path));
+    const name = `worker-${++this.workersMade}`;
+    const { args } = settings;
+    // Made above, or found to be one.
+    return this.spawnUnder(rare.children as Supervisor, pool.workerAgent, { ...settings.policy, name, args });
   }
 
   opened(cell: Cell): void {
@@ -356,6 +409,8 @@ class LocalSystem implements Surroundings, Upward {
 
   closed(cell: Cell): void {
     this.registry.release(cell);
+    if (cell instanceof WorkerCell) cell.pool.ended(cell);
+    this.kernel.stirred?.();
   }
 
   private cellBehind(ref: unknown): Cell | undefined {
@@ -364,15 +419,18 @@ class LocalSystem implements Surroundings, Upward {
   }
 
   private spawnUnder(supervisor: Supervisor, agent: unknown, options: unknown): Promise<unknown> {
-    if (!isAgent(agent)) throw invalidOption('spawn: agent', 'an agent made by agent(...)', agent);
+    const pool = isPoolSpec(agent) ? agent : undefined;
+    if (!isPoolSpec(agent) && !isAgent(agent))
+      throw invalidOption('spawn: agent', 'an agent made by agent(...), or a pool of one', agent);
     if (this.kernel.isIntakeClosed || !supervisor.isOpen) {
       return Promise.reject(new TroupeError('ERR_ACTOR_STOPPED', { address: supervisor.settings.path }));
     }
     let name: string | undefined;
-    let spec = this.plainSpec(agent);
+    let spec = pool ?? this.plainSpec(agent);
     let args: unknown;
     if (options !== undefined) {
-      const { name: givenName, ...rest } = objectOption('spawn options', options, SPAWN_OPTIONS);
+      const known = pool === undefined ? SPAWN_OPTIONS : POOL_SPAWN_OPTIONS;
+      const { name: givenName, ...rest } = objectOption('spawn options', options, known);
       if (givenName !== undefined) name = nameOption('spawn: name', givenName);
       args = rest['args'];
       if (
@@ -399,7 +457,7 @@ class LocalSystem implements Surroundings, Upward {
   }
 
   private place(supervisor: Supervisor, key: string | number, spec: ChildSpec, args: unknown): ActorChild {
-    const child = new ActorChild(supervisor, key, spec, args, false);
+    const child = new ActorChild(supervisor, key, spec, args);
     supervisor.children.set(key, child);
     return child;
   }
@@ -431,20 +489,6 @@ class LocalSystem implements Surroundings, Upward {
     return address?.uid === undefined || cell?.uid === address.uid ? cell : undefined;
   }
 
-  private refsOf(definition: AnySupervisor, supervisor: Supervisor): unknown {
-    const refs: Record<string, unknown> = {};
-    for (const [name, child] of Object.entries(definition.children as Readonly<Record<string, AnyChild>>)) {
-      if (child === undefined || child === false) continue;
-      const place = supervisor.children.get(name);
-      if (place instanceof Branch && child.kind === 'supervisor')
-        refs[name] = this.refsOf(child, place.supervisor);
-      if (place instanceof ActorChild && child.kind === 'child') {
-        refs[name] = new NamedRef(this.kernel, child.agent.protocol, place.path, () => place.cell);
-      }
-    }
-    return Object.freeze(refs);
-  }
-
   private listenForLog(option: unknown): void {
     if (option === false) return;
     if (option !== undefined && typeof option !== 'function')
@@ -457,16 +501,19 @@ class LocalSystem implements Surroundings, Upward {
   }
 }
 
+/** A pool has said everything else itself. */
+const POOL_SPAWN_OPTIONS = ['name'];
 const SPAWN_OPTIONS = ['name', 'args', 'restart', 'shutdownMs', 'backoff'];
 
 function topSettings(path: string): SupervisorSettings {
   return {
+    ...UNRELATED,
     path,
     intensity: OWN_LIMIT,
     restartsWithoutProgressMax: RESTARTS_WITHOUT_PROGRESS_MAX,
     onLimit: 'stop-child',
     stopOrder: 'together',
-    gaveUp: () => undefined,
+    ended: () => undefined,
   };
 }
 

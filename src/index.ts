@@ -11,11 +11,15 @@ export {
   type OnFailure,
 } from './protocol/agent.ts';
 export {
+  type AutoShutdown,
   type BackoffOptions,
   type ChildOptions,
   type ChildSpec,
+  type DynamicSupervisorOptions,
+  dynamicSupervisor,
   type RefsOf,
   type RestartType,
+  type Strategy,
   type SupervisorDefinition,
   type SupervisorOptions,
   supervisor,
@@ -24,6 +28,7 @@ export type {
   Answer,
   AskContext,
   Context,
+  EveryOptions,
   Failure,
   HookContext,
   Log,
@@ -32,13 +37,28 @@ export type {
   ReplyTo,
   StartContext,
   Terminated,
+  Timers,
 } from './protocol/context.ts';
 export { type ErrorCode, type ErrorDetails, isTroupeError, TroupeError } from './protocol/errors.ts';
-export type { DeadLetterReason, EndReason, LogLevel, RuntimeEvent } from './protocol/events.ts';
+export type {
+  DeadLetterReason,
+  EndReason,
+  LogLevel,
+  RuntimeEvent,
+  SupervisorEndReason,
+} from './protocol/events.ts';
+export type { PoolOptions, PoolSpec, Routing } from './protocol/pool.ts';
 export type { Priority } from './protocol/priority.ts';
 export { type Ask, ask, type Protocol, protocol, type Tell, tell } from './protocol/protocol.ts';
 export type { Admission, AskOptions, Ref, SendOptions, TellOptions } from './protocol/ref.ts';
 export { type Schema, type } from './protocol/schema.ts';
+export type {
+  EndSignal,
+  ShutdownOptions,
+  ShutdownPhase,
+  ShutdownTask,
+  ShutdownTaskOptions,
+} from './protocol/shutdown.ts';
 export type {
   FeedOptions,
   FeedOverflow,
@@ -49,12 +69,15 @@ export type {
   Subscription,
   SubscriptionOverflow,
 } from './protocol/subscription.ts';
+export type { SupervisedChild, SupervisorControl } from './protocol/supervisor-control.ts';
 export type {
   DeadLetter,
   DeadLetterFilter,
   DeadLetterStats,
   Inspection,
   LogRecord,
+  PoolInspection,
+  ReplayReport,
   SpawnOptions,
   System,
   SystemOptions,

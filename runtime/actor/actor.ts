@@ -4,8 +4,10 @@ import type { Envelope, Sender } from '../../src/protocol/envelope.ts';
 import type { EndReason } from '../../src/protocol/events.ts';
 import type { Admission } from '../../src/protocol/ref.ts';
 import type { Behaviour } from './behaviour.ts';
+import type { IdleTimeout } from './idle-timeout.ts';
 import type { Kernel } from './kernel.ts';
 import type { Mailbox, Waiter } from './mailbox.ts';
+import type { Timers } from './timers.ts';
 import type { Turn } from './turn.ts';
 import type { Watches } from './watch.ts';
 
@@ -23,6 +25,9 @@ export interface Actor extends Sender {
   readonly turn: Turn | undefined;
   /** Death watch; made when it is first needed. */
   readonly watches: Watches;
+  /** Made when they are first needed, as is the receive timeout. */
+  readonly timers: Timers;
+  readonly idle: IdleTimeout;
 
   tell(envelope: Envelope, from: Turn | undefined): Admission;
   offer(envelope: Envelope, from: Turn | undefined): 'accepted' | 'full' | 'stopped';
@@ -39,4 +44,8 @@ export interface Actor extends Sender {
   leaveAfterTurn(reason: 'normal' | 'shutdown'): void;
   /** Ends it for good, wherever it is in its life. */
   stop(reason: EndReason): Promise<void>;
+  /** Ends its present life at once, without hooks. */
+  kill(): Promise<void>;
+  /** Ends it when it has handled what it has accepted. */
+  drain(): Promise<void>;
 }

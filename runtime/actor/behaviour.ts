@@ -10,6 +10,7 @@ import { NAME_CHARACTERS_MAX } from '../../src/protocol/limits.ts';
 import { describeValue, invalidOption } from '../../src/protocol/options.ts';
 import type { AnyProtocol, MessageDefinition } from '../../src/protocol/protocol.ts';
 import { type Checked, check, isTypeOnly, type Schema } from '../../src/protocol/schema.ts';
+import { defaultDirective } from './default-directive.ts';
 import type { Kernel } from './kernel.ts';
 
 const DIRECTIVES: readonly Directive[] = ['restart', 'resume', 'stop', 'escalate'];
@@ -31,7 +32,7 @@ export class Behaviour {
 
   constructor(kernel: Kernel, agent: AnyAgentDefinition) {
     this.kernel = kernel;
-    this.agent = agent;
+    this.agent = kernel.prepared(agent);
     this.isValidating = agent.options.validate === 'always';
     this.isAging = agent.options.mailbox.agingMs > 0;
     this.addEntries(agent.protocol.messages as Readonly<Record<string, MessageDefinition>>, false);
@@ -102,7 +103,7 @@ export class Behaviour {
   /** What is to be done about a failure. A `decide` that throws or answers something else is reported and restarts. */
   decide(error: unknown, address: string): Directive {
     const { decide } = this.agent.options;
-    if (decide === undefined) return 'restart';
+    if (decide === undefined) return defaultDirective(error);
     try {
       const directive = decide(error);
       for (const known of DIRECTIVES) if (known === directive) return known;

@@ -16,18 +16,20 @@ import type { Runnable } from '../host/scheduler.ts';
 import type { Actor } from './actor.ts';
 import type { Behaviour } from './behaviour.ts';
 import { isTakenCare, TurnContext } from './context.ts';
+import { IdleTimeout } from './idle-timeout.ts';
 import type { Kernel } from './kernel.ts';
 import { LocalRef } from './local-ref.ts';
 import { Mailbox, type MailboxOwner, type Waiter } from './mailbox.ts';
 import { answer, bury, isCounted, settleCancelled, settleFailed } from './outcomes.ts';
 import { promiseIn } from './promise-in.ts';
 import { Rare } from './rare.ts';
-import type { Slot } from './slot.ts';
+import type { Lease, Slot } from './slot.ts';
+import { TickEntry, Timers } from './timers.ts';
 import type { Turn } from './turn.ts';
 import { Watches, type Watching } from './watch.ts';
 
 /** What an actor is doing. A suspended one is `running` with suspensions. */
-export type CellStatus = 'starting' | 'running' | 'restarting' | 'stopping' | 'stopped';
+export type CellStatus = 'starting' | 'running' | 'restarting' | 'draining' | 'stopping' | 'stopped';
 
 /** One running actor. */
 export class Cell implements Actor, MailboxOwner, Runnable, Watching {
@@ -83,6 +85,27 @@ export class Cell implements Actor, MailboxOwner, Runnable, Watching {
     return this.rare.watches;
   }
 
+  get timers(): Timers {
+    this.rare.timers ??= this.leased(new Timers(this));
+    return this.rare.timers;
+  }
+
+  get idle(): IdleTimeout {
+    this.rare.idle ??= this.leased(new IdleTimeout(this));
+    return this.rare.idle;
+  }
+
+  get onIdle(): ((context: unknown) => unknown) | undefined {
+    return this.behaviour.agent.options.onIdle;
+  }
+
+  private leased<L extends Lease>(lease: L): L {
+    const { rare } = this;
+    rare.leases ??= new Set();
+    rare.leases.add(lease);
+    return lease;
+  }
+
   /** Whether it is over for good. */
   get hasEnded(): boolean {
     return this.status === 'stopped';
@@ -90,7 +113,17 @@ export class Cell implements Actor, MailboxOwner, Runnable, Watching {
 
   /** Whether it accepts messages. */
   get isOpen(): boolean {
-    return this.status !== 'stopping' && this.status !== 'stopped';
+    return !this.isEnding && this.rareMade?.isDraining !== true;
+  }
+
+  /** Whether its end has begun, or is over. */
+  get isEnding(): boolean {
+    return this.status === 'stopping' || this.status === 'stopped';
+  }
+
+  /** Whether it takes turns. */
+  get isGoing(): boolean {
+    return this.status === 'running' || this.status === 'draining';
   }
 
   /** Whether a turn could start now. */
@@ -100,8 +133,8 @@ export class Cell implements Actor, MailboxOwner, Runnable, Watching {
   }
 
   /** Whether a turn could start now, if there were a message. */
-  private get isIdle(): boolean {
-    return this.status === 'running' && this.turn === undefined && this.suspensions === 0;
+  protected get isIdle(): boolean {
+    return this.isGoing && this.turn === undefined && this.suspensions === 0;
   }
 
   // --- messages come in -------------------------------------------------------------------------------------------
@@ -122,14 +155,14 @@ export class Cell implements Actor, MailboxOwner, Runnable, Watching {
     return verdict;
   }
 
-  private refuse(envelope: Envelope): 'stopped' {
+  protected refuse(envelope: Envelope): 'stopped' {
     this.kernel.deadLetters.add(envelope, this.address, 'stopped');
     this.noteRefusal(envelope, 'stopped');
     return 'stopped';
   }
 
   /** Whole milliseconds since the system started. */
-  private get callMs(): number {
+  protected get callMs(): number {
     return Math.floor(this.kernel.now() - this.kernel.startedAt);
   }
 
@@ -154,8 +187,9 @@ export class Cell implements Actor, MailboxOwner, Runnable, Watching {
   cancel(envelope: Envelope, reason: unknown): void {
     if (this.mailbox?.cancel(envelope) === true) {
       settleCancelled(this, envelope);
-      this.watchesIfAny?.left(envelope);
+      this.leftQueue(envelope);
       this.ready();
+      this.kernel.stirred?.();
     } else if (this.turn?.envelope === envelope) {
       this.turn.abort(reason);
     }
@@ -164,7 +198,7 @@ export class Cell implements Actor, MailboxOwner, Runnable, Watching {
   /** Drops a queued message because a newer one takes its place. */
   drop(envelope: Envelope): void {
     if (this.mailbox?.cancel(envelope) !== true) return;
-    this.watchesIfAny?.left(envelope);
+    this.leftQueue(envelope);
     bury(this, envelope, 'overflow-dropped');
     this.ready();
   }
@@ -216,6 +250,14 @@ export class Cell implements Actor, MailboxOwner, Runnable, Watching {
   /** Puts the actor in the run queue if it has work. */
   ready(): void {
     if (!this.isQueued && this.isReady) this.enqueue();
+    else if (this.status === 'draining') this.endIfDrained();
+  }
+
+  /** A draining actor that has nothing left to do ends. */
+  protected endIfDrained(): void {
+    const { mailbox } = this;
+    if (this.status !== 'draining' || this.turn !== undefined || this.isQueued) return;
+    if (mailbox === undefined || (mailbox.queued === 0 && mailbox.controls === 0)) this.slot.drained(this);
   }
 
   private enqueue(): void {
@@ -232,11 +274,12 @@ export class Cell implements Actor, MailboxOwner, Runnable, Watching {
       this.begin(new TurnContext(this, envelope));
     }
     this.isQueued = turns === turnsMax && this.isReady;
+    if (this.status === 'draining') this.endIfDrained();
     return turns;
   }
 
   /** The next message that is still worth a turn. */
-  private take(): Envelope | undefined {
+  protected take(): Envelope | undefined {
     const mailbox = this.mailbox;
     if (mailbox === undefined) return undefined;
     for (;;) {
@@ -251,7 +294,7 @@ export class Cell implements Actor, MailboxOwner, Runnable, Watching {
 
   /** Whether a message that leaves the queue is still in time; if not, it has its outcome now. */
   private isWorthTurn(envelope: Envelope): boolean {
-    if (this.rareMade !== undefined) this.watchesIfAny?.left(envelope);
+    if (this.rareMade !== undefined) this.leftQueue(envelope);
     if (envelope.customer === undefined && envelope.extras === undefined) return true;
     const { deadline } = envelope;
     if (deadline === Infinity || this.kernel.now() <= deadline) return true;
@@ -334,7 +377,7 @@ export class Cell implements Actor, MailboxOwner, Runnable, Watching {
   }
 
   /** A message was handled: that is progress, wherever restarts are counted. */
-  private handled(envelope: Envelope): void {
+  protected handled(envelope: Envelope): void {
     if (this.mailbox !== undefined && isCounted(envelope)) this.mailbox.handled++;
     if (this.restartsWithoutProgress > 0) this.restartsWithoutProgress = 0;
   }
@@ -386,7 +429,12 @@ export class Cell implements Actor, MailboxOwner, Runnable, Watching {
   end(turn: TurnContext): void {
     this.turn = undefined;
     turn.ended();
-    this.rareMade?.turnEnded?.();
+    this.kernel.stirred?.();
+    const rare = this.rareMade;
+    if (rare === undefined) return;
+    rare.turnEnded?.();
+    rare.timers?.turnEnded(turn);
+    rare.idle?.turnEnded(turn.envelope);
   }
 
   /** The turn failed: the message gets its outcome, and the supervisor is told. */
@@ -401,10 +449,10 @@ export class Cell implements Actor, MailboxOwner, Runnable, Watching {
       error,
       message: envelope.entry.name,
     });
-    const mayRetry = directive === 'restart' && this.status === 'running' && !turn.isStashed;
+    const mayRetry = directive === 'restart' && this.isGoing && !turn.isStashed;
     const retriedAttempt = mayRetry ? this.retry(envelope, error) : undefined;
     if (retriedAttempt === undefined && !turn.isStashed) this.endFailed(envelope, error);
-    if (this.status !== 'running') return;
+    if (!this.isGoing) return;
     if (directive === 'resume') this.leaveIfAsked();
     else this.slot.failed(this, { directive, error, retriedAttempt });
   }
@@ -412,7 +460,8 @@ export class Cell implements Actor, MailboxOwner, Runnable, Watching {
   /** Puts a failed message back if it has attempts left; answers which attempt failed. */
   private retry(envelope: Envelope, error: unknown): number | undefined {
     const { onFailure } = this.behaviour.agent.options;
-    if (onFailure === 'fail' || !isCounted(envelope)) return undefined;
+    // A tick that was put aside is counted, but its timers end with this generation.
+    if (onFailure === 'fail' || !isCounted(envelope) || envelope.entry instanceof TickEntry) return undefined;
     const extras = envelope.ensureExtras();
     if (extras.attempt >= onFailure.retry.attemptsMax) return undefined;
     extras.causes = [...(extras.causes ?? []), error].slice(-CAUSES_MAX);
@@ -434,7 +483,8 @@ export class Cell implements Actor, MailboxOwner, Runnable, Watching {
   // --- outcomes ---------------------------------------------------------------------------------------------------
 
   dropped(envelope: Envelope): void {
-    this.watchesIfAny?.left(envelope);
+    this.leftQueue(envelope);
+    this.rareMade?.timers?.settled(envelope);
     bury(this, envelope, 'overflow-dropped');
   }
 
@@ -451,13 +501,20 @@ export class Cell implements Actor, MailboxOwner, Runnable, Watching {
     if (turn !== undefined && !turn.isStashed && isCounted(turn.envelope))
       this.endFailed(turn.envelope, error);
     this.rare.lastError = error;
-    if (this.status === 'running')
-      this.slot.failed(this, { directive: 'restart', error, retriedAttempt: undefined });
+    if (this.isGoing) this.slot.failed(this, { directive: 'restart', error, retriedAttempt: undefined });
   }
 
   /** One that has begun to end never reaches its successor in the slot. */
   stop(reason: EndReason): Promise<void> {
     return this.rareMade?.stopping ?? this.slot.stop(reason);
+  }
+
+  kill(): Promise<void> {
+    return this.slot.kill(this);
+  }
+
+  drain(): Promise<void> {
+    return this.slot.drain(this);
   }
 
   terminated(context: unknown, notice: Terminated): unknown {
@@ -476,13 +533,19 @@ export class Cell implements Actor, MailboxOwner, Runnable, Watching {
 
   leaveIfAsked(): void {
     const reason = this.rareMade?.leaving;
-    if (reason === undefined || this.status !== 'running') return;
+    if (reason === undefined || !this.isGoing) return;
     this.rare.leaving = undefined;
     this.slot.left(this, reason);
   }
 
   get watchesIfAny(): Watches | undefined {
     return this.rareMade?.watches;
+  }
+
+  /** A message has left the queue: for its turn, or for good. */
+  private leftQueue(envelope: Envelope): void {
+    this.rareMade?.watches?.left(envelope);
+    this.rareMade?.idle?.left();
   }
 
   noteRefusal(envelope: Envelope, verdict: 'full' | 'stopped'): void {
@@ -492,11 +555,11 @@ export class Cell implements Actor, MailboxOwner, Runnable, Watching {
     events.emit({ type: 'message-refused', address: this.address, message: entry.name, verdict, priority });
   }
 
-  private isOwnTurn(from: Turn | undefined): boolean {
+  protected isOwnTurn(from: Turn | undefined): boolean {
     return from !== undefined && from === this.turn;
   }
 
-  private openMailbox(): Mailbox {
+  protected openMailbox(): Mailbox {
     this.mailbox = new Mailbox(this.behaviour.agent.options.mailbox, this);
     return this.mailbox;
   }

@@ -14,12 +14,14 @@ import {
 import { type AskChain, Envelope } from '../../src/protocol/envelope.ts';
 import { TroupeError } from '../../src/protocol/errors.ts';
 import type { LogLevel } from '../../src/protocol/events.ts';
+import { durationOption } from '../../src/protocol/options.ts';
 import { NORMAL_RANK } from '../../src/protocol/priority.ts';
 import type { Admission, AskOptions, SendOptions, TellOptions } from '../../src/protocol/ref.ts';
 import type { Timeout } from '../host/timeouts.ts';
 import type { Actor } from './actor.ts';
 import { actorRef } from './local-ref.ts';
 import { answer, checkedAnswer, entryWithoutHandler, failedError } from './outcomes.ts';
+import { TickEntry, TimerCalls } from './timers.ts';
 import type { Turn, Withdrawable } from './turn.ts';
 
 /** What a handler returns when its reply is taken care of. */
@@ -243,6 +245,27 @@ export class TurnContext implements Turn {
     this.cell.watches.unwatch(subject.target()?.watches, subject);
   }
 
+  link(ref: unknown): void {
+    this.fence('link');
+    const subject = actorRef(ref, this.cell.kernel);
+    this.cell.watches.link(subject.target()?.watches, subject);
+  }
+
+  unlink(ref: unknown): void {
+    this.fence('unlink');
+    const subject = actorRef(ref, this.cell.kernel);
+    this.cell.watches.unlink(subject.target()?.watches, subject);
+  }
+
+  get timers(): TimerCalls {
+    return new TimerCalls(this.cell, (call) => this.fence(call));
+  }
+
+  setIdleTimeout(ms: number | undefined): void {
+    this.fence('setIdleTimeout');
+    this.cell.idle.set(ms === undefined ? undefined : durationOption('setIdleTimeout: ms', ms, 0));
+  }
+
   stash(): Replied {
     this.needRunning('stash');
     if (!this.isStashed) this.cell.stash(this.envelope);
@@ -340,6 +363,7 @@ function messageInfo(cell: Actor, envelope: Envelope): MessageInfo {
     sender: envelope.sender?.address,
     priority: envelope.priority,
     attempt: envelope.attempt,
+    missed: envelope.entry instanceof TickEntry ? envelope.entry.missed : 0,
     deadline: deadline === Infinity ? undefined : kernel.host.clock.wallNow() + (deadline - kernel.now()),
     headers: envelope.extras?.headers ?? {},
   };

@@ -8,11 +8,13 @@ import { CONTINUES_MAX } from '../../src/protocol/limits.ts';
 
 /** Control items in the order in which they are handled: continuations first. */
 export class ControlLane {
-  private continues: Envelope[] = [];
+  private readonly continues: Envelope[] = [];
   private items: Envelope[] = [];
+  /** Items before this place were taken; 100,000 notices at once must not cost a move of all for each. */
+  private taken = 0;
 
   get size(): number {
-    return this.continues.length + this.items.length;
+    return this.continues.length + this.items.length - this.taken;
   }
 
   push(item: Envelope): void {
@@ -27,16 +29,29 @@ export class ControlLane {
   }
 
   shift(): Envelope | undefined {
-    return this.continues.shift() ?? this.items.shift();
+    return this.continues.shift() ?? this.shiftItem();
   }
 
   /** Removes the items that `isStale` names. */
   drop(isStale: (item: Envelope) => boolean): void {
-    this.items = this.items.filter((item) => !isStale(item));
+    this.items = this.items.filter((item, place) => place >= this.taken && !isStale(item));
+    this.taken = 0;
   }
 
   /** Forgets the continuations of a generation that has ended. */
   dropContinues(): void {
-    this.continues = [];
+    this.continues.length = 0;
+  }
+
+  private shiftItem(): Envelope | undefined {
+    const item = this.items[this.taken];
+    if (item === undefined) return undefined;
+    this.taken++;
+    // Half of it is taken: letting go now costs each item one move in all.
+    if (this.taken * 2 >= this.items.length) {
+      this.items = this.items.slice(this.taken);
+      this.taken = 0;
+    }
+    return item;
   }
 }

@@ -1,7 +1,8 @@
 /** One actor at one instant, as a copy: answered at once, also while a turn runs, and without touching the actor. */
 
+import type { ActorStatus } from '../../src/protocol/actor-status.ts';
 import { PRIORITIES, type Priority, rankOf } from '../../src/protocol/priority.ts';
-import type { ActorStatus, Inspection } from '../../src/protocol/system.ts';
+import type { Inspection } from '../../src/protocol/system.ts';
 import type { Cell } from './cell.ts';
 
 /** What can be said of an actor now. */
@@ -35,6 +36,7 @@ export function inspectCell(cell: Cell): Inspection {
     restartsWithoutProgress: cell.restartsWithoutProgress,
     lastError: rare?.lastError,
     zombies: rare?.zombies ?? 0,
+    pool: undefined,
     counts: {
       accepted: mailbox?.accepted ?? 0,
       handled: mailbox?.handled ?? 0,

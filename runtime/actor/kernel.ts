@@ -1,8 +1,9 @@
 /** What all actors of one system share. It knows no actor in particular. */
 
+import type { AnyAgentDefinition } from '../../src/protocol/agent.ts';
 import type { Host } from '../../src/protocol/clock.ts';
 import type { Sender } from '../../src/protocol/envelope.ts';
-import { Scheduler } from '../host/scheduler.ts';
+import { type RunQueue, Scheduler } from '../host/scheduler.ts';
 import { Timeouts } from '../host/timeouts.ts';
 import { EventHub } from '../observe/event-hub.ts';
 import { DeadLetterBox } from './dead-letters.ts';
@@ -23,6 +24,21 @@ export interface InTurn {
   warnOfBareCall(call: string): void;
 }
 
+/** What a test system puts into the engine when it is made. A system in production has none of it. */
+export interface Instruments {
+  /** Takes the place of the scheduler. */
+  readonly runQueue: RunQueue;
+  /** The agent that is started in the place of another. */
+  prepare(agent: AnyAgentDefinition): AnyAgentDefinition;
+  /** The kernel is made; nothing runs yet. */
+  attach(kernel: Kernel): void;
+}
+
+/** Surroundings with instruments. */
+export interface InstrumentedHost extends Host {
+  readonly instruments: Instruments;
+}
+
 /** Settings of a system that its actors obey. */
 export interface KernelSettings {
   readonly deadLettersMax: number;
@@ -33,7 +49,7 @@ export interface KernelSettings {
 /** The facilities of one system. */
 export class Kernel {
   readonly host: Host;
-  readonly scheduler: Scheduler;
+  readonly scheduler: RunQueue;
   readonly timeouts: Timeouts;
   readonly events: EventHub;
   readonly deadLetters: DeadLetterBox;
@@ -44,17 +60,29 @@ export class Kernel {
   asksInFlight = 0;
   /** The system is shutting down: calls from outside are refused. */
   isIntakeClosed = false;
+  /** A shutdown has begun: nothing is restarted any more. */
+  isEnding = false;
+  /** Called when an actor may have become idle; set while somebody waits for all of them. */
+  stirred: (() => void) | undefined = undefined;
+  private readonly instruments: Instruments | undefined;
   private upwardMade: Upward | undefined = undefined;
   private uids = 0;
 
   constructor(host: Host, settings: KernelSettings) {
     this.host = host;
     this.settings = settings;
-    this.scheduler = new Scheduler(host);
+    this.instruments = isInstrumented(host) ? host.instruments : undefined;
+    this.scheduler = this.instruments?.runQueue ?? new Scheduler(host);
     this.timeouts = new Timeouts(host);
     this.events = new EventHub();
     this.deadLetters = new DeadLetterBox(settings.deadLettersMax, this.events, () => host.clock.wallNow());
     this.startedAt = host.clock.now();
+    this.instruments?.attach(this);
+  }
+
+  /** The agent as it is started: itself, but in a test system. */
+  prepared(agent: AnyAgentDefinition): AnyAgentDefinition {
+    return this.instruments?.prepare(agent) ?? agent;
   }
 
   now(): number {
@@ -87,4 +115,8 @@ export class Kernel {
   wire(upward: Upward): void {
     this.upwardMade = upward;
   }
+}
+
+function isInstrumented(host: Host): host is InstrumentedHost {
+  return 'instruments' in host;
 }

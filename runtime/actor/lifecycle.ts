@@ -5,14 +5,13 @@
  */
 
 import type { Failure } from '../../src/protocol/context.ts';
-import { Envelope } from '../../src/protocol/envelope.ts';
 import { TroupeError } from '../../src/protocol/errors.ts';
 import type { EndReason } from '../../src/protocol/events.ts';
 import { KILL_GRACE_MS } from '../../src/protocol/limits.ts';
-import { NORMAL_RANK } from '../../src/protocol/priority.ts';
 import type { Cell } from './cell.ts';
-import { TurnContext } from './context.ts';
-import { bury, entryWithoutHandler, settleCancelled } from './outcomes.ts';
+import type { TurnContext } from './context.ts';
+import { runHook, runLastHook } from './hooks.ts';
+import { bury, failedError, settleCancelled } from './outcomes.ts';
 import { promiseIn } from './promise-in.ts';
 import type { Lease } from './slot.ts';
 
@@ -43,32 +42,62 @@ export function startActor(cell: Cell): void | Promise<void> {
 }
 
 /** Ends what a failed start has begun: its context, its children, what it wanted to do next. */
-export async function leaveStart(cell: Cell): Promise<void> {
+export function leaveStart(cell: Cell): void | Promise<void> {
   cell.epoch++;
   cell.mailbox?.controlIfAny?.dropContinues();
   endLeases(cell, (lease) => lease.endsWithGeneration);
-  await cell.rareIfAny?.children?.stopAll();
+  const children = cell.rareIfAny?.children;
+  return children === undefined || children.size === 0 ? undefined : children.stopAll();
 }
 
 /**
- * Ends a generation that failed: `onRestart` on the old one, then its children, then the stash goes back to the queue.
- * What goes wrong in `onRestart` is reported and changes nothing. Mailbox, name, watchers and pending asks stay, and
- * the old state until there is a new one: an actor that is stopped meanwhile has it in `onStop`.
+ * Ends a generation: `onRestart` on the old one (not without `failure`: it was killed), then its children, then the stash
+ * goes back to the queue. What goes wrong in `onRestart` is reported and changes nothing. Mailbox, name, watchers and
+ * pending asks stay, and the old state until there is a new one: an actor that is stopped meanwhile has it in `onStop`.
  */
-export async function leaveGeneration(cell: Cell, failure: Failure): Promise<void> {
+export function leaveGeneration(cell: Cell, failure: Failure | undefined): void | Promise<void> {
   cell.status = 'restarting';
   cell.epoch++;
-  cell.rare.leaving = undefined;
+  const { rare } = cell;
+  rare.leaving = undefined;
   cell.mailbox?.controlIfAny?.dropContinues();
   const { onRestart } = cell.behaviour.agent.options;
-  if (onRestart !== undefined)
-    await runLastHook(cell, 'onRestart', cell.slot.shutdownMs, (turn) => onRestart(turn, failure));
-  await cell.rareIfAny?.children?.stopAll();
-  if (!cell.isOpen) return;
+  const hasHook = onRestart !== undefined && failure !== undefined;
+  if (hasHook || (rare.children !== undefined && rare.children.size > 0))
+    return leaveSlowly(cell, hasHook ? (turn) => onRestart(turn, failure) : undefined);
+  nextGeneration(cell);
+  return undefined;
+}
+
+/** As `leaveGeneration`, for an actor that has done nothing wrong: its turn may finish as if it were to be stopped. */
+export async function leaveForSibling(cell: Cell, failure: Failure): Promise<void> {
+  cell.status = 'restarting';
+  if (cell.turn !== undefined) await finishTurn(cell, cell.slot.shutdownMs, failure.cause);
+  if (!cell.isEnding) await leaveGeneration(cell, failure);
+}
+
+async function leaveSlowly(cell: Cell, hook: ((turn: TurnContext) => unknown) | undefined): Promise<void> {
+  if (hook !== undefined) await runLastHook(cell, 'onRestart', cell.slot.shutdownMs, hook);
+  await cell.rare.children?.stopAll();
+  nextGeneration(cell);
+}
+
+function nextGeneration(cell: Cell): void {
+  if (cell.isEnding) return;
   endLeases(cell, (lease) => lease.endsWithGeneration);
   cell.epoch++;
   cell.mailbox?.unstash();
   cell.generation++;
+}
+
+/** Ends the present life without hooks: the turn or hook that runs now is aborted and disowned, its message cancelled. */
+export function killTurn(cell: Cell, reason: unknown): void {
+  const { turn } = cell;
+  cell.rare.isKilled = true;
+  if (turn === undefined) return;
+  turn.envelope.customer?.reject(failedError(cell, turn.envelope, reason));
+  cell.disown(turn, reason);
+  if (!turn.isStashed) settleCancelled(cell, turn.envelope);
 }
 
 /**
@@ -78,6 +107,7 @@ export async function leaveGeneration(cell: Cell, failure: Failure): Promise<voi
  */
 export function stopActor(cell: Cell, reason: EndReason, error?: unknown): Promise<void> {
   const { rare } = cell;
+  if (reason === 'killed') rare.isKilled = true;
   rare.stopping ??= stopping(cell, reason, error);
   return rare.stopping;
 }
@@ -97,7 +127,7 @@ async function stopping(cell: Cell, reason: EndReason, error: unknown): Promise<
   const { children } = cell.rare;
   if (children !== undefined && children.size > 0) await children.stopAll();
   const { onStop } = cell.behaviour.agent.options;
-  if (onStop !== undefined && hadState) {
+  if (onStop !== undefined && hadState && !cell.rare.isKilled) {
     const remainingMs = Math.max(0, shutdownMs - (kernel.now() - startedAt));
     await runLastHook(cell, 'onStop', remainingMs, (turn) => onStop(turn, reason));
   }
@@ -107,6 +137,7 @@ async function stopping(cell: Cell, reason: EndReason, error: unknown): Promise<
   cell.slot.ended(cell);
   kernel.events.emit({ type: 'actor-stopped', address: cell.address, reason, error });
   cell.watchesIfAny?.ended(reason, error);
+  for (const drained of cell.rare.drains ?? []) drained();
 }
 
 function endLeases(cell: Cell, isOver: (lease: Lease) => boolean): void {
@@ -114,15 +145,19 @@ function endLeases(cell: Cell, isOver: (lease: Lease) => boolean): void {
 }
 
 /** Gives the present turn `shutdownMs` to end, aborts it, and disowns it when that does not help. */
-async function finishTurn(cell: Cell, shutdownMs: number): Promise<void> {
+async function finishTurn(cell: Cell, shutdownMs: number, restartCause?: unknown): Promise<void> {
   const stopped = new TroupeError('ERR_ACTOR_STOPPED', { address: cell.address });
   if (await turnEnds(cell, shutdownMs)) return;
-  cell.turn?.abort(stopped);
-  if (await turnEnds(cell, KILL_GRACE_MS)) return;
   const { turn } = cell;
-  if (turn === undefined) return;
-  cell.disown(turn, stopped);
-  if (!turn.isStashed) settleCancelled(cell, turn.envelope);
+  // An asker of an actor that comes back hears why its turn ends, not that the actor has.
+  if (restartCause !== undefined && turn !== undefined)
+    turn.envelope.customer?.reject(failedError(cell, turn.envelope, restartCause));
+  turn?.abort(stopped);
+  if (await turnEnds(cell, KILL_GRACE_MS)) return;
+  const late = cell.turn;
+  if (late === undefined) return;
+  cell.disown(late, restartCause ?? stopped);
+  if (!late.isStashed) settleCancelled(cell, late.envelope);
 }
 
 /** Waits for the end of the present turn; false when it took too long. */
@@ -130,8 +165,9 @@ function turnEnds(cell: Cell, withinMs: number): Promise<boolean> {
   const { kernel, rare } = cell;
   if (cell.turn === undefined) return Promise.resolve(true);
   return new Promise((resolve) => {
+    // Two may wait at once: one restarts a group, the other stops everything.
+    const other = rare.turnEnded;
     const settle = (hasEnded: boolean): void => {
-      rare.turnEnded = undefined;
       if (timeout !== undefined) kernel.timeouts.cancel(timeout);
       resolve(hasEnded);
     };
@@ -139,7 +175,11 @@ function turnEnds(cell: Cell, withinMs: number): Promise<boolean> {
       withinMs === Infinity
         ? undefined
         : kernel.timeouts.startFunction(withinMs, kernel.now(), () => settle(false));
-    rare.turnEnded = () => settle(true);
+    rare.turnEnded = () => {
+      rare.turnEnded = undefined;
+      other?.();
+      settle(true);
+    };
   });
 }
 
@@ -149,7 +189,7 @@ function clearMailbox(cell: Cell): void {
   if (remains === undefined) return;
   for (const envelope of remains.queued) {
     cell.watchesIfAny?.left(envelope);
-    bury(cell, envelope, 'stopped');
+    bury(cell, envelope, cell.rareIfAny?.isKilled === true ? 'killed' : 'stopped');
   }
   for (const envelope of remains.stashed) bury(cell, envelope, 'stash-cleared');
   for (const waiter of remains.waiting) {
@@ -159,9 +199,11 @@ function clearMailbox(cell: Cell): void {
 
 /** Throws `ERR_START_FAILED` for an actor that was stopped while it started. */
 function setGoing(cell: Cell, state: unknown): void {
-  if (!cell.isOpen) throw startFailed(cell, new TroupeError('ERR_ACTOR_STOPPED', { address: cell.address }));
+  if (cell.rareIfAny?.stopping !== undefined)
+    throw startFailed(cell, new TroupeError('ERR_ACTOR_STOPPED', { address: cell.address }));
   cell.state = state;
-  cell.status = 'running';
+  if (cell.rareIfAny !== undefined) cell.rareIfAny.isKilled = false;
+  cell.status = cell.rareIfAny?.isDraining === true ? 'draining' : 'running';
   const { kernel, address, generation } = cell;
   if (kernel.events.isObserved) {
     kernel.events.emit(
@@ -174,87 +216,24 @@ function setGoing(cell: Cell, state: unknown): void {
   cell.ready();
 }
 
+/** Lets an actor finish what it has accepted, then ends it; nothing gets in any more. */
+export function drainActor(cell: Cell): Promise<void> {
+  const { rare } = cell;
+  if (cell.isOpen) {
+    rare.isDraining = true;
+    if (cell.status === 'running') cell.status = 'draining';
+  }
+  return new Promise((resolve) => {
+    if (cell.hasEnded) {
+      resolve();
+      return;
+    }
+    rare.drains ??= [];
+    rare.drains.push(resolve);
+    cell.ready();
+  });
+}
+
 function startFailed(cell: Cell, cause: unknown): TroupeError {
   return new TroupeError('ERR_START_FAILED', { address: cell.address }, { cause });
-}
-
-/** A hook whose failure changes nothing but the log. */
-async function runLastHook(
-  cell: Cell,
-  name: string,
-  timeoutMs: number,
-  hook: (turn: TurnContext) => unknown,
-): Promise<void> {
-  try {
-    await runHook(cell, name, timeoutMs, hook);
-  } catch (error) {
-    const { kernel, address } = cell;
-    kernel.events.emit({
-      type: 'logged',
-      level: 'error',
-      address,
-      text: `${name} failed`,
-      fields: { error },
-    });
-  }
-}
-
-/** Runs a hook as the present turn. What it throws is thrown; a promise it gives is bounded by `timeoutMs`. */
-function runHook(cell: Cell, name: string, timeoutMs: number, hook: (turn: TurnContext) => unknown): unknown {
-  const turn = new TurnContext(
-    cell,
-    new Envelope(entryWithoutHandler(name, 'tell'), undefined, NORMAL_RANK, undefined, undefined, undefined),
-  );
-  const { kernel } = cell;
-  const outer = kernel.current;
-  cell.turn = turn;
-  kernel.current = cell.behaviour;
-  let value: unknown;
-  try {
-    value = hook(turn);
-  } catch (error) {
-    cell.end(turn);
-    throw error;
-  } finally {
-    kernel.current = outer;
-  }
-  const promise = promiseIn(value);
-  if (promise !== undefined) return followHook(cell, turn, promise, timeoutMs);
-  cell.end(turn);
-  return value;
-}
-
-function followHook(
-  cell: Cell,
-  turn: TurnContext,
-  promise: Promise<unknown>,
-  timeoutMs: number,
-): Promise<unknown> {
-  const { kernel } = cell;
-  return new Promise((resolve, reject) => {
-    const now = kernel.now();
-    const details = { address: cell.address, message: turn.envelope.entry.name, timeoutMs };
-    const fire = (): void => abandon(new TroupeError('ERR_TURN_TIMEOUT', details));
-    turn.follow(
-      now,
-      timeoutMs === Infinity ? undefined : kernel.timeouts.startFunction(timeoutMs, now, fire),
-    );
-    turn.addPending({ withdraw: (reason) => abandon(reason) });
-    const abandon = (reason: unknown): void => {
-      if (turn.isRunning) cell.disown(turn, reason);
-      reject(reason);
-    };
-    const settle = (finish: () => void): void => {
-      if (turn.isFenced) {
-        cell.rare.zombies--;
-        return;
-      }
-      cell.end(turn);
-      finish();
-    };
-    promise.then(
-      (result) => settle(() => resolve(result)),
-      (error: unknown) => settle(() => reject(error)),
-    );
-  });
 }

@@ -7,7 +7,7 @@ import { type AskChain, Envelope } from '../../src/protocol/envelope.ts';
 import { TroupeError } from '../../src/protocol/errors.ts';
 import { ASK_TIMEOUT_MS, SEND_TIMEOUT_MS } from '../../src/protocol/limits.ts';
 import { invalidOption } from '../../src/protocol/options.ts';
-import { NORMAL_RANK, type Rank } from '../../src/protocol/priority.ts';
+import { NORMAL_RANK } from '../../src/protocol/priority.ts';
 import type { AnyProtocol, MessageDefinition } from '../../src/protocol/protocol.ts';
 import type { Admission, AskOptions, SendOptions, TellOptions } from '../../src/protocol/ref.ts';
 import type { Actor } from './actor.ts';
@@ -62,7 +62,7 @@ export abstract class ActorRef {
   ): Admission {
     const cell = this.target();
     if (cell === undefined)
-      return this.unknown(this.envelope(from, name, payload, callOptions('tell', options).rank));
+      return this.unknown(this.envelope(from, name, payload, callOptions('tell', options)));
     if (options !== undefined || cell.behaviour.isValidating || from?.hasDeadline === true)
       return cell.tell(this.told(cell, from, name, payload, callOptions('tell', options)), from);
     const entry = cell.behaviour.tellEntry(name);
@@ -79,29 +79,13 @@ export abstract class ActorRef {
     const call = callOptions('send', options);
     const cell = this.target();
     if (cell === undefined) {
-      this.unknown(this.envelope(from, name, payload, call.rank));
+      this.unknown(this.envelope(from, name, payload, call));
       return Promise.reject(new TroupeError('ERR_ACTOR_UNKNOWN', { address: this.address }));
     }
     const envelope = this.told(cell, from, name, payload, call);
     const { signal } = call;
     if (signal?.aborted === true) return Promise.reject(signal.reason);
-    switch (cell.offer(envelope, from)) {
-      case 'accepted':
-        return ACCEPTED;
-      case 'stopped':
-        return Promise.reject(new TroupeError('ERR_ACTOR_STOPPED', { address: cell.address }));
-      case 'full':
-        break;
-    }
-    if (!cell.mayWait(from)) return Promise.reject(mailboxFull(cell));
-    if (cell.isWaitingRoomFull) return Promise.reject(waitersFull(cell));
-    if (from?.aborted !== undefined) return Promise.reject(from.aborted.reason);
-    const now = this.kernel.now();
-    const timeoutMs = waitMs(now, call.timeoutMs ?? SEND_TIMEOUT_MS, from);
-    return new Promise((fulfil, fail) => {
-      // The constructor enters it among the waiters, which hold it from here on.
-      new PendingSend(cell, envelope, { timeoutMs, signal, from }, now, fulfil as Settle, fail);
-    });
+    return offerOrWait(cell, envelope, call, from);
   }
 
   /** `ask`, with the turn it comes from. */
@@ -115,7 +99,7 @@ export abstract class ActorRef {
     const { signal, rank } = call;
     const cell = this.target();
     if (cell === undefined) {
-      this.unknown(this.envelope(from, name, payload, rank, 'ask'));
+      this.unknown(this.envelope(from, name, payload, call, 'ask'));
       return Promise.reject(new TroupeError('ERR_ACTOR_UNKNOWN', { address: this.address }));
     }
     const { kernel, behaviour } = cell;
@@ -157,13 +141,14 @@ export abstract class ActorRef {
     from: Turn | undefined,
     name: string,
     payload: unknown,
-    rank: Rank,
+    { rank, headers }: Pick<CallOptions, 'rank' | 'headers'>,
     kind: 'tell' | 'ask' = 'tell',
   ): Envelope {
     const messages = this.protocol.messages as Readonly<Record<string, MessageDefinition>>;
     if (typeof name !== 'string' || messages[name]?.kind !== kind)
       throw unknownMessage(this.protocol, name, kind);
-    return new Envelope(entryWithoutHandler(name, kind), payload, rank, from?.cell, undefined, undefined);
+    const extras = extrasWith(Infinity, headers);
+    return new Envelope(entryWithoutHandler(name, kind), payload, rank, from?.cell, undefined, extras);
   }
 
   private unknown(envelope: Envelope): Admission {
@@ -192,7 +177,7 @@ export abstract class ActorRef {
 
   private refuse(name: string, payload: unknown, kind: 'tell' | 'ask'): Admission {
     this.kernel.deadLetters.add(
-      this.envelope(undefined, name, payload, NORMAL_RANK, kind),
+      this.envelope(undefined, name, payload, callOptions(kind, undefined), kind),
       this.address,
       'stopped',
     );
@@ -203,6 +188,33 @@ export abstract class ActorRef {
     this.refuse(name, payload, kind);
     return Promise.reject(new TroupeError('ERR_ACTOR_STOPPED', { address: this.address }));
   }
+}
+
+/** Offers a message, and waits for room where the mailbox lets senders wait. */
+export function offerOrWait(
+  cell: Actor,
+  envelope: Envelope,
+  call: Pick<CallOptions, 'timeoutMs' | 'signal'>,
+  from: Turn | undefined,
+): Promise<void> {
+  switch (cell.offer(envelope, from)) {
+    case 'accepted':
+      return ACCEPTED;
+    case 'stopped':
+      return Promise.reject(new TroupeError('ERR_ACTOR_STOPPED', { address: cell.address }));
+    case 'full':
+      break;
+  }
+  if (!cell.mayWait(from)) return Promise.reject(mailboxFull(cell));
+  if (cell.isWaitingRoomFull) return Promise.reject(waitersFull(cell));
+  if (from?.aborted !== undefined) return Promise.reject(from.aborted.reason);
+  const now = cell.kernel.now();
+  const timeoutMs = waitMs(now, call.timeoutMs ?? SEND_TIMEOUT_MS, from);
+  const { signal } = call;
+  return new Promise((fulfil, fail) => {
+    // The constructor enters it among the waiters, which hold it from here on.
+    new PendingSend(cell, envelope, { timeoutMs, signal, from }, now, fulfil as Settle, fail);
+  });
 }
 
 /** A ref to one incarnation: it never reaches a successor. */

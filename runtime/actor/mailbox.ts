@@ -69,11 +69,15 @@ export class Mailbox {
   private controlMade: ControlLane | undefined = undefined;
   private calls = 0;
 
-  constructor(settings: MailboxSettings, owner: MailboxOwner) {
+  constructor(
+    settings: MailboxSettings,
+    owner: MailboxOwner,
+    queue: PriorityHeap<Envelope> = new PriorityHeap<Envelope>(settings.agingMs),
+  ) {
     this.settings = settings;
     this.owner = owner;
     this.admission = new Admission(settings);
-    this.queue = new PriorityHeap<Envelope>(settings.agingMs);
+    this.queue = queue;
   }
 
   /** Messages waiting for a turn. */
@@ -210,8 +214,13 @@ export class Mailbox {
     return { queued, stashed, waiting };
   }
 
+  /** The next place in the order of calls. */
+  nextSeq(): number {
+    return ++this.calls;
+  }
+
   private number(envelope: Envelope, nowMs: number): void {
-    envelope.seq = ++this.calls;
+    envelope.seq = this.nextSeq();
     if (this.settings.agingMs > 0) envelope.ensureExtras().sentAtMs = nowMs;
   }
 
@@ -249,7 +258,7 @@ export class Mailbox {
     this.admit(waiters, waiters.peekRank(CRITICAL_RANK));
   }
 
-  private admit(waiters: PriorityHeap<Waiter>, waiter: Waiter | undefined): void {
+  protected admit(waiters: PriorityHeap<Waiter>, waiter: Waiter | undefined): void {
     if (waiter === undefined || !this.admission.take(waiter.envelope, false)) return;
     waiters.remove(waiter);
     this.accepted++;

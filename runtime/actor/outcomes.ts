@@ -82,7 +82,7 @@ function buriedError(
   cause: unknown,
 ): TroupeError {
   const { address } = actor;
-  if (reason === 'stopped' || reason === 'stash-cleared')
+  if (reason === 'stopped' || reason === 'killed' || reason === 'stash-cleared')
     return new TroupeError('ERR_ACTOR_STOPPED', { address });
   if (reason === 'attempts-exhausted') return failedError(actor, envelope, cause);
   return new TroupeError('ERR_MESSAGE_DROPPED', { address, message: envelope.entry.name, reason });

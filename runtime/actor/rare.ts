@@ -1,19 +1,29 @@
 /** What few actors need at any time, made when it is first needed: an idle actor should be small. */
 
+import type { IdleTimeout } from './idle-timeout.ts';
 import type { Children, Lease } from './slot.ts';
+import type { Timers } from './timers.ts';
 import type { Watches } from './watch.ts';
 
 /** The rarely needed parts of one actor. */
 export class Rare {
   watches: Watches | undefined = undefined;
+  timers: Timers | undefined = undefined;
+  idle: IdleTimeout | undefined = undefined;
   children: Children | undefined = undefined;
-  /** What it holds elsewhere: subscriptions. */
+  /** What it holds until it, or its generation, ends: subscriptions, timers. */
   leases: Set<Lease> | undefined = undefined;
   /** Called when the present turn has ended. */
   turnEnded: (() => void) | undefined = undefined;
   /** It ends of its own will after the present turn. */
   leaving: 'normal' | 'shutdown' | undefined = undefined;
   stopping: Promise<void> | undefined = undefined;
+  /** The present life was killed: no hook runs on it any more. */
+  isKilled = false;
+  /** It finishes its queue and ends, restarts or not. */
+  isDraining = false;
+  /** Who waits for the end of a draining one. */
+  drains: (() => void)[] | undefined = undefined;
   restarts = 0;
   /** Turns that were disowned and still run. */
   zombies = 0;

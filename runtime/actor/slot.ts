@@ -23,6 +23,12 @@ export interface Slot {
   left(actor: Actor, reason: 'normal' | 'shutdown'): void;
   /** Ends the actor for good, wherever it is in its life. */
   stop(reason: EndReason): Promise<void>;
+  /** Ends the present life of the actor at once, without hooks. */
+  kill(actor: Actor): Promise<void>;
+  /** Lets the actor finish what it has accepted, then ends it. */
+  drain(actor: Actor): Promise<void>;
+  /** The actor has finished what it had accepted. */
+  drained(actor: Actor): void;
   /** The actor has ended. */
   ended(actor: Actor): void;
 }

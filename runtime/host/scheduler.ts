@@ -17,12 +17,20 @@ export interface Runnable {
   readonly isQueued: boolean;
 }
 
+/** Who gives turns to runnables: the scheduler, or what a test system puts in its place. */
+export interface RunQueue {
+  /** Whether nothing is runnable now. */
+  readonly isIdle: boolean;
+  /** Queues a runnable; the caller sees to it that it is queued once. */
+  add(runnable: Runnable): void;
+}
+
 const QUEUE_SLOTS_MIN = 64;
 /** The clock is read at most this many turns after it was read last. */
 const CLOCK_TURNS_MAX = 64;
 
 /** Gives turns to runnables. */
-export class Scheduler {
+export class Scheduler implements RunQueue {
   private readonly host: Host;
   private slots: (Runnable | undefined)[] = new Array<Runnable | undefined>(QUEUE_SLOTS_MIN).fill(undefined);
   private first = 0;

@@ -1,6 +1,7 @@
 /** The real surroundings: Node's clock, timers, randomness and event loop. */
 
 import type { Clock, Host, TimerHandle } from '../../src/protocol/clock.ts';
+import { systemProcess } from './system-process.ts';
 
 const systemClock: Clock = {
   now: () => performance.now(),
@@ -24,4 +25,5 @@ export const systemHost: Host = {
   later: (task) => {
     setImmediate(task);
   },
+  process: systemProcess,
 };

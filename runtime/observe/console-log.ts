@@ -27,10 +27,19 @@ export function logRecordOf(event: RuntimeEvent): LogRecord | undefined {
         text: `a turn of '${event.message}' was disowned and may still run`,
         fields: undefined,
       };
+    case 'shutdown-task-failed':
+      return {
+        level: 'error',
+        address: '/',
+        text: `the task '${event.task}' of the shutdown phase '${event.phase}' failed`,
+        fields: { error: event.error },
+      };
+    case 'shutdown-phase-entered':
     case 'actor-started':
     case 'actor-restarting':
     case 'actor-restarted':
     case 'actor-stopped':
+    case 'supervisor-stopped':
     case 'message-refused':
     case 'message-dead':
       break;

@@ -1,84 +1,140 @@
-/** A supervisor as a child of another one. When it gives up, the one above restarts it whole, or gives up as well. */
+/**
+ * A supervisor as a child of another one. It ends when it gives up, abnormally, or when its significant children have
+ * ended, normally; the one above restarts it by its restart type, or gives up as well. Its actors end with it: the next
+ * ones have the same names, and the refs of the tree lead to them.
+ */
 
-import type { AnyChild, AnySupervisor } from '../../src/protocol/child-spec.ts';
+import type { AnyChild, AnySupervisor, Intensity, RestartType } from '../../src/protocol/child-spec.ts';
 import type { TroupeError } from '../../src/protocol/errors.ts';
-import { BACKOFF_JITTER, BACKOFF_MAX_MS, BACKOFF_MIN_MS } from '../../src/protocol/limits.ts';
+import type { SupervisorEndReason } from '../../src/protocol/events.ts';
+import { ActorChild } from './actor-child.ts';
 import { backoffDelay } from './backoff.ts';
-import {
-  ActorChild,
-  type Child,
-  Supervisor,
-  type SupervisorSettings,
-  type Surroundings,
-} from './supervisor.ts';
-
-const BACKOFF = { minMs: BACKOFF_MIN_MS, maxMs: BACKOFF_MAX_MS, jitter: BACKOFF_JITTER };
+import type { Child } from './child.ts';
+import { Pause } from './pause.ts';
+import { RestartWindow } from './restart-window.ts';
+import { comesBack } from './strategy.ts';
+import { Supervisor } from './supervisor.ts';
+import type { SupervisorSettings, Surroundings } from './supervisor-settings.ts';
 
 /** A branch of the tree. */
 export class Branch implements Child {
-  readonly name: string;
+  readonly kind = 'supervisor';
+  readonly key: string;
+  readonly definition: AnySupervisor;
   readonly supervisor: Supervisor;
-  status: 'starting' | 'running' | 'restarting' | 'stopping' | 'stopped' = 'starting';
-  /** Restarts in a row; the delay before the next one grows with it. */
-  private restarts = 0;
+  /** Nothing is counted below: what its children achieve is progress of theirs. */
+  readonly restartsWithoutProgress = 0;
+  status: 'starting' | 'running' | 'restarting' | 'stopping' | 'stopped' = 'stopped';
   private readonly parent: Supervisor;
-  private endPause: (() => void) | undefined = undefined;
+  private readonly paused: Pause;
+  /** Restarts in a row, each within the window of the one above since the last; the delay grows with them. */
+  private restarts = 0;
+  private restartedAt = Number.NEGATIVE_INFINITY;
 
-  constructor(parent: Supervisor, name: string, definition: AnySupervisor) {
+  constructor(parent: Supervisor, key: string, definition: AnySupervisor) {
     this.parent = parent;
-    this.name = name;
+    this.key = key;
+    this.definition = definition;
+    this.paused = new Pause(parent.surroundings.kernel.host);
     this.supervisor = growSupervisor(
       parent.surroundings,
       definition,
-      `${parent.settings.path}/${name}`,
-      (error) => this.failed(error),
+      `${parent.settings.path}/${key}`,
+      (reason, error) => this.ended(reason, error),
     );
+  }
+
+  get name(): string {
+    return this.key;
+  }
+
+  get restartType(): RestartType {
+    return this.definition.restart;
+  }
+
+  get isSignificant(): boolean {
+    return this.definition.significant;
+  }
+
+  get isReturning(): boolean {
+    return this.status === 'restarting';
+  }
+
+  ownWindow(intensity: Intensity): RestartWindow {
+    return new RestartWindow(intensity); // only what is spawned fails alone, and a branch never is
   }
 
   async start(): Promise<void> {
     this.status = 'starting';
-    await this.supervisor.startAll();
-    this.status = 'running';
+    this.restarts = 0;
+    try {
+      await this.supervisor.startAll(() => this.started());
+    } catch (error) {
+      this.over();
+      throw error;
+    }
   }
 
   async stop(): Promise<void> {
     if (this.status === 'stopped') return;
     this.status = 'stopping';
-    this.endPause?.();
+    this.paused.end();
     await this.supervisor.stopAll();
-    this.status = 'stopped';
+    this.over();
   }
 
-  /** The supervisor of this branch gave up; its children have ended. */
-  private failed(error: TroupeError): void {
-    if (this.status === 'stopping' || this.status === 'stopped' || !this.parent.isOpen) return;
-    this.status = 'restarting';
-    if (this.parent.mayRestart(this, 0, undefined, error))
-      this.parent.surroundings.kernel.background(this.restart());
+  due(): number {
+    const { clock, random } = this.parent.surroundings.kernel.host;
+    const now = clock.now();
+    if (now - this.restartedAt > this.parent.settings.intensity.withinMs) this.restarts = 0;
+    this.restartedAt = now;
+    return backoffDelay(this.definition.backoff, this.restarts++, random);
   }
 
-  private async restart(): Promise<void> {
-    const { host } = this.parent.surroundings.kernel;
-    await this.pause(backoffDelay(BACKOFF, this.restarts++, host.random));
-    if (this.status !== 'restarting') return;
-    try {
-      await this.supervisor.startAll();
-      if (this.status === 'restarting') this.status = 'running';
-    } catch (error) {
-      if (this.status !== 'restarting') return;
-      if (this.parent.mayRestart(this, 0, undefined, error)) await this.restart();
+  async leave(sibling: unknown): Promise<void> {
+    if (this.status === 'stopped') return;
+    if (this.status === 'stopping' || (sibling !== undefined && this.restartType === 'temporary')) {
+      await this.stop();
+      return;
     }
+    this.status = 'restarting';
+    await this.supervisor.stopAll();
   }
 
-  private pause(delayMs: number): Promise<void> {
-    const { clock } = this.parent.surroundings.kernel.host;
-    return new Promise((resolve) => {
-      const timer = clock.setTimer(delayMs, resolve);
-      this.endPause = () => {
-        clock.clearTimer(timer);
-        resolve();
-      };
-    });
+  async again(): Promise<void> {
+    if (this.status === 'stopped') return this.start();
+    if (this.status === 'restarting') await this.supervisor.startAll(() => this.started());
+  }
+
+  afterFailedStart(): 'restart' {
+    return 'restart';
+  }
+
+  pause(delayMs: number): Promise<void> {
+    return this.paused.wait(delayMs);
+  }
+
+  private started(): void {
+    if (this.status === 'starting' || this.status === 'restarting') this.status = 'running';
+  }
+
+  /** The supervisor of this branch has ended of its own will, and its children before it. */
+  private ended(reason: SupervisorEndReason, error: TroupeError | undefined): void {
+    if (this.status !== 'running') return; // the one above is at it already
+    if (this.parent.bringsBack && comesBack(this.restartType, reason === 'escalated')) {
+      this.status = 'restarting';
+      this.parent.failed(this, error);
+      return;
+    }
+    this.over();
+    this.parent.left(this);
+  }
+
+  private over(): void {
+    this.status = 'stopped';
+    const { keepsEnded } = this.parent.settings;
+    if ((!keepsEnded || this.restartType === 'temporary') && this.parent.has(this))
+      this.parent.children.delete(this.key);
   }
 }
 
@@ -87,25 +143,35 @@ export function growSupervisor(
   surroundings: Surroundings,
   definition: AnySupervisor,
   path: string,
-  gaveUp: (error: TroupeError) => void,
+  ended: SupervisorSettings['ended'],
 ): Supervisor {
-  const settings: SupervisorSettings = {
+  const { strategy, intensity, restartsWithoutProgressMax, autoShutdown, childrenMax, isDynamic } =
+    definition;
+  const supervisor = new Supervisor(surroundings, {
     path,
-    intensity: definition.intensity,
-    restartsWithoutProgressMax: definition.restartsWithoutProgressMax,
+    strategy,
+    intensity,
+    restartsWithoutProgressMax,
+    autoShutdown,
+    childrenMax,
+    keepsEnded: !isDynamic,
     onLimit: 'escalate',
-    stopOrder: 'reverse',
-    gaveUp,
-  };
-  const supervisor = new Supervisor(surroundings, settings);
+    stopOrder: isDynamic ? 'together' : 'reverse',
+    ended,
+  });
   for (const [name, child] of Object.entries(definition.children as Readonly<Record<string, AnyChild>>)) {
-    if (child === undefined || child === false) continue;
-    supervisor.children.set(
-      name,
-      child.kind === 'child'
-        ? new ActorChild(supervisor, name, child, child.args, true)
-        : new Branch(supervisor, name, child),
-    );
+    if (child !== undefined && child !== false) supervisor.defined.push(growChild(supervisor, name, child));
   }
   return supervisor;
+}
+
+/** Makes the place of a child. Nothing is started. */
+export function growChild(
+  supervisor: Supervisor,
+  name: string,
+  child: Exclude<AnyChild, undefined | false>,
+): ActorChild | Branch {
+  return child.kind === 'child'
+    ? new ActorChild(supervisor, name, child, child.args)
+    : new Branch(supervisor, name, child);
 }

@@ -1,54 +1,26 @@
 /**
  * A supervisor: starts its children in order, restarts what fails, and gives up when they fail too often. It holds the
  * children of a branch of the tree, those that an actor spawned, and those at the top of the system. What it decides
- * with is pure (restart-window.ts, backoff.ts); this file acts. One-for-one: only the failed child is restarted.
+ * with is pure (strategy.ts, restart-window.ts, backoff.ts); restart.ts carries a restart out.
+ *
+ * Invariant: while children are started or restarted as a group nothing else begins: failures and requests wait, and are
+ * looked at afterwards, as in Erlang/OTP, where a supervisor does one thing at a time.
  */
 
-import type { ChildSpec, Intensity } from '../../src/protocol/child-spec.ts';
 import { TroupeError } from '../../src/protocol/errors.ts';
-import type { EndReason } from '../../src/protocol/events.ts';
-import type { Actor } from '../actor/actor.ts';
-import type { Behaviour } from '../actor/behaviour.ts';
-import { Cell } from '../actor/cell.ts';
-import type { Kernel } from '../actor/kernel.ts';
-import { leaveGeneration, leaveStart, startActor, stopActor } from '../actor/lifecycle.ts';
-import type { Children, FailedTurn, Slot } from '../actor/slot.ts';
-import { backoffDelay } from './backoff.ts';
+import type { SupervisorEndReason } from '../../src/protocol/events.ts';
+import type { Children } from '../actor/slot.ts';
+import type { Child } from './child.ts';
+import { restartAlone, restartGroup } from './restart.ts';
 import { RestartWindow } from './restart-window.ts';
+import { endsSupervisor } from './strategy.ts';
+import { ANONYMOUS, type SupervisorSettings, type Surroundings } from './supervisor-settings.ts';
 
-/** Before the number of a child that was given no name. */
-const ANONYMOUS = '$';
-
-/** What supervisors need of the system around them. */
-export interface Surroundings {
-  readonly kernel: Kernel;
-  behaviourOf(agent: ChildSpec['agent']): Behaviour;
-  /** An actor is about to start for the first time. */
-  opened(cell: Cell): void;
-  /** An actor has ended: its names are free from here on. */
-  closed(cell: Cell): void;
-}
-
-/** How a supervisor behaves. */
-export interface SupervisorSettings {
-  readonly path: string;
-  readonly intensity: Intensity;
-  readonly restartsWithoutProgressMax: number;
-  /**
-   * What happens when a child fails too often: `escalate` stops all children and calls `gaveUp`; `stop-child` ends that
-   * child alone, for actors that have nothing in common but the place where they were spawned.
-   */
-  readonly onLimit: 'escalate' | 'stop-child';
-  /** Children end one after the other, last started first, or all at once. */
-  readonly stopOrder: 'reverse' | 'together';
-  readonly gaveUp: (error: TroupeError) => void;
-}
-
-/** A place under a supervisor: an actor's, or a branch's. */
-export interface Child {
-  readonly name: string;
-  start(): void | Promise<void>;
-  stop(reason: EndReason): Promise<void>;
+/** A failure that waits until the supervisor has time for it. */
+interface Pending {
+  readonly child: Child;
+  readonly error: unknown;
+  readonly isEscalated: boolean;
 }
 
 /** The children of one node of the tree. */
@@ -57,8 +29,19 @@ export class Supervisor implements Children {
   readonly settings: SupervisorSettings;
   /** In start order, by name; those without a name of their own by number. */
   readonly children = new Map<string | number, Child>();
+  /** Those of its definition: with them it starts. */
+  readonly defined: Child[] = [];
+  /** Changes whenever all children are stopped: restarts of an earlier life end. */
+  life = 0;
+  /** Those that the present group restart has left to start. */
+  group: Set<Child> | undefined = undefined;
   private window: RestartWindow;
-  private isStopping = false;
+  private pending: Pending[] = [];
+  private endedSignificant: Child[] = [];
+  private isHolding = false;
+  private busy: Promise<void> | undefined = undefined;
+  private isEnding = false;
+  private stopping: Promise<void> | undefined = undefined;
 
   constructor(surroundings: Surroundings, settings: SupervisorSettings) {
     this.surroundings = surroundings;
@@ -70,274 +53,220 @@ export class Supervisor implements Children {
     return this.children.size;
   }
 
+  /** Whether it starts and restarts children. */
+  get isOpen(): boolean {
+    return !this.isEnding && this.stopping === undefined;
+  }
+
+  /** Whether a child that has failed may come back: not while the system shuts down. */
+  get bringsBack(): boolean {
+    return this.isOpen && !this.surroundings.kernel.isEnding;
+  }
+
   /** The child of this name. */
   find(name: string): Child | undefined {
     return this.children.get(name.startsWith(ANONYMOUS) ? Number(name.slice(ANONYMOUS.length)) : name);
   }
 
-  get isOpen(): boolean {
-    return !this.isStopping;
+  has(child: Child): boolean {
+    return this.children.get(child.key) === child;
   }
 
-  /** Starts all children in order. When one fails, those before it are stopped again, in reverse, and it throws. */
-  async startAll(): Promise<void> {
-    this.window = new RestartWindow(this.settings.intensity);
-    const started: Child[] = [];
-    for (const child of this.children.values()) {
+  /**
+   * Starts the children of its definition in order, then calls `started`, then looks at what failed meanwhile. When a start
+   * fails, those before it are stopped again, in reverse, and it throws.
+   */
+  async startAll(started: () => void = () => undefined): Promise<void> {
+    await this.exclusive(async () => {
+      this.window = new RestartWindow(this.settings.intensity);
+      this.children.clear();
+      for (const child of this.defined) this.children.set(child.key, child);
+      const begun: Child[] = [];
       try {
-        await child.start();
-        started.push(child);
+        for (const child of this.defined) {
+          if (!this.isOpen) throw new TroupeError('ERR_ACTOR_STOPPED', { address: this.settings.path });
+          await child.start();
+          begun.push(child);
+        }
+        started();
       } catch (error) {
-        for (const earlier of started.reverse()) await earlier.stop('shutdown');
+        this.forgetPending();
+        for (const earlier of begun.reverse()) await earlier.stop('shutdown');
+        this.forgetPending();
         throw error;
       }
-    }
+    });
   }
 
   /** Stops all children; nothing is started or restarted meanwhile. */
-  async stopAll(): Promise<void> {
-    this.isStopping = true;
+  stopAll(): Promise<void> {
+    this.stopping ??= this.stopEach().finally(() => {
+      this.stopping = undefined;
+    });
+    return this.stopping;
+  }
+
+  private async stopEach(): Promise<void> {
+    this.life++;
+    this.group = undefined;
+    this.forgetPending();
     const children = [...this.children.values()].reverse();
     if (this.settings.stopOrder === 'together')
       await Promise.all(children.map((child) => child.stop('shutdown')));
     else for (const child of children) await child.stop('shutdown');
-    this.isStopping = false;
+    this.forgetPending();
   }
 
-  /** Whether a child that failed may be restarted; if not, what follows from that has begun. */
-  mayRestart(
-    child: Child,
-    restartsWithoutProgress: number,
-    window: RestartWindow | undefined,
-    error: unknown,
-  ): boolean {
-    const { restartsWithoutProgressMax, intensity } = this.settings;
-    if (restartsWithoutProgress >= restartsWithoutProgressMax) {
+  /** A child has failed, and is of a kind that comes back. */
+  failed(child: Child, error: unknown): void {
+    this.take({ child, error, isEscalated: false });
+  }
+
+  /** A child has failed in a way that its supervisor is to bear. */
+  escalated(child: Child, error: unknown): void {
+    this.take({ child, error, isEscalated: true });
+  }
+
+  /** A child has ended of its own will and does not come back. */
+  left(child: Child): void {
+    if (!child.isSignificant || !this.isOpen) return;
+    this.endedSignificant.push(child);
+    if (!this.isHolding && this.group === undefined) this.next();
+  }
+
+  private take(failure: Pending): void {
+    const { child, error, isEscalated } = failure;
+    if (!this.bringsBack) {
+      this.surroundings.kernel.background(child.stop('failed'));
+      return;
+    }
+    if (this.isHolding || this.group !== undefined) {
+      this.pending.push(failure);
+      return;
+    }
+    if (isEscalated) {
+      this.giveUp(child, 'its decide said escalate', error);
+      return;
+    }
+    if (!this.mayRestart(child, error)) return;
+    const { kernel } = this.surroundings;
+    if (this.settings.strategy === 'one-for-one') kernel.background(restartAlone(this, child, error));
+    else kernel.background(restartGroup(this, child, error).finally(() => this.next()));
+  }
+
+  /** Looks at what has waited. */
+  private next(): void {
+    if (this.isHolding || this.group !== undefined) return;
+    for (const child of this.endedSignificant.splice(0)) {
+      if (!this.isOpen || child.status !== 'stopped') continue; // a group restart has brought it back
+      const isLast = ![...this.children.values()].some(
+        (other) => other.isSignificant && other.status !== 'stopped' && other.status !== 'stopping',
+      );
+      if (endsSupervisor(this.settings.autoShutdown, isLast)) this.end('shutdown', undefined, undefined);
+    }
+    while (this.isOpen && !this.isHolding && this.group === undefined) {
+      const failure = this.pending.shift();
+      if (failure === undefined) return;
+      if (failure.child.isReturning) this.take(failure);
+    }
+  }
+
+  /** Takes the failures of these children as part of what happens to them anyway. */
+  fold(children: ReadonlySet<Child>): void {
+    this.pending = this.pending.filter(({ child, isEscalated }) => isEscalated || !children.has(child));
+  }
+
+  /** The first failure among these children that nobody has looked at yet. */
+  takePending(children: ReadonlySet<Child>): Pending | undefined {
+    const place = this.pending.findIndex(
+      ({ child, isEscalated }) => !isEscalated && children.has(child) && child.isReturning,
+    );
+    return place < 0 ? undefined : this.pending.splice(place, 1)[0];
+  }
+
+  private forgetPending(): void {
+    this.pending = [];
+    this.endedSignificant = [];
+  }
+
+  /** Runs `work` when nothing else of its kind runs; what fails meanwhile waits. */
+  async exclusive<T>(work: () => Promise<T>): Promise<T> {
+    while (this.busy !== undefined) await this.busy;
+    this.isHolding = true;
+    const result = work();
+    this.busy = result.then(
+      () => undefined,
+      () => undefined,
+    );
+    try {
+      return await result;
+    } finally {
+      this.busy = undefined;
+      this.isHolding = false;
+      this.next();
+    }
+  }
+
+  /** Runs a request from outside: after what is under way, and alone where children are restarted as a group. */
+  async request<T>(work: () => Promise<T>): Promise<T> {
+    if (this.settings.strategy !== 'one-for-one') return this.exclusive(work);
+    while (this.busy !== undefined) await this.busy;
+    return work();
+  }
+
+  /** Whether a child whose start failed may be started once more; if not, what follows from that has begun. */
+  mayStartAgain(child: Child, error: unknown): boolean {
+    switch (child.afterFailedStart(error)) {
+      case 'restart':
+        return this.mayRestart(child, error);
+      case 'escalate':
+        this.giveUp(child, 'its decide said escalate', error);
+        return false;
+      case 'stop':
+        this.surroundings.kernel.background(child.stop('failed').then(() => this.left(child)));
+        return false;
+    }
+  }
+
+  /** Counts a restart. False: it is one too many, and what follows from that has begun. */
+  mayRestart(child: Child, error: unknown): boolean {
+    const { restartsWithoutProgressMax, intensity, onLimit } = this.settings;
+    if (child.restartsWithoutProgress >= restartsWithoutProgressMax) {
       this.giveUp(child, `${restartsWithoutProgressMax} restarts without a completed turn`, error);
       return false;
     }
-    if (!(window ?? this.window).allows(this.surroundings.kernel.now())) {
-      this.giveUp(child, `more than ${intensity.max} restarts in ${intensity.withinMs} ms`, error);
-      return false;
-    }
-    return true;
+    const window = onLimit === 'stop-child' ? child.ownWindow(intensity) : this.window;
+    if (window.allows(this.surroundings.kernel.now())) return true;
+    this.giveUp(child, `more than ${intensity.max} restarts in ${intensity.withinMs} ms`, error);
+    return false;
   }
 
   /** A failure that this supervisor does not bear: the child ends, and perhaps everybody, and the next one above hears. */
-  giveUp(child: Child, limit: string, cause: unknown): void {
-    const { path, onLimit, gaveUp } = this.settings;
+  private giveUp(child: Child, words: string, cause: unknown): void {
+    const { path, onLimit } = this.settings;
+    const limit = `${child.name}: ${words}`;
     const { events } = this.surroundings.kernel;
-    events.emit({
-      type: 'supervisor-gave-up',
-      address: path,
-      limit: `${child.name}: ${limit}`,
-      error: cause,
-    });
-    const error = new TroupeError(
-      'ERR_RESTART_INTENSITY',
-      { address: path, limit: `${child.name}: ${limit}` },
-      { cause },
-    );
-    const childEnded = child.stop('failed');
+    events.emit({ type: 'supervisor-gave-up', address: path, limit, error: cause });
     if (onLimit === 'stop-child') {
-      this.surroundings.kernel.background(childEnded);
+      this.surroundings.kernel.background(child.stop('failed'));
       return;
     }
-    if (this.isStopping) return;
-    this.isStopping = true; // what else fails until all have ended is part of this
-    this.surroundings.kernel.background(childEnded.then(() => this.stopAll()).then(() => gaveUp(error)));
-  }
-}
-
-/** The place of one actor. A static one stays when its actor has ended; a dynamic one goes with it. */
-export class ActorChild implements Child, Slot {
-  /** Its name among its siblings, or the number of one that was given none. */
-  readonly key: string | number;
-  readonly spec: ChildSpec;
-  readonly args: unknown;
-  cell: Cell | undefined = undefined;
-  private readonly supervisor: Supervisor;
-  private readonly isStatic: boolean;
-  private ownWindow: RestartWindow | undefined = undefined;
-  private endPause: (() => void) | undefined = undefined;
-
-  constructor(
-    supervisor: Supervisor,
-    key: string | number,
-    spec: ChildSpec,
-    args: unknown,
-    isStatic: boolean,
-  ) {
-    this.supervisor = supervisor;
-    this.key = key;
-    this.spec = spec;
-    this.args = args;
-    this.isStatic = isStatic;
+    const error = new TroupeError('ERR_RESTART_INTENSITY', { address: path, limit }, { cause });
+    this.end('escalated', error, child);
   }
 
-  get name(): string {
-    return typeof this.key === 'number' ? `${ANONYMOUS}${this.key}` : this.key;
-  }
-
-  get path(): string {
-    return `${this.supervisor.settings.path}/${this.name}`;
-  }
-
-  get shutdownMs(): number {
-    return this.spec.shutdownMs;
-  }
-
-  /** Starts a new incarnation. Throws or rejects with `ERR_START_FAILED`; it has ended then. */
-  start(): void | Promise<void> {
-    const { surroundings } = this.supervisor;
-    const cell = new Cell(surroundings.behaviourOf(this.spec.agent), this);
-    this.cell = cell;
-    surroundings.opened(cell);
-    let starting: void | Promise<void>;
-    try {
-      starting = startActor(cell);
-    } catch (error) {
-      const ending = stopActor(cell, 'failed', error);
-      if (!cell.hasEnded) {
-        return ending.then(() => {
-          throw error;
-        });
-      }
-      surroundings.kernel.background(ending);
-      throw error;
-    }
-    if (starting === undefined) return undefined;
-    return starting.catch(async (error: unknown) => {
-      await stopActor(cell, 'failed', error);
-      throw error;
-    });
-  }
-
-  stop(reason: EndReason): Promise<void> {
-    this.endPause?.();
-    if (this.cell === undefined) return Promise.resolve();
-    return stopActor(this.cell, reason, reason === 'failed' ? this.cell.rareIfAny?.lastError : undefined);
-  }
-
-  failed(actor: Actor, failure: FailedTurn): void {
-    const { directive, error, retriedAttempt } = failure;
-    const { supervisor } = this;
-    const { cell } = this;
-    if (cell === undefined || cell !== actor) return;
-    if (directive === 'escalate') {
-      cell.status = 'restarting';
-      supervisor.giveUp(this, 'its decide said escalate', error);
-    } else if (directive === 'stop' || this.spec.restart === 'temporary' || !supervisor.isOpen) {
-      this.background(this.stop('failed'));
-    } else {
-      this.restart(cell, error, { kind: 'failed', cause: error }, retriedAttempt);
-    }
-  }
-
-  left(actor: Actor, reason: 'normal' | 'shutdown'): void {
-    const { cell } = this;
-    if (cell === undefined || cell !== actor) return;
-    if (this.spec.restart === 'permanent' && this.supervisor.isOpen) {
-      this.restart(cell, undefined, { kind: 'left', cause: undefined }, undefined);
-    } else {
-      this.background(stopActor(cell, reason));
-    }
-  }
-
-  ended(cell: Cell): void {
-    if (!this.isStatic) this.supervisor.children.delete(this.key);
-    this.supervisor.surroundings.closed(cell);
-  }
-
-  private restart(
-    cell: Cell,
-    error: unknown,
-    failure: { readonly kind: 'failed' | 'left'; readonly cause: unknown },
-    retriedAttempt: number | undefined,
-  ): void {
-    cell.status = 'restarting';
-    if (!this.isAllowed(cell, error)) return;
-    this.background(this.recover(cell, failure, retriedAttempt));
-  }
-
-  private isAllowed(cell: Cell, error: unknown): boolean {
-    const { onLimit, intensity } = this.supervisor.settings;
-    if (onLimit === 'stop-child') this.ownWindow ??= new RestartWindow(intensity);
-    return this.supervisor.mayRestart(this, cell.restartsWithoutProgress, this.ownWindow, error);
-  }
-
-  /** Leaves the failed generation and starts the next one, each failing start counted like a failure. */
-  private async recover(
-    cell: Cell,
-    failure: { readonly kind: 'failed' | 'left'; readonly cause: unknown },
-    retriedAttempt: number | undefined,
-  ): Promise<void> {
-    cell.restartsWithoutProgress++;
-    let delayMs = this.delayMs(cell, retriedAttempt);
-    const { events } = this.supervisor.surroundings.kernel;
-    events.emit({ type: 'actor-restarting', address: cell.address, delayMs, error: failure.cause });
-    await leaveGeneration(cell, failure);
-    for (;;) {
-      if (delayMs > 0 && cell.isOpen) await this.pause(delayMs);
-      if (!cell.isOpen) return;
-      cell.rare.restarts++;
-      try {
-        await startActor(cell);
-        return;
-      } catch (error) {
-        if (!cell.isOpen) return;
-        cell.rare.lastError = error;
-        events.emit({
-          type: 'actor-failed',
-          address: cell.address,
-          generation: cell.generation,
-          error,
-          message: undefined,
-        });
-        if (!this.isAllowed(cell, error)) return;
-        cell.restartsWithoutProgress++;
-        delayMs = this.delayMs(cell, undefined);
-        events.emit({ type: 'actor-restarting', address: cell.address, delayMs, error });
-        await leaveStart(cell);
-        // Without a delay starts that fail at once would never let the event loop go.
-        if (delayMs === 0) await this.macrotask();
-      }
-    }
-  }
-
-  private delayMs(cell: Cell, retriedAttempt: number | undefined): number {
-    const { random } = this.supervisor.surroundings.kernel.host;
-    const { onFailure } = cell.behaviour.agent.options;
-    if (retriedAttempt !== undefined && onFailure !== 'fail') {
-      return backoffDelay(onFailure.retry.backoff, retriedAttempt - 1, random);
-    }
-    return backoffDelay(this.spec.backoff, cell.restartsWithoutProgress - 1, random);
-  }
-
-  private macrotask(): Promise<void> {
-    const { host } = this.supervisor.surroundings.kernel;
-    return new Promise((resolve) => {
-      host.later(resolve);
-    });
-  }
-
-  /** Waits before a restart; `stop` ends the wait at once. */
-  private pause(delayMs: number): Promise<void> {
-    const { clock } = this.supervisor.surroundings.kernel.host;
-    return new Promise((resolve) => {
-      const timer = clock.setTimer(delayMs, () => {
-        this.endPause = undefined;
-        resolve();
-      });
-      this.endPause = () => {
-        this.endPause = undefined;
-        clock.clearTimer(timer);
-        resolve();
-      };
-    });
-  }
-
-  private background(work: Promise<unknown>): void {
-    this.supervisor.surroundings.kernel.background(work);
+  /** Ends of its own will: the child that is to blame, then all others, then the one above hears. */
+  private end(reason: SupervisorEndReason, error: TroupeError | undefined, first: Child | undefined): void {
+    if (!this.isOpen) return;
+    this.isEnding = true; // what else fails until all have ended is part of this
+    const ending = async (): Promise<void> => {
+      await first?.stop('failed');
+      await this.stopAll();
+      this.isEnding = false;
+      const { path, ended } = this.settings;
+      this.surroundings.kernel.events.emit({ type: 'supervisor-stopped', address: path, reason, error });
+      ended(reason, error);
+    };
+    this.surroundings.kernel.background(ending());
   }
 }

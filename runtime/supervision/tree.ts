@@ -3,8 +3,9 @@
 import type { TreeNode } from '../../src/protocol/system.ts';
 import type { Cell } from '../actor/cell.ts';
 import { statusOf } from '../actor/inspection.ts';
+import { ActorChild } from './actor-child.ts';
 import { Branch } from './branch.ts';
-import { ActorChild, Supervisor } from './supervisor.ts';
+import { Supervisor } from './supervisor.ts';
 
 /** A supervisor and everything below it. */
 export function treeOf(name: string, supervisor: Supervisor, status: TreeNode['status']): TreeNode {
@@ -22,6 +23,18 @@ export function findCell(supervisor: Supervisor, names: readonly string[]): Cell
   if (rest.length === 0) return cell;
   const below = cell?.rareIfAny?.children;
   return below instanceof Supervisor ? findCell(below, rest) : undefined;
+}
+
+/** The supervisor below `root` that is given by its names, and whoever knows its status; without names `root` itself. */
+export function findSupervisor(
+  root: Supervisor,
+  names: readonly string[],
+  status: () => TreeNode['status'],
+): { readonly supervisor: Supervisor; readonly status: () => TreeNode['status'] } | undefined {
+  const [name, ...rest] = names;
+  if (name === undefined) return { supervisor: root, status };
+  const child = root.find(name);
+  return child instanceof Branch ? findSupervisor(child.supervisor, rest, () => child.status) : undefined;
 }
 
 function childrenOf(supervisor: Supervisor): readonly TreeNode[] {
@@ -46,22 +59,25 @@ function actorNode(name: string, cell: Cell): TreeNode {
   };
 }
 
-/** Whether an actor below has work, or senders that wait for it. */
-export function isBusy(supervisor: Supervisor): boolean {
+/** The living actors below, those that actors spawned after those that spawned them. */
+export function* cellsBelow(supervisor: Supervisor): Generator<Cell, void, undefined> {
   for (const child of supervisor.children.values()) {
-    if (
-      child instanceof Branch
-        ? isBusy(child.supervisor)
-        : child instanceof ActorChild && isCellBusy(child.cell)
-    )
-      return true;
+    if (child instanceof Branch) yield* cellsBelow(child.supervisor);
+    if (!(child instanceof ActorChild) || child.cell === undefined || child.cell.hasEnded) continue;
+    const { cell } = child;
+    yield cell;
+    const below = cell.rareIfAny?.children;
+    if (below instanceof Supervisor) yield* cellsBelow(below);
   }
-  return false;
 }
 
-function isCellBusy(cell: Cell | undefined): boolean {
-  if (cell === undefined) return false;
-  if (cell.turn !== undefined || (cell.isOpen && (cell.mailbox?.queued ?? 0) > 0)) return true;
-  const below = cell.rareIfAny?.children;
-  return below instanceof Supervisor && isBusy(below);
+/** Whether an actor below has a turn, or work that it will get to although nothing is restarted any more. */
+export function isBusy(supervisor: Supervisor): boolean {
+  for (const cell of cellsBelow(supervisor)) {
+    const { mailbox, status } = cell;
+    if (cell.turn !== undefined) return true;
+    if (cell.isEnding || status === 'restarting' || mailbox === undefined) continue;
+    if (mailbox.queued > 0 || mailbox.controls > 0) return true;
+  }
+  return false;
 }

@@ -70,6 +70,7 @@ export interface AgentSettings {
   readonly onRestart: ((ctx: unknown, failure: unknown) => unknown) | undefined;
   readonly onStop: ((ctx: unknown, reason: unknown) => unknown) | undefined;
   readonly onTerminated: ((ctx: unknown, terminated: unknown) => unknown) | undefined;
+  readonly onIdle: ((ctx: unknown) => unknown) | undefined;
 }
 
 type Messages = Readonly<Record<string, MessageDefinition>>;
@@ -88,6 +89,7 @@ const KNOWN = [
   'onRestart',
   'onStop',
   'onTerminated',
+  'onIdle',
 ];
 
 /** Reads the options of an agent. Throws `ERR_OPTION_INVALID`. @internal */
@@ -110,6 +112,7 @@ export function readSettings(protocol: AnyProtocol, internal: Messages, options:
     onRestart: erased(functionOption('onRestart', given['onRestart'])),
     onStop: erased(functionOption('onStop', given['onStop'])),
     onTerminated: erased(functionOption('onTerminated', given['onTerminated'])),
+    onIdle: erased(functionOption('onIdle', given['onIdle'])),
   });
 }
 

@@ -24,6 +24,7 @@ import type {
 } from './context.ts';
 import type { EndReason } from './events.ts';
 import { invalidOption } from './options.ts';
+import { type PoolOptions, type PoolSpec, poolSpec } from './pool.ts';
 import { type AnyProtocol, type Ask, type MessageDefinition, messageMap, type Tell } from './protocol.ts';
 import type { Feed, Overflow } from './subscription.ts';
 
@@ -85,7 +86,7 @@ export interface AgentOptions<P extends AnyProtocol, Args, State, Internal> {
     | undefined;
   /** One handler for each message. */
   readonly on: NoInfer<Handlers<P, State, Internal>>;
-  /** Messages only the agent sends itself, by `ctx.continue`; handled in `on` like the others. */
+  /** Messages only the agent sends itself, by `ctx.continue` and `ctx.timers`; handled in `on` like the others. */
   readonly internal?: Internal | undefined;
   readonly mailbox?: MailboxOptions | undefined;
   /** Milliseconds a turn may take; 300,000 unless said; `Infinity` allowed. */
@@ -94,7 +95,10 @@ export interface AgentOptions<P extends AnyProtocol, Args, State, Internal> {
   readonly startTimeoutMs?: number | undefined;
   /** What becomes of a message whose turn failed; `'fail'` unless said. */
   readonly onFailure?: OnFailure | undefined;
-  /** What is to be done about a failure, before the supervisor counts it; `restart` unless said. */
+  /**
+   * What is to be done about a failure, before the supervisor counts it. Unless said: `resume` after an abort, `stop` for a
+   * refused key, request, content or budget (HTTP 400, 401, 402, 403, 422, or such a `code`), else `restart`.
+   */
   readonly decide?: ((error: unknown) => Directive) | undefined;
   /** Topics fed into the mailbox from the start. */
   readonly subscribe?: readonly NoInfer<Feed<P, Internal>>[] | undefined;
@@ -112,6 +116,8 @@ export interface AgentOptions<P extends AnyProtocol, Args, State, Internal> {
   readonly onTerminated?:
     | ((ctx: HookContext<P, NoInfer<State>, NoInfer<Internal>>, terminated: Terminated) => unknown)
     | undefined;
+  /** Runs once when no message was handled, in flight or queued for the time that `ctx.setIdleTimeout` said. */
+  readonly onIdle?: ((ctx: HookContext<P, NoInfer<State>, NoInfer<Internal>>) => unknown) | undefined;
 }
 
 /** An agent: what `spawn` starts and `child` puts under a supervisor. Frozen. */
@@ -122,6 +128,8 @@ export interface AgentDefinition<P extends AnyProtocol, Args = void> extends Spa
   readonly options: AgentSettings;
   /** A child of a supervisor: the arguments of `state`, and how it is kept alive. */
   child(...options: ChildParameters<Args>): ChildSpec<P>;
+  /** Several of them behind one ref: a child of a supervisor, or what `spawn` starts. */
+  pool(options: PoolOptions<P, Args>): PoolSpec<P>;
 }
 
 /** Any agent, as the engine sees it. */
@@ -160,6 +168,7 @@ export function agent<P extends AnyProtocol, Args>(
     internal,
     options: settings,
     child: (...given: ChildParameters<Args>): ChildSpec<P> => childSpec('child', definition, given[0]),
+    pool: (given: PoolOptions<P, Args>): PoolSpec<P> => poolSpec(definition, given),
   });
   return definition;
 }

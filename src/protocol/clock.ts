@@ -2,6 +2,8 @@
  * Time and chance as the runtime sees them. The engine reads no other clock, so a virtual one can replace it whole.
  */
 
+import type { EndSignal } from './shutdown.ts';
+
 /** A timer that was started; only its clock knows what is inside. */
 export type TimerHandle = object;
 
@@ -26,4 +28,16 @@ export interface Host {
   readonly soon: (task: () => void) => void;
   /** Runs `task` in a macrotask of its own, after timers and sockets had their go. */
   readonly later: (task: () => void) => void;
+  /** The process around the system; absent where there is none to take signals from. */
+  readonly process?: HostProcess;
+}
+
+/** The process, as far as it may ask a system to end, and the system may end it. */
+export interface HostProcess {
+  /** Calls `listener` for each such signal, instead of what the process does by itself, until the answer is called. */
+  onSignal(signal: EndSignal, listener: () => void): () => void;
+  /** Lets the process end with this code when nothing keeps it and nobody listens for signals; in `withinMs` at the latest. */
+  end(code: number, withinMs: number): void;
+  /** Ends the process now. */
+  exit(code: number): void;
 }

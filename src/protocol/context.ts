@@ -49,6 +49,41 @@ export interface MessageInfo {
   /** Wall-clock milliseconds since 1970 after which nobody waits for it. */
   readonly deadline: number | undefined;
   readonly headers: Headers;
+  /**
+   * Of a tick at a fixed rate: how many ticks of its timer fell due before its turn began and got no turn, since the
+   * tick before; else 0. At that moment ticks and missed ones add up to what was due.
+   */
+  readonly missed: number;
+}
+
+/** How a timer repeats. */
+export interface EveryOptions {
+  /** Ticks fall on a grid from the start, those missed are counted; unless said, the period begins when a tick's turn ends. */
+  readonly fixedRate?: boolean | undefined;
+}
+
+/**
+ * The timers of an actor, by keys of its choosing (strings of 1 to 128 characters). A tick is an internal message, handled
+ * before any user message; one of a key at most is queued or has its turn. They end with the generation; an actor that is
+ * stopping starts none. At most 1,000: `ERR_TIMERS_FULL`. Starting one in the place of another cancels that one.
+ */
+export interface Timers<Internal> {
+  /** Sends itself an internal message once, after `delayMs`. */
+  once<N extends keyof Internal & string>(
+    key: string,
+    delayMs: number,
+    name: N,
+    ...rest: Rest<Internal, N, never>
+  ): void;
+  /** Sends itself an internal message again and again, first after `periodMs`. */
+  every<N extends keyof Internal & string>(
+    key: string,
+    periodMs: number,
+    name: N,
+    ...rest: Rest<Internal, N, EveryOptions>
+  ): void;
+  /** After it returns, no tick of that key is handled, not even one that is queued already. */
+  cancel(key: string): void;
 }
 
 /** A log that knows the actor. Contents of messages are logged only if the handler does it. */
@@ -71,8 +106,11 @@ export interface Terminated {
 
 /** Why a generation ended. */
 export interface Failure {
-  /** Its turn failed, or it ended itself although it is `permanent`. */
-  readonly kind: 'failed' | 'left';
+  /**
+   * `failed`: its turn failed. `left`: it ended itself although it is `permanent`. `sibling`: another child failed, and the
+   * strategy of their supervisor restarts both; the cause is the other one's.
+   */
+  readonly kind: 'failed' | 'left' | 'sibling';
   readonly cause: unknown;
 }
 
@@ -121,8 +159,22 @@ export interface StartContext<P extends AnyProtocol = AnyProtocol, Internal = No
   stopSelf(reason?: 'normal' | 'shutdown'): void;
   /** Asks for word of an actor's end: `onTerminated`. Watching twice is watching once. */
   watch(ref: AnyRef): void;
-  /** After it returns, no word of that actor's end is delivered. */
+  /** After it returns, no word of that actor's end is delivered. A link stays. */
   unwatch(ref: AnyRef): void;
+  /**
+   * Watches an actor, and fails this one with `ERR_LINK_DIED`, after `onTerminated`, if it ends in any way but `normal` and
+   * `shutdown`; `noproc` is such a way. Kept through restarts, as watches are.
+   */
+  link(ref: AnyRef): void;
+  /** Takes back `link`: after it returns, that actor's end fails nobody. What `watch` asked for stays. */
+  unlink(ref: AnyRef): void;
+  /** Timers that send internal messages. */
+  readonly timers: Timers<Internal>;
+  /**
+   * Runs `onIdle` once when for `ms` no user message (or continuation of one) was handled, in flight or queued; the next
+   * one makes it due again. Counts from the end of the present turn and ends with the generation; `undefined` ends it.
+   */
+  setIdleTimeout(ms: number | undefined): void;
   /** Handles an internal message next, before any other. */
   continue<N extends keyof Internal & string>(name: N, ...rest: Rest<Internal, N, never>): void;
 }

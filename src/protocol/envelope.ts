@@ -53,6 +53,8 @@ export class Extras {
   attempt = 1;
   /** What went wrong in earlier attempts, oldest first. */
   causes: unknown[] | undefined = undefined;
+  /** Times it was replayed as a dead letter, under whatever ids. */
+  replays = 0;
   /** It sits in a slot of the self-send reserve. */
   isOwn = false;
 }

@@ -4,6 +4,7 @@
  */
 
 import type { Priority } from './priority.ts';
+import type { ShutdownPhase } from './shutdown.ts';
 
 /** Why a message became a dead letter. */
 export type DeadLetterReason =
@@ -16,11 +17,15 @@ export type DeadLetterReason =
   | 'overflow-dropped'
   | 'validation'
   | 'stash-cleared'
+  | 'killed'
   | 'late-reply'
   | 'duplicate-reply';
 
 /** How an actor ended for good. */
-export type EndReason = 'normal' | 'shutdown' | 'failed';
+export type EndReason = 'normal' | 'shutdown' | 'failed' | 'killed';
+
+/** How a supervisor ended of its own will: its significant children had, or one of its children failed too often. */
+export type SupervisorEndReason = 'shutdown' | 'escalated';
 
 /** Severity of a log line. */
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
@@ -54,6 +59,12 @@ export type RuntimeEvent =
       readonly limit: string;
       readonly error: unknown;
     }
+  | {
+      readonly type: 'supervisor-stopped';
+      readonly address: string;
+      readonly reason: SupervisorEndReason;
+      readonly error: unknown;
+    }
   | { readonly type: 'turn-disowned'; readonly address: string; readonly message: string }
   | {
       readonly type: 'message-refused';
@@ -68,6 +79,15 @@ export type RuntimeEvent =
       readonly address: string;
       readonly message: string;
       readonly reason: DeadLetterReason;
+      readonly error: unknown;
+    }
+  | { readonly type: 'shutdown-phase-entered'; readonly phase: ShutdownPhase }
+  | {
+      readonly type: 'shutdown-task-failed';
+      readonly phase: ShutdownPhase;
+      /** The name it was registered by. */
+      readonly task: string;
+      /** What it threw; `ERR_SHUTDOWN_TIMEOUT` when its time was up. */
       readonly error: unknown;
     }
   | {

@@ -12,6 +12,8 @@ export const WAITERS_MAX = 10_000;
 export const CONTINUES_MAX = 64;
 /** Messages one actor may stash. They count against the capacity as well. */
 export const STASH_MAX = 1_000;
+/** Timers one actor may have running: as many as it may have messages, since each may become one. */
+export const TIMERS_MAX = 1_000;
 /** Milliseconds between two priorities for aging; 0 keeps strict order, which is what six levels promise. */
 export const AGING_MS = 0;
 
@@ -32,6 +34,10 @@ export const INTENSITY_MAX = 3;
 export const INTENSITY_WITHIN_MS = 60_000;
 /** Restarts without one completed turn between them: slow failures never fill the window, but each one costs money. */
 export const RESTARTS_WITHOUT_PROGRESS_MAX = 3;
+/** Children a dynamic supervisor may have at once: many more are a queue that should have been a pool. */
+export const CHILDREN_MAX = 10_000;
+/** Actors above one another: what spawns itself again and again is told so long before the stack ends. */
+export const TREE_DEPTH_MAX = 64;
 /** First and largest delay before a restart, and the share of it that is random. */
 export const BACKOFF_MIN_MS = 100;
 export const BACKOFF_MAX_MS = 30_000;
@@ -44,11 +50,21 @@ export const SHUTDOWN_MS = 30_000;
 /** Milliseconds between aborting a turn or hook and disowning it. */
 export const KILL_GRACE_MS = 1_000;
 
-/** Milliseconds between two looks at the mailboxes while a system that shuts down drains. */
-export const DRAIN_POLL_MS = 5;
+/** Milliseconds a whole shutdown may take: two actors in a row that use up their time, or what an operator waits. */
+export const SHUTDOWN_DEADLINE_MS = 60_000;
+/** Share of a shutdown's time that stays for what comes after the actors: writing out and closing. */
+export const SHUTDOWN_TAIL_SHARE = 0.1;
+/** Milliseconds one task of a shutdown phase may take. */
+export const SHUTDOWN_TASK_MS = 5_000;
+/** Milliseconds mailboxes may drain after a signal: half of the 10 s after which container engines kill. */
+export const SIGNAL_DRAIN_MS = 5_000;
+/** Milliseconds a process that a signal ended may take to end by itself once its system has. */
+export const PROCESS_END_MS = 1_000;
 
 /** Dead letters kept for reading; what falls off the end is counted. */
 export const DEAD_LETTERS_MAX = 10_000;
+/** Replays of one message: what died four times is not mended by a fifth try, and each may cost money. */
+export const REPLAYS_MAX = 3;
 /** Causes kept with a message that failed several times. */
 export const CAUSES_MAX = 8;
 
@@ -58,6 +74,11 @@ export const TURNS_PER_SLICE = 16;
 export const SLICE_MS = 5;
 /** Turns of all actors in one slice, whatever the clock says: a macrotask for each costs less than a hundredth. */
 export const SLICE_TURNS_MAX = 4_096;
+
+/** Workers of one pool: each is an actor, and a rule may look at all of them. */
+export const POOL_SIZE_MAX = 10_000;
+/** Points of one worker on a hash ring: with 128 the largest share of a few workers stays within about a fifth of the mean. */
+export const RING_POINTS = 128;
 
 /** Topic grammar: bytes of a whole topic, segments, bytes of a segment. */
 export const TOPIC_BYTES_MAX = 200;

@@ -4,7 +4,8 @@
  * exactly once: then the code has moved on, and the list must follow.
  */
 
-import { type SpawnSyncReturns, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -24,9 +25,9 @@ try {
   for (const part of COPIED) cpSync(join(ROOT, part), join(folder, part), { recursive: true });
   symlinkSync(join(ROOT, 'node_modules'), join(folder, 'node_modules'), 'junction');
   const tests = [...new Set(bugs.flatMap((bug) => bug.tests))];
-  if (runTests(tests).status !== 0) problems.push('the tests fail without any bug');
+  if ((await runTests(tests)) !== 'passed') problems.push('the tests fail without any bug');
   for (const bug of problems.length === 0 ? bugs : []) {
-    const problem = plant(bug);
+    const problem = await plant(bug);
     if (problem !== undefined) problems.push(`${bug.name}: ${problem}`);
     console.log(`${problem === undefined ? 'killed' : problem}  ${bug.name}`);
   }
@@ -38,7 +39,7 @@ console.log(`${bugs.length} planted, ${bugs.length - problems.length} killed`);
 process.exitCode = problems.length === 0 && bugs.length > 0 ? 0 : 1;
 
 /** Runs the tests over one bug; answers what is wrong if they do not notice. */
-function plant({ file, find, replace, tests }: PlantedBug): string | undefined {
+async function plant({ file, find, replace, tests }: PlantedBug): Promise<string | undefined> {
   const path = join(folder, file);
   const sound = readFileSync(path, 'utf8');
   if (sound.split(find).length !== 2) return 'its place is not found exactly once';
@@ -47,22 +48,37 @@ function plant({ file, find, replace, tests }: PlantedBug): string | undefined {
     sound.replace(find, () => replace),
   );
   try {
-    const run = runTests(tests);
-    if (run.status === 0) return 'survived';
-    const output = `${run.stdout}${run.stderr}`;
-    return output.includes('No test files found') ? 'no test was run' : undefined;
+    const result = await runTests(tests);
+    return result === 'failed' ? undefined : result === 'passed' ? 'survived' : result;
   } finally {
     writeFileSync(path, sound);
   }
 }
 
-function runTests(tests: readonly string[]): SpawnSyncReturns<string> {
+/** Runs tests in a process group of their own: a bug that makes a worker hang must not leave it running. */
+async function runTests(tests: readonly string[]): Promise<'passed' | 'failed' | 'no test was run'> {
   const vitest = join(ROOT, 'node_modules/vitest/vitest.mjs');
   const options = ['run', '--bail', '1', '--testTimeout', '20000', ...tests];
-  return spawnSync(process.execPath, [vitest, ...options], {
-    cwd: folder,
-    encoding: 'utf8',
-    timeout: RUN_MS_MAX,
-    killSignal: 'SIGKILL',
+  const run = spawn(process.execPath, [vitest, ...options], { cwd: folder, detached: true });
+  let output = '';
+  run.stdout.on('data', (part: Buffer) => {
+    output += part.toString();
   });
+  run.stderr.on('data', (part: Buffer) => {
+    output += part.toString();
+  });
+  const limit = setTimeout(() => endGroup(run.pid), RUN_MS_MAX);
+  const [code] = (await once(run, 'close')) as [number | null];
+  clearTimeout(limit);
+  endGroup(run.pid);
+  if (output.includes('No test files found')) return 'no test was run';
+  return code === 0 ? 'passed' : 'failed';
+}
+
+function endGroup(pid: number | undefined): void {
+  try {
+    if (pid !== undefined) process.kill(-pid, 'SIGKILL');
+  } catch {
+    // The group has ended already.
+  }
 }

@@ -91,6 +91,7 @@ export function withUndefined(
     decide: undefined,
     subscribe: undefined,
     onStop: undefined,
+    onIdle: undefined,
     on: {},
   });
 }
@@ -111,8 +112,22 @@ export const counter = agent(Counter, {
   onRestart: (ctx, failure) => ctx.log.warn('again', { kind: failure.kind, total: ctx.state.total }),
   onStop: (ctx, reason) => ctx.log.info(reason),
   onTerminated: (ctx, terminated) => ctx.unwatch(terminated.ref),
+  onIdle: (ctx) => {
+    ctx.timers.once('tick', 5, 'tick');
+    ctx.stopSelf();
+  },
   on: {
     reset: (ctx) => {
+      ctx.timers.once('once', 1_000, 'tick');
+      ctx.timers.once('step', 1_000, 'step', { by: 1 });
+      ctx.timers.every('every', 1_000, 'tick', undefined, { fixedRate: true });
+      ctx.timers.every('steps', 1_000, 'step', { by: 1 }, { fixedRate: undefined });
+      ctx.timers.cancel('every');
+      ctx.setIdleTimeout(60_000);
+      ctx.setIdleTimeout(undefined);
+      ctx.link(ctx.self);
+      ctx.unlink(ctx.self);
+      same<typeof ctx.message.missed, number>();
       ctx.state = { ...ctx.state, total: 0 };
       ctx.continue('tick');
       ctx.continue('step', { by: 2 });

@@ -45,13 +45,14 @@ describe('agent', () => {
       onRestart: undefined,
       onStop: undefined,
       onTerminated: undefined,
+      onIdle: undefined,
     });
     expect([desk, desk.options, desk.options.on, desk.options.mailbox].every(Object.isFrozen)).toBe(true);
   });
 
   it('takes undefined for every option', () => {
     const keys = ['state', 'internal', 'mailbox', 'turnTimeoutMs', 'startTimeoutMs', 'onFailure', 'decide'];
-    const more = ['subscribe', 'validate', 'onRestart', 'onStop', 'onTerminated'];
+    const more = ['subscribe', 'validate', 'onRestart', 'onStop', 'onTerminated', 'onIdle'];
     expect(refusal(Object.fromEntries([...keys, ...more].map((key) => [key, undefined])))).toBe('accepted');
   });
 

@@ -319,6 +319,84 @@ describe('an ask', () => {
     expect(system.deadLetters.stats().byReason).toEqual({ 'late-reply': 1 });
   });
 
+  it.each(['restarts', 'stops'] as const)(
+    'P76 by a token handed to another actor is answered there, once, though the first one %s meanwhile',
+    async (end) => {
+      const { system, settle, advance, kernel } = await testSystem();
+      const first = await system.spawn(puppet(), { backoff: QUICK });
+      const other = await system.spawn(puppet());
+      const gate = deferred();
+      const asked = endingOf(
+        first.ask('answer', (ctx) => {
+          const { replyTo } = ctx;
+          ctx.tell(other, 'act', async () => {
+            await gate.promise;
+            replyTo.reply('from the other');
+            replyTo.reply('again');
+            replyTo.reject(new Error('and again'));
+          });
+          return replyTo;
+        }),
+      );
+      await settle();
+      if (end === 'restarts') first.tell('act', FAIL);
+      else await system.stop(first);
+      await advance(100);
+      expect([system.inspect(first)?.generation, asked.is]).toEqual([end === 'restarts' ? 1 : 0, undefined]);
+      gate.resolve();
+      await settle();
+      expect(asked).toMatchObject({ is: 'resolved', value: 'from the other' });
+      expect(system.deadLetters.stats().byReason).toMatchObject({ 'duplicate-reply': 2 });
+      expect(kernel.asksInFlight).toBe(0);
+    },
+  );
+
+  it('P75 whose turn fails after it took its token is rejected at once; P76 the token comes too late, as after the deadline', async () => {
+    const { system, settle, advance } = await testSystem();
+    const ref = await system.spawn(puppet(), { backoff: QUICK });
+    const replies: (() => void)[] = [];
+    const failed = endingOf(
+      ref.ask('answer', (ctx) => {
+        const { replyTo } = ctx;
+        replies.push(() => replyTo.reply('late'));
+        return FAIL();
+      }),
+    );
+    await advance(100);
+    const expired = endingOf(
+      ref.ask(
+        'answer',
+        (ctx) => {
+          const { replyTo } = ctx;
+          replies.push(() => replyTo.reply('late'));
+          return replyTo;
+        },
+        { timeoutMs: 50 },
+      ),
+    );
+    await advance(50);
+    for (const reply of replies) reply();
+    await settle();
+    expect([failed.is, expired.is]).toEqual(['ERR_ACTOR_FAILED', 'ERR_ASK_TIMEOUT']);
+    expect(system.deadLetters.stats().byReason).toMatchObject({ 'late-reply': 2 });
+  });
+
+  it('P81 of a tick to its own actor is rejected without waiting', async () => {
+    const { system, advance } = await testSystem();
+    const ref = await system.spawn(puppet());
+    let asked: { is: string | undefined } | undefined;
+    ref.tell('act', (ctx) =>
+      ctx.timers.once('key', 10, 'next', async (own) => {
+        const ending = endingOf(own.ask(own.self, 'answer', () => 1));
+        asked = ending;
+        await Promise.resolve();
+        await Promise.resolve();
+      }),
+    );
+    await advance(10);
+    expect(asked?.is).toBe('ERR_ASK_CYCLE');
+  });
+
   it('is refused beyond asksInFlightMax, and admitted again when one has settled', async () => {
     const { system, settle, kernel } = await testSystem({ asksInFlightMax: 2 });
     const ref = await system.spawn(puppet());

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { agent } from '../../src/protocol/agent.ts';
-import { supervisor } from '../../src/protocol/child-spec.ts';
+import { dynamicSupervisor, supervisor } from '../../src/protocol/child-spec.ts';
 import { TroupeError } from '../../src/protocol/errors.ts';
 import { protocol, tell } from '../../src/protocol/protocol.ts';
 
@@ -26,6 +26,7 @@ describe('child', () => {
       agent: bell,
       args: undefined,
       restart: 'transient',
+      significant: false,
       shutdownMs: 30_000,
       backoff: { minMs: 100, maxMs: 30_000, jitter: 0.2 },
     });
@@ -50,6 +51,9 @@ describe('child', () => {
     [{ restart: 'always' }, "child.restart: 'always'"],
     [{ shutdownMs: -1 }, 'child.shutdownMs: -1'],
     [{ shutdownMs: 2 ** 31 }, 'child.shutdownMs: 2147483648'],
+    [{ shutdownMs: 'kill' }, "child.shutdownMs: 'kill'"],
+    [{ significant: 1 }, 'child.significant: 1'],
+    [{ significant: true, restart: 'permanent' }, 'child.significant: true'],
     [{ backoff: { minMs: Number.POSITIVE_INFINITY } }, 'child.backoff.minMs: Infinity'],
     [{ backoff: { minMs: 2, maxMs: 1 } }, 'child.backoff.maxMs: 1'],
     [{ backoff: { jitter: -0.1 } }, 'child.backoff.jitter: -0.1'],
@@ -84,7 +88,11 @@ describe('supervisor', () => {
   });
 
   it.each([
-    [{ strategy: 'one-for-all', children: {} }, "strategy: 'one-for-all'"],
+    [{ strategy: 'all', children: {} }, "strategy: 'all'"],
+    [{ autoShutdown: 'always', children: {} }, "autoShutdown: 'always'"],
+    [{ significant: true, restart: 'permanent', children: {} }, 'significant: true'],
+    [{ childrenMax: 3, children: {} }, 'childrenMax: 3'],
+    [{ children: { bell: bell.child({ significant: true }) } }, 'children.bell.significant: true'],
     [{ intensity: { max: -1 }, children: {} }, 'intensity.max: -1'],
     [{ intensity: { max: 0.5 }, children: {} }, 'intensity.max: 0.5'],
     [{ intensity: { withinMs: 0 }, children: {} }, 'intensity.withinMs: 0'],
@@ -100,5 +108,24 @@ describe('supervisor', () => {
     [{ children: { 1: bell.child() } }, "children: name: '1'"],
   ])('refuses %j', (options, refused) => {
     expect(refusal(() => supervisor(options as never))).toBe(refused);
+  });
+});
+
+describe('a dynamic supervisor', () => {
+  it('is a frozen definition without children', () => {
+    const definition = dynamicSupervisor({ childrenMax: 7, autoShutdown: 'any-significant' });
+    expect(definition).toMatchObject({ kind: 'supervisor', childrenMax: 7, isDynamic: true, children: {} });
+    expect(Object.isFrozen(definition)).toBe(true);
+    expect(dynamicSupervisor().childrenMax).toBe(10_000);
+    expect(dynamicSupervisor({ childrenMax: Infinity }).childrenMax).toBe(Infinity);
+  });
+
+  it.each([
+    [{ childrenMax: 0 }, 'childrenMax: 0'],
+    [{ strategy: 'one-for-all' }, "strategy: 'one-for-all'"],
+    [{ children: {} }, 'children: an object'],
+    [null, 'options: null'],
+  ])('refuses %j', (options, refused) => {
+    expect(refusal(() => dynamicSupervisor(options as never))).toBe(refused);
   });
 });

@@ -72,6 +72,7 @@ describe('dead letters', () => {
       kept: 3,
       evicted: 2,
       discarded: 0,
+      replayed: 0,
       byReason: { 'actor-unknown': 5 },
     });
     const [first] = system.deadLetters.list();

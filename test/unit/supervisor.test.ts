@@ -1,6 +1,6 @@
 import { supervisor } from 'troupe';
 import { describe, expect, it } from 'vitest';
-import { deferred, endingOf, type PuppetRef, puppet } from '../support/puppet.ts';
+import { deferred, endingOf, never, type PuppetRef, puppet } from '../support/puppet.ts';
 import { testSystem } from '../support/test-system.ts';
 
 const QUICK = { minMs: 100, maxMs: 100, jitter: 0 };
@@ -236,6 +236,40 @@ describe('a supervisor', () => {
       restarts: 3,
       counts: { accepted: 2, handled: 1, deadLettered: 1 },
     });
+  });
+
+  it('P11 starts a child only when the one before it has started', async () => {
+    const seen: string[] = [];
+    const child = (name: string) =>
+      puppet({
+        state: async () => {
+          seen.push(`${name} begins`);
+          await Promise.resolve();
+          seen.push(`${name} ends`);
+          return [];
+        },
+      }).child();
+    await testSystem({ root: supervisor({ children: { a: child('a'), b: child('b') } }) });
+    expect(seen).toEqual(['a begins', 'a ends', 'b begins', 'b ends']);
+  });
+
+  it('P28 disowns a child that ignores its end before it tells the one before it', async () => {
+    const { system, advance, settle, events } = await testSystem({
+      root: supervisor({
+        children: { a: puppet().child(), b: puppet().child({ shutdownMs: 100 }) },
+      }),
+    });
+    system.refs.b.tell('act', never);
+    await settle();
+    const ended = endingOf(system.shutdown());
+    await advance(1_099);
+    expect(system.inspect(system.refs.a)?.status).toBe('running');
+    await advance(1);
+    expect(ended.is).toBe('resolved');
+    const told = events.flatMap(({ type }) =>
+      type === 'turn-disowned' || type === 'actor-stopped' ? [type] : [],
+    );
+    expect(told).toEqual(['turn-disowned', 'actor-stopped', 'actor-stopped']);
   });
 
   it('P13 stops static children one after the other, last started first', async () => {

@@ -169,6 +169,7 @@ describe('dead letters', () => {
       kept: 2,
       evicted: 1,
       discarded: 1,
+      replayed: 0,
       byReason: { 'actor-unknown': 3, stopped: 1 },
     });
   });

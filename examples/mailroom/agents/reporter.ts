@@ -93,6 +93,9 @@ function countEvent(counts: Counts, event: RuntimeEvent): void {
     case 'actor-restarting':
     case 'actor-stopped':
     case 'supervisor-gave-up':
+    case 'supervisor-stopped':
+    case 'shutdown-phase-entered':
+    case 'shutdown-task-failed':
     case 'turn-disowned':
     case 'logged':
       break;

@@ -166,3 +166,50 @@ agent(Bell, {
   // error: Property 'tick' is missing
   on: { ring() {} },
 });
+
+// Timers and links.
+agent(Bell, {
+  internal: { tick: tell(z.number()), tock: tell() },
+  on: {
+    tick() {},
+    tock() {},
+    ring(ctx) {
+      ctx.timers.every('key', 5, 'tick', 1, { fixedRate: true });
+      // error: 'number' is not assignable to parameter of type 'string'
+      ctx.timers.once(5, 5, 'tock');
+      // error: 'string' is not assignable to parameter of type 'number'
+      ctx.timers.once('key', '5', 'tock');
+      // error: '"tack"' is not assignable
+      ctx.timers.once('key', 5, 'tack');
+      // error: '"ring"' is not assignable
+      ctx.timers.every('key', 5, 'ring');
+      // error: 'string' is not assignable to parameter of type 'number'
+      ctx.timers.every('key', 5, 'tick', 'one');
+      // error: '1' is not assignable to parameter of type 'undefined'
+      ctx.timers.once('key', 5, 'tock', 1);
+      // error: Expected 4-5 arguments, but got 3
+      ctx.timers.every('key', 5, 'tick');
+      // error: 'fixedrate' does not exist
+      ctx.timers.every('key', 5, 'tock', undefined, { fixedrate: true });
+      // error: 'symbol' is not assignable to parameter of type 'string'
+      ctx.timers.cancel(Symbol('key'));
+      // error: 'string' is not assignable to parameter of type 'number'
+      ctx.setIdleTimeout('5');
+      // error: 'string' is not assignable to parameter of type 'AnyRef'
+      ctx.link('someone');
+    },
+  },
+});
+agent(Bell, {
+  on: {
+    ring(ctx) {
+      // error: '"tick"' is not assignable to parameter of type 'never'
+      ctx.timers.once('key', 5, 'tick');
+    },
+  },
+});
+agent(Bell, {
+  on: { ring() {} },
+  // error: 'number' is not assignable to type
+  onIdle: 5,
+});

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { agent, ask, createSystem, protocol, type Ref, supervisor, tell } from 'troupe';
+import { agent, ask, createSystem, dynamicSupervisor, protocol, type Ref, supervisor, tell } from 'troupe';
 
 const Bell = protocol('bell', { ring: tell() });
 const on = { ring: () => undefined };
@@ -43,6 +43,10 @@ tuned.child({ args: { pitch: 'high' } });
 bell.child({ args: { pitch: 1 } });
 // error: '"always"' is not assignable
 bell.child({ restart: 'always' });
+// error: '"kill"' is not assignable
+bell.child({ shutdownMs: 'kill' });
+// error: 'string' is not assignable to type 'boolean | undefined'
+bell.child({ significant: 'yes' });
 // error: 'min' does not exist
 bell.child({ backoff: { min: 5 } });
 // error: is missing the following properties from type
@@ -51,8 +55,30 @@ supervisor({ children: { bell } });
 supervisor({ strategy: 'one-for-two', children: {} });
 // error: 'maximum' does not exist
 supervisor({ intensity: { maximum: 3 }, children: {} });
+// error: '"any"' is not assignable
+supervisor({ autoShutdown: 'any', children: {} });
+// error: 'childrenMax' does not exist
+supervisor({ childrenMax: 3, children: {} });
+// error: 'children' does not exist
+dynamicSupervisor({ children: {} });
 // error: Property 'children' is missing
 supervisor({ strategy: 'one-for-one' });
+
+// Pools.
+// error: Expected 1 arguments, but got 0
+bell.pool();
+// error: 'string' is not assignable to type 'number'
+bell.pool({ size: '4' });
+// error: 'string' is not assignable to type 'number'
+tuned.pool({ size: 4, args: { pitch: 'high' } });
+// error: Property 'key' is missing
+bell.pool({ size: 4, routing: 'sticky' });
+// error: '"fastest"' is not assignable
+bell.pool({ size: 4, routing: 'fastest' });
+// error: 'number' is not assignable to type 'string'
+bell.pool({ size: 4, routing: 'consistent-hash', key: () => 5 });
+// error: 'sise' does not exist
+bell.pool({ size: 4, sise: 4 });
 
 // The system.
 const root = supervisor({ children: { bell: bell.child(), maybe: Math.random() > 2 ? bell.child() : undefined } });
@@ -70,11 +96,18 @@ createSystem({ name: 'tower', root: bell.child() });
 system.spawn(tuned);
 // error: Property 'pitch' is missing
 system.spawn(tuned, { args: {} });
+// error: 'significant' does not exist
+system.spawn(bell, { significant: true });
+// error: is missing the following properties from type 'ChildSpec<AnyProtocol>'
+system.supervisor('/root').startChild('bell', bell);
 // error: 'title' does not exist
 system.spawn(bell, { title: 'big' });
 // error: 'void' is not assignable to type 'number'
 const ref: Ref<typeof Bell> = system.ref(protocol('other', { ring: tell(z.number()) }), 'bell');
 // error: is possibly 'undefined'
 system.lookup(Bell, 'bell').tell('ring');
+system.spawn(bell.pool({ size: 2 }), { name: 'bells' });
+// error: 'string' is not assignable to parameter of type 'number'
+system.resize(system.refs.bell, '4');
 // error: 'string' is not assignable to parameter of type 'AnyRef'
 system.stop('/user/bell');

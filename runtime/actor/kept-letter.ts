@@ -1,0 +1,90 @@
+/** A dead letter with what it takes to send its message again. It holds on to no actor and to nobody who waited. */
+
+import { Envelope, Extras, type MessageEntry } from '../../src/protocol/envelope.ts';
+import { TroupeError } from '../../src/protocol/errors.ts';
+import { CAUSES_MAX, REPLAYS_MAX } from '../../src/protocol/limits.ts';
+import { describeValue } from '../../src/protocol/options.ts';
+import type { Rank } from '../../src/protocol/priority.ts';
+import type { DeadLetter } from '../../src/protocol/system.ts';
+
+/** The kind of agent that is to get a message again. */
+export interface Receiver {
+  askEntry(name: string): MessageEntry;
+  internalEntry(name: string): MessageEntry;
+  tellEntry(name: string): MessageEntry;
+  admissible(entry: MessageEntry, payload: unknown): unknown;
+}
+
+/** One dead letter of the list. */
+export class KeptLetter {
+  readonly letter: DeadLetter;
+  /** Its place in the order of deaths. */
+  readonly place: number;
+  private readonly kind: MessageEntry['kind'];
+  private readonly isInternal: boolean;
+  private readonly rank: Rank;
+  private readonly headers: Readonly<Record<string, string>> | undefined;
+  /** Why it can never be sent again. */
+  private readonly obstacle: string | undefined;
+  private isReplaying = false;
+
+  constructor(letter: DeadLetter, place: number, envelope: Envelope) {
+    this.letter = letter;
+    this.place = place;
+    this.kind = envelope.entry.kind;
+    this.isInternal = envelope.entry.isInternal;
+    this.rank = envelope.rank;
+    this.headers = envelope.extras?.headers;
+    this.obstacle = obstacleOf(letter, envelope);
+  }
+
+  /** Throws `ERR_REPLAY_REFUSED` or `ERR_REPLAYS_EXHAUSTED`, or sets it apart until `endReplay`. */
+  beginReplay(): void {
+    const { id, message, replays } = this.letter;
+    const problem = this.isReplaying ? 'it is being replayed, and waits for room' : this.obstacle;
+    if (problem !== undefined) throw new TroupeError('ERR_REPLAY_REFUSED', { id, message, problem });
+    if (replays >= REPLAYS_MAX)
+      throw new TroupeError('ERR_REPLAYS_EXHAUSTED', { id, message, replaysMax: REPLAYS_MAX });
+    this.isReplaying = true;
+  }
+
+  /** It was accepted, or refused. */
+  endReplay(): void {
+    this.isReplaying = false;
+  }
+
+  /**
+   * The message once more, for an agent that lives where it was going: without a deadline and without anybody who waits
+   * for a reply. Throws `ERR_MESSAGE_UNKNOWN` or `ERR_MESSAGE_INVALID` if that agent does not take it.
+   */
+  envelopeFor(receiver: Receiver): Envelope {
+    const { message, payload, attempts, replays, causes, sender } = this.letter;
+    const entry =
+      this.kind === 'ask'
+        ? receiver.askEntry(message)
+        : this.isInternal
+          ? receiver.internalEntry(message)
+          : receiver.tellEntry(message);
+    const extras = new Extras();
+    extras.attempt = attempts + 1;
+    extras.causes = causes.slice(-CAUSES_MAX);
+    extras.replays = replays + 1;
+    extras.headers = this.headers;
+    const from = sender === undefined ? undefined : { address: sender };
+    return new Envelope(entry, receiver.admissible(entry, payload), this.rank, from, undefined, extras);
+  }
+}
+
+/** The error of an id that no dead letter of the list has. */
+export function unknownLetter(id: unknown): TroupeError<'ERR_DEAD_LETTER_UNKNOWN'> {
+  return new TroupeError('ERR_DEAD_LETTER_UNKNOWN', { id: typeof id === 'string' ? id : describeValue(id) });
+}
+
+function obstacleOf({ reason }: DeadLetter, envelope: Envelope): string | undefined {
+  if (reason === 'late-reply' || reason === 'duplicate-reply')
+    return 'it is a reply, and nobody waits for it';
+  if (reason === 'validation') return 'it does not fit the schema of its receiver';
+  // What had a turn and never came through the door of the mailbox: a tick, a continuation, a notice.
+  if (reason === 'handler-failed' && envelope.seq === 0) return 'the runtime itself had made it';
+  return undefined;
+}

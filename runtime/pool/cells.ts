@@ -1,0 +1,60 @@
+/** Which kind of actor an agent needs: an ordinary one, a pool, or a worker of one. */
+
+import type { AnyAgentDefinition } from '../../src/protocol/agent.ts';
+import type { Spawnable } from '../../src/protocol/child-spec.ts';
+import type { MessageEntry } from '../../src/protocol/envelope.ts';
+import { TroupeError } from '../../src/protocol/errors.ts';
+import type { PoolAgent, PoolSettings } from '../../src/protocol/pool.ts';
+import { Behaviour } from '../actor/behaviour.ts';
+import { Cell } from '../actor/cell.ts';
+import type { Kernel } from '../actor/kernel.ts';
+import type { Slot } from '../actor/slot.ts';
+import { type Hire, PoolCell } from './pool.ts';
+import { type Dispatcher, WorkerCell } from './worker.ts';
+
+/** What `agent(...)` and `pool(...)` make, and the agent of a worker. */
+type Started = AnyAgentDefinition & Partial<PoolAgent> & { readonly worksFor?: Dispatcher };
+
+/** The behaviour of a pool: it refuses what its routing cannot answer. */
+class PoolBehaviour extends Behaviour {
+  private readonly workers: PoolSettings;
+
+  constructor(kernel: Kernel, agent: AnyAgentDefinition, workers: PoolSettings) {
+    super(kernel, agent);
+    this.workers = workers;
+  }
+
+  override askEntry(name: string): MessageEntry {
+    const entry = super.askEntry(name);
+    const { routing } = this.workers;
+    if (routing !== 'broadcast') return entry;
+    throw new TroupeError('ERR_ROUTING_MISMATCH', {
+      protocol: this.agent.protocol.name,
+      message: name,
+      routing,
+    });
+  }
+}
+
+/** The behaviour of an agent. */
+export function behaviourFor(kernel: Kernel, agent: Spawnable): Behaviour {
+  const started = agent as Started; // `agent` and `pool` are the only makers of spawnables
+  if (started.workers === undefined) return new Behaviour(kernel, started);
+  const state = (_args: unknown, turn: unknown): Promise<void> => poolOf(turn).start();
+  const front = Object.freeze({ ...started, options: Object.freeze({ ...started.options, state }) });
+  return new PoolBehaviour(kernel, front, started.workers);
+}
+
+/** An actor of an agent, at its place. It has not started. */
+export function cellFor(agent: Spawnable, behaviour: Behaviour, slot: Slot, hire: Hire): Cell {
+  const { workers, worksFor } = agent as Started;
+  if (workers !== undefined) return new PoolCell(behaviour, slot, workers, hire);
+  if (worksFor !== undefined) return new WorkerCell(behaviour, slot, worksFor);
+  return new Cell(behaviour, slot);
+}
+
+function poolOf(turn: unknown): PoolCell {
+  if (typeof turn === 'object' && turn !== null && 'cell' in turn && turn.cell instanceof PoolCell)
+    return turn.cell;
+  throw new Error('the state of a pool is made by a pool alone');
+}

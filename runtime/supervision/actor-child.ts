@@ -1,0 +1,299 @@
+/**
+ * The place of one actor. It tells its supervisor what happens to the actor, and does to the actor what its supervisor
+ * decides. The place of a child that is part of a definition stays when its actor has ended; a dynamic one goes with it.
+ */
+
+import type { ActorStatus } from '../../src/protocol/actor-status.ts';
+import type { ChildSpec, Intensity, RestartType } from '../../src/protocol/child-spec.ts';
+import type { Failure } from '../../src/protocol/context.ts';
+import { isTroupeError, TroupeError } from '../../src/protocol/errors.ts';
+import type { EndReason } from '../../src/protocol/events.ts';
+import { SHUTDOWN_MS, TIMER_MS_MAX } from '../../src/protocol/limits.ts';
+import type { Actor } from '../actor/actor.ts';
+import type { Cell } from '../actor/cell.ts';
+import { retryAfterMs } from '../actor/default-directive.ts';
+import { statusOf } from '../actor/inspection.ts';
+import {
+  drainActor,
+  killTurn,
+  leaveForSibling,
+  leaveGeneration,
+  leaveStart,
+  startActor,
+  stopActor,
+} from '../actor/lifecycle.ts';
+import type { FailedTurn, Slot } from '../actor/slot.ts';
+import { backoffDelay } from './backoff.ts';
+import type { Child } from './child.ts';
+import { Pause } from './pause.ts';
+import { RestartWindow } from './restart-window.ts';
+import { comesBack } from './strategy.ts';
+import type { Supervisor } from './supervisor.ts';
+import { ANONYMOUS } from './supervisor-settings.ts';
+
+/** Why the present life ends; without a failure it was killed, and hears nothing. */
+interface Leaving {
+  readonly failure: Failure | undefined;
+  /** Which attempt at a message failed, if it is tried again. */
+  readonly retriedAttempt: number | undefined;
+}
+
+/** The place of one actor under its supervisor. */
+export class ActorChild implements Child, Slot {
+  readonly kind = 'agent';
+  /** Its name among its siblings, or the number of one that was given none. */
+  readonly key: string | number;
+  readonly spec: ChildSpec;
+  readonly args: unknown;
+  cell: Cell | undefined = undefined;
+  private readonly supervisor: Supervisor;
+  private leaving: Leaving | undefined = undefined;
+  /** The old life is over and the next has not begun. */
+  private hasLeft = false;
+  private window: RestartWindow | undefined = undefined;
+  private paused: Pause | undefined = undefined;
+
+  constructor(supervisor: Supervisor, key: string | number, spec: ChildSpec, args: unknown) {
+    this.supervisor = supervisor;
+    this.key = key;
+    this.spec = spec;
+    this.args = args;
+  }
+
+  get name(): string {
+    return typeof this.key === 'number' ? `${ANONYMOUS}${this.key}` : this.key;
+  }
+
+  get path(): string {
+    return `${this.supervisor.settings.path}/${this.name}`;
+  }
+
+  get shutdownMs(): number {
+    return this.spec.shutdownMs === 'brutal-kill' ? SHUTDOWN_MS : this.spec.shutdownMs;
+  }
+
+  get restartType(): RestartType {
+    return this.spec.restart;
+  }
+
+  get isSignificant(): boolean {
+    return this.spec.significant;
+  }
+
+  get status(): ActorStatus {
+    return this.cell === undefined ? 'stopped' : statusOf(this.cell);
+  }
+
+  get restartsWithoutProgress(): number {
+    return this.cell?.restartsWithoutProgress ?? 0;
+  }
+
+  get isReturning(): boolean {
+    return this.cell?.status === 'restarting';
+  }
+
+  ownWindow(intensity: Intensity): RestartWindow {
+    this.window ??= new RestartWindow(intensity);
+    return this.window;
+  }
+
+  // --- what the supervisor does with it ---------------------------------------------------------------------------
+
+  start(): void | Promise<void> {
+    const { surroundings } = this.supervisor;
+    const cell = surroundings.cellFor(this.spec.agent, this);
+    this.cell = cell;
+    this.leaving = undefined;
+    this.hasLeft = false;
+    surroundings.opened(cell);
+    let starting: void | Promise<void>;
+    try {
+      starting = startActor(cell);
+    } catch (error) {
+      const ending = stopActor(cell, 'failed', error);
+      if (!cell.hasEnded) {
+        return ending.then(() => {
+          throw error;
+        });
+      }
+      surroundings.kernel.background(ending);
+      throw error;
+    }
+    if (starting === undefined) return undefined;
+    return starting.catch(async (error: unknown) => {
+      await stopActor(cell, 'failed', error);
+      throw error;
+    });
+  }
+
+  stop(reason: EndReason): Promise<void> {
+    this.paused?.end();
+    const { cell } = this;
+    if (cell === undefined) return Promise.resolve();
+    const wasKilled = this.leaving !== undefined && this.leaving.failure === undefined;
+    const isBrutal = this.spec.shutdownMs === 'brutal-kill' && reason !== 'failed';
+    if (isBrutal && !cell.hasEnded) {
+      killTurn(cell, killedError(cell));
+      return stopActor(cell, 'killed');
+    }
+    return stopActor(
+      cell,
+      reason === 'failed' && wasKilled ? 'killed' : reason,
+      reason === 'failed' ? cell.rareIfAny?.lastError : undefined,
+    );
+  }
+
+  due(error: unknown): number {
+    const { cell } = this;
+    if (cell === undefined) return 0;
+    cell.restartsWithoutProgress++;
+    const delayMs = Math.min(TIMER_MS_MAX, Math.max(this.drawDelayMs(cell), retryAfterMs(causeOf(error))));
+    const { events } = cell.kernel;
+    events.emit({ type: 'actor-restarting', address: cell.address, delayMs, error });
+    return delayMs;
+  }
+
+  leave(sibling: Failure | undefined): void | Promise<void> {
+    const { cell } = this;
+    if (cell === undefined || cell.hasEnded) return undefined;
+    if (cell.isEnding) return stopActor(cell, 'shutdown');
+    if (this.hasLeft) return leaveStart(cell);
+    const { leaving } = this;
+    if (leaving === undefined && this.spec.restart === 'temporary') return this.stop('shutdown');
+    this.hasLeft = true;
+    if (leaving !== undefined) return leaveGeneration(cell, leaving.failure);
+    if (sibling === undefined) return undefined;
+    if (this.spec.shutdownMs !== 'brutal-kill') return leaveForSibling(cell, sibling);
+    cell.status = 'restarting';
+    killTurn(cell, sibling.cause);
+    return leaveGeneration(cell, undefined);
+  }
+
+  again(): void | Promise<void> {
+    const { cell } = this;
+    if (cell === undefined || cell.hasEnded) return this.start();
+    if (!this.hasLeft || cell.isEnding) return undefined;
+    this.leaving = undefined;
+    cell.rare.restarts++;
+    const starting = startActor(cell);
+    if (starting === undefined) {
+      this.hasLeft = false;
+      return undefined;
+    }
+    return starting.then(() => {
+      this.hasLeft = false;
+    });
+  }
+
+  afterFailedStart(error: unknown): 'restart' | 'stop' | 'escalate' {
+    const { cell } = this;
+    if (cell === undefined) return 'restart';
+    const cause = causeOf(error);
+    cell.rare.lastError = error;
+    const { address, generation } = cell;
+    cell.kernel.events.emit({ type: 'actor-failed', address, generation, error, message: undefined });
+    const directive = cell.behaviour.decide(cause, address);
+    return directive === 'resume' ? 'restart' : directive; // there is no state to go on with
+  }
+
+  pause(delayMs: number): Promise<void> {
+    this.paused ??= new Pause(this.supervisor.surroundings.kernel.host);
+    return this.paused.wait(delayMs);
+  }
+
+  // --- what its actor says ----------------------------------------------------------------------------------------
+
+  failed(actor: Actor, { directive, error, retriedAttempt }: FailedTurn): void {
+    const { cell, supervisor } = this;
+    if (cell === undefined || cell !== actor) return;
+    if (directive === 'stop' || (directive === 'restart' && this.spec.restart === 'temporary')) {
+      this.endOfItsOwn(cell, 'failed', error);
+      return;
+    }
+    this.toLeave(cell, { kind: 'failed', cause: error }, retriedAttempt);
+    if (directive === 'escalate') supervisor.escalated(this, error);
+    else supervisor.failed(this, error);
+  }
+
+  left(actor: Actor, reason: 'normal' | 'shutdown'): void {
+    const { cell, supervisor } = this;
+    if (cell === undefined || cell !== actor) return;
+    if (comesBack(this.spec.restart, false) && supervisor.bringsBack && cell.rareIfAny?.isDraining !== true) {
+      this.toLeave(cell, { kind: 'left', cause: undefined }, undefined);
+      supervisor.failed(this, undefined);
+    } else {
+      this.endOfItsOwn(cell, reason, undefined);
+    }
+  }
+
+  async kill(actor: Actor): Promise<void> {
+    const { cell, supervisor } = this;
+    if (cell === undefined || cell !== actor || cell.hasEnded) return;
+    const error = killedError(cell);
+    const wasGoing = cell.isGoing;
+    const message = cell.turn?.envelope.entry.name ?? 'kill';
+    if (wasGoing) cell.status = 'restarting'; // nothing may begin while the turn is taken away
+    killTurn(cell, error);
+    if (!wasGoing) {
+      await cell.rareIfAny?.stopping;
+      return;
+    }
+    cell.rare.lastError = error;
+    const { address, generation } = cell;
+    cell.kernel.events.emit({ type: 'actor-failed', address, generation, error, message });
+    if (comesBack(this.spec.restart, true) && supervisor.bringsBack && !cell.rare.isDraining) {
+      this.toLeave(cell, undefined, undefined);
+      supervisor.failed(this, error);
+      await cell.rare.children?.stopAll();
+    } else {
+      this.endOfItsOwn(cell, 'killed', error);
+    }
+    await cell.rare.stopping;
+  }
+
+  drain(actor: Actor): Promise<void> {
+    return this.cell === undefined || this.cell !== actor ? Promise.resolve() : drainActor(this.cell);
+  }
+
+  drained(actor: Actor): void {
+    if (this.cell !== undefined && this.cell === actor) this.background(stopActor(this.cell, 'shutdown'));
+  }
+
+  ended(cell: Cell): void {
+    const { supervisor } = this;
+    const staysSpecified = supervisor.settings.keepsEnded && this.spec.restart !== 'temporary';
+    if (!staysSpecified && supervisor.has(this)) supervisor.children.delete(this.key);
+    supervisor.surroundings.closed(cell);
+  }
+
+  private toLeave(cell: Cell, failure: Failure | undefined, retriedAttempt: number | undefined): void {
+    cell.status = 'restarting';
+    this.leaving = { failure, retriedAttempt };
+  }
+
+  private endOfItsOwn(cell: Cell, reason: EndReason, error: unknown): void {
+    this.background(stopActor(cell, reason, error).then(() => this.supervisor.left(this)));
+  }
+
+  private drawDelayMs(cell: Cell): number {
+    const { random } = this.supervisor.surroundings.kernel.host;
+    const { onFailure } = cell.behaviour.agent.options;
+    const retriedAttempt = this.leaving?.retriedAttempt;
+    if (retriedAttempt !== undefined && onFailure !== 'fail')
+      return backoffDelay(onFailure.retry.backoff, retriedAttempt - 1, random);
+    return backoffDelay(this.spec.backoff, cell.restartsWithoutProgress - 1, random);
+  }
+
+  private background(work: Promise<unknown>): void {
+    this.supervisor.surroundings.kernel.background(work);
+  }
+}
+
+function killedError(cell: Cell): TroupeError {
+  return new TroupeError('ERR_ACTOR_KILLED', { address: cell.address });
+}
+
+/** What a failed start failed with. */
+function causeOf(error: unknown): unknown {
+  return isTroupeError(error, 'ERR_START_FAILED') ? error.cause : error;
+}

@@ -1,0 +1,182 @@
+/**
+ * Pools, as data: one ref, several workers of one agent, and a rule that says which worker a message goes to. A pool is
+ * a child spec like any other, and what `spawn` takes as well. It runs nothing; `runtime/pool` does.
+ */
+
+import { type AgentSettings, type MailboxSettings, mailboxOption } from './agent-settings.ts';
+import { type ChildPolicy, type ChildSpec, childSpec, type Spawnable } from './child-spec.ts';
+import { POOL_SIZE_MAX } from './limits.ts';
+import {
+  choiceOption,
+  functionOption,
+  integerOption,
+  invalidOption,
+  objectOption,
+  recordOption,
+} from './options.ts';
+import type { AnyProtocol, MessageDefinition, PayloadOf } from './protocol.ts';
+
+/**
+ * Which worker a message goes to. `work-pulling`: the first that is idle takes the best one of a shared queue. `round-robin`,
+ * `random`, `least-loaded`: one, chosen on arrival. `consistent-hash`: the one its key belongs to. `sticky`: one for all
+ * messages of a key that are under way. `broadcast`: each of them. `scatter-gather-first`: each of them, and the first
+ * reply ends the others.
+ */
+export type Routing =
+  | 'work-pulling'
+  | 'round-robin'
+  | 'random'
+  | 'least-loaded'
+  | 'broadcast'
+  | 'consistent-hash'
+  | 'sticky'
+  | 'scatter-gather-first';
+
+const ROUTINGS: readonly Routing[] = [
+  'work-pulling',
+  'round-robin',
+  'random',
+  'least-loaded',
+  'broadcast',
+  'consistent-hash',
+  'sticky',
+  'scatter-gather-first',
+];
+
+type KeyedRouting = 'consistent-hash' | 'sticky';
+
+/** A message's name and payload, as a key function is given them. */
+type NamedPayload<Messages> = {
+  [N in keyof Messages]: [name: N, payload: PayloadOf<Messages[N]>];
+}[keyof Messages];
+
+/** How many workers, how they are kept alive, and how many messages wait for them. */
+export interface PoolPolicy extends ChildPolicy {
+  /** Workers, 1 to 10,000. */
+  readonly size: number;
+  /** The queue that all of them share; the agent's own settings unless said. */
+  readonly mailbox?:
+    | { readonly [Option in keyof MailboxSettings]?: MailboxSettings[Option] | undefined }
+    | undefined;
+}
+
+/** A pool whose messages go by their keys. */
+export interface KeyedPool<P extends AnyProtocol> extends PoolPolicy {
+  readonly routing: KeyedRouting;
+  /**
+   * The key of a message: those with an equal key go to the same worker. Called once, when the message is sent; what it
+   * throws is thrown there, or rejects the ask.
+   */
+  key(...message: NamedPayload<P['messages']>): string;
+}
+
+/** A pool that needs no keys. */
+export interface UnkeyedPool extends PoolPolicy {
+  /** `work-pulling` unless said. */
+  readonly routing?: Exclude<Routing, KeyedRouting> | undefined;
+  readonly key?: undefined;
+}
+
+/** The options of `pool`; with the arguments of each worker's `state`, where that takes any. */
+export type PoolOptions<P extends AnyProtocol, Args> = (KeyedPool<P> | UnkeyedPool) &
+  (undefined extends Args ? { readonly args?: Args | undefined } : { readonly args: Args });
+
+/** A pool: a child of a supervisor, or what `spawn` starts. Frozen. */
+export interface PoolSpec<P extends AnyProtocol = AnyProtocol> extends ChildSpec<P>, Spawnable<P, void> {
+  readonly kind: 'child';
+}
+
+/** A pool's workers, complete: checked, with defaults applied. */
+export interface PoolSettings {
+  readonly agent: PoolableAgent;
+  readonly args: unknown;
+  readonly size: number;
+  readonly routing: Routing;
+  readonly key: ((name: string, payload: unknown) => unknown) | undefined;
+  /** The policy of each worker. */
+  readonly policy: Readonly<Record<string, unknown>>;
+}
+
+/** What a pool needs of an agent. */
+export interface PoolableAgent extends Spawnable {
+  readonly internal: Readonly<Record<string, MessageDefinition>>;
+  readonly options: AgentSettings;
+}
+
+/** The agent of the pool itself: it takes messages in and hands them to workers. */
+export interface PoolAgent extends PoolableAgent {
+  readonly workers: PoolSettings;
+}
+
+/** Whether what is about to be spawned is a pool. @internal */
+export function isPoolSpec(value: unknown): value is PoolSpec {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    Object.isFrozen(value) &&
+    'kind' in value &&
+    value.kind === 'child' &&
+    'protocol' in value
+  );
+}
+
+/** A number of workers. @internal */
+export function poolSizeOption(option: string, value: unknown): number {
+  const size = integerOption(option, value ?? null, 1, 1);
+  if (size > POOL_SIZE_MAX) throw invalidOption(option, `at most ${POOL_SIZE_MAX} workers`, value);
+  return size;
+}
+
+/** Reads the options of `pool`. Throws `ERR_OPTION_INVALID`. @internal */
+export function poolSpec<P extends AnyProtocol>(
+  agent: PoolableAgent & Spawnable<P>,
+  options: unknown,
+): PoolSpec<P> {
+  const known = ['size', 'routing', 'key', 'args', 'restart', 'shutdownMs', 'backoff', 'mailbox'];
+  const given = objectOption('pool', recordOption('pool', options), known);
+  const routing = choiceOption('pool.routing', given['routing'], ROUTINGS, 'work-pulling');
+  const { restart, shutdownMs, backoff } = given;
+  const policy = Object.freeze({ restart, shutdownMs, backoff });
+  const workers: PoolSettings = Object.freeze({
+    agent,
+    args: given['args'],
+    size: poolSizeOption('pool.size', given['size']),
+    routing,
+    key: keyOption(routing, given['key']),
+    policy,
+  });
+  const mailbox = given['mailbox'] === undefined ? agent.options.mailbox : mailboxOption(given['mailbox']);
+  const front: PoolAgent & Spawnable<P> = Object.freeze({
+    ...agent,
+    options: frontSettings(agent.options, mailbox),
+    workers,
+  });
+  return Object.freeze({ ...childSpec('pool', front, policy), protocol: agent.protocol });
+}
+
+/** The pool itself runs no handler and no hook of the agent: its workers do, each bounded in time. */
+function frontSettings(settings: AgentSettings, mailbox: MailboxSettings): AgentSettings {
+  return Object.freeze({
+    ...settings,
+    mailbox,
+    state: undefined,
+    startTimeoutMs: Number.POSITIVE_INFINITY,
+    onFailure: 'fail',
+    decide: undefined,
+    onRestart: undefined,
+    onStop: undefined,
+    onTerminated: undefined,
+    onIdle: undefined,
+  });
+}
+
+function keyOption(routing: Routing, value: unknown): PoolSettings['key'] {
+  const isKeyed = routing === 'consistent-hash' || routing === 'sticky';
+  const key = functionOption('pool.key', value);
+  if (isKeyed && key === undefined)
+    throw invalidOption('pool.key', `a function (name, payload) => string for routing '${routing}'`, value);
+  if (!isKeyed && key !== undefined)
+    throw invalidOption('pool.key', `absent for routing '${routing}', which needs no key`, value);
+  // It is called with what its declared type asks for: a name of the protocol and that message's payload.
+  return key as PoolSettings['key'];
+}
