@@ -193,7 +193,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: 'the notice of death comes before the last message',
     file: 'runtime/actor/watch.ts',
-    find: 'if (queued.size > 0) this.held.set(sender, { queued, subject, notice });\n    else this.deliver(subject, notice);',
+    find: 'if (queued !== undefined) this.held.set(sender, { queued, subject, notice });\n    else this.deliver(subject, notice);',
     replace: 'this.deliver(subject, notice);',
     tests: ['test/unit/watch.test.ts'],
   },
@@ -267,5 +267,12 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     find: '      if (subscriber.order > last) return;\n',
     replace: '',
     tests: ['test/unit/router.test.ts'],
+  },
+  {
+    name: 'a worker whose slice ended with its last job is forgotten',
+    file: 'runtime/pool/worker.ts',
+    find: 'if (!this.isQueued && this.turn === undefined) {',
+    replace: 'if (this.isQueued === null) {',
+    tests: ['test/unit/pool.test.ts'],
   },
 ];
