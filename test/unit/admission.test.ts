@@ -123,6 +123,20 @@ describe('admission', () => {
     expect(admission.take(normal(), true)).toBe(true);
   });
 
+  it('P48: counts self-sends together with others that came back', () => {
+    const admission = new Admission(mailboxSettings({ capacity: 1, criticalReserve: 1, selfReserve: 2 }));
+    const turn = normal();
+    expect(admission.take(turn, false)).toBe(true);
+    // Its turn starts, its slot goes to another one, and it comes back.
+    admission.giveBack(turn);
+    expect(admission.take(normal(), false)).toBe(true);
+    admission.retake(turn);
+    expect(admission.take(normal(), true), 'the first self-send').toBe(true);
+    expect(admission.take(normal(), true), 'two others and one self-send are capacity and self-reserve').toBe(
+      false,
+    );
+  });
+
   it('P48: refuses a critical message only when the one that may come back would find no place', () => {
     const { admission, common } = filled({ capacity: 1, criticalReserve: 0, selfReserve: 1 });
     const [first] = common;
