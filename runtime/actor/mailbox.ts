@@ -146,15 +146,6 @@ export class Mailbox {
     this.queue.forEach(visit);
   }
 
-  /** How many queued messages `predicate` holds for. */
-  countQueued(predicate: (envelope: Envelope) => boolean): number {
-    let count = 0;
-    this.queue.forEach((envelope) => {
-      if (predicate(envelope)) count++;
-    });
-    return count;
-  }
-
   /** Removes the message whose turn is next; its slot goes to the best waiter. */
   next(): Envelope | undefined {
     const envelope = this.queue.pop();
