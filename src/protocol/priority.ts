@@ -33,3 +33,17 @@ export function rankOf(priority: unknown): Rank {
 export function priorityAt(rank: Rank): Priority {
   return PRIORITIES[rank];
 }
+
+/** The numbers of the levels on the wire, most urgent first: those of AMB, with gaps for levels of others. */
+const NUMBERS: readonly number[] = [15, 10, 8, 5, 1, 0];
+
+/** The number of a priority on the wire. Throws `ERR_OPTION_INVALID`. @internal */
+export function priorityNumber(priority: Priority): number {
+  return NUMBERS[rankOf(priority)] ?? 0;
+}
+
+/** The level of a number on the wire; one between two levels is the lower one, one below all of them `background`. @internal */
+export function priorityOfNumber(number: number): Priority {
+  const rank = NUMBERS.findIndex((level) => number >= level);
+  return PRIORITIES[rank] ?? 'background';
+}
