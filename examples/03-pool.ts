@@ -16,7 +16,13 @@ const translator = agent(Translator, {
 });
 
 const root = supervisor({
-  children: { translators: translator.pool({ size: 2, mailbox: { capacity: 100 } }) }, // whoever is idle takes the next
+  children: {
+    translators: translator.pool({
+      size: 2, // whoever is idle takes the next
+      mailbox: { capacity: 100 },
+      rateLimit: { tokens: 10_000, perMs: 60_000, cost: (_name, { text }) => text.length }, // what the model's vendor allows
+    }),
+  },
 });
 const system = await createSystem({ name: 'pool', root, log: false });
 const { translators } = system.refs;

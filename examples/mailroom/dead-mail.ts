@@ -25,7 +25,7 @@ export interface DeadMailReport {
   readonly readable: number;
   /** Mails that security could not examine; they may have been handled all the same. */
   readonly unexamined: number;
-  /** Dead letters that a crash left. */
+  /** Attempts at dead letters that ended in a crash. */
   readonly crashed: number;
   /** Of the kinds asked for; most frequent first. */
   readonly byRule: readonly DeadByRule[];
@@ -37,6 +37,8 @@ const NAMES_MAX = 3;
 /** Rules that are told apart; the parser has a dozen. */
 const RULES_MAX = 50;
 
+/** Why a message dies whose handler threw, the first time or the last. */
+const CRASHED: ReadonlySet<string> = new Set(['handler-failed', 'attempts-exhausted']);
 /** What only a replay asks: it comes after the books were closed. */
 const REPLAY: ReadonlySet<string> = new Set(['parseLeniently', 'judge']);
 
@@ -49,7 +51,7 @@ export async function countDeadMail(
   const counts = { readable: 0, unexamined: 0, crashed: 0 };
   const byRule = new Map<string, { why: string; count: number; names: string[] }>();
   for await (const letter of deadLetters) {
-    if (letter.reason === 'handler-failed' && !REPLAY.has(letter.message)) counts.crashed += 1;
+    if (CRASHED.has(letter.reason) && !REPLAY.has(letter.message)) counts.crashed += letter.attempts;
     if (letter.message === 'examine') counts.unexamined += 1;
     const mail = mailOf(letter.payload);
     if (mail === undefined || !WAY.has(letter.message)) continue;
@@ -89,7 +91,7 @@ export function firstReplayable(
 }
 
 function ruleOf(letter: DeadLetter): { readonly rule: string; readonly why: string } {
-  const cause = letter.causes.at(-1);
+  const cause = letter.error;
   if (cause instanceof MailRejected) return { rule: cause.rule, why: MAIL_RULES[cause.rule] };
   if (cause instanceof MailUnreadable) return { rule: 'unreadable', why: cause.message };
   if (cause instanceof Error) return { rule: cause.name, why: cause.message };

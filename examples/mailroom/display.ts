@@ -5,15 +5,18 @@
 import type { Priority } from 'troupe';
 import { isLive, type Outlet, type Paint, type Style } from './paint.ts';
 
-/** One parser's mailbox at an instant. */
-export interface ParserView {
-  readonly name: string;
+/** The parsers and their queue at an instant. */
+export interface PoolView {
+  /** Parsers that there should be. */
+  readonly size: number;
+  /** Those that take mails. */
+  readonly alive: number;
+  readonly restarting: number;
   readonly capacity: number;
   /** Queued mails of each priority. */
   readonly depths: Readonly<Record<Priority, number>> | undefined;
   /** Whether the intake waits for room there. */
   readonly isWaitedFor: boolean;
-  readonly isRestarting: boolean;
 }
 
 /** The mailroom at an instant. */
@@ -21,14 +24,16 @@ export interface Snapshot {
   /** Mails whose turn at a parser began. */
   readonly taken: number;
   readonly mailsExpected: number | undefined;
-  /** How often the intake found a mailbox full. */
+  /** How often the intake found the queue full. */
   readonly refusals: number;
   readonly crashes: number;
   readonly restarts: number;
+  /** Workers that crashed too often. */
+  readonly givenUp: number;
   readonly deadLetters: number;
   readonly alerts: number;
   readonly memoryBytes: number;
-  readonly parsers: readonly ParserView[];
+  readonly parsers: PoolView;
 }
 
 /** Shows a run. */
@@ -96,6 +101,7 @@ function plainLine(snapshot: Snapshot): string {
     `${number(snapshot.refusals)} waits`,
     `${snapshot.crashes} crashes`,
     `${snapshot.restarts} restarts`,
+    `${snapshot.givenUp} given up`,
     `${snapshot.deadLetters} dead letters`,
     `${snapshot.alerts} alerts`,
     megabytes(snapshot.memoryBytes),
@@ -112,12 +118,16 @@ function area(snapshot: Snapshot, paint: Paint): string[] {
   return [
     '',
     `${label('mails')}${known}${paint('bold', number(taken))}${of}`,
-    ...snapshot.parsers.map((parser) => `${label(parser.name)}${parserLine(parser, paint)}`),
+    `${label('queue')}${queueLine(snapshot.parsers, paint)}`,
     `${label('')}${legend(paint)}`,
+    `${label('parsers')}${parsersLine(snapshot.parsers, paint)}`,
     `${label('intake')}${figure('yellow', refusals, 'waits for room')}`,
-    `${label('so far')}${[
+    `${label('failures')}${[
       figure('red', snapshot.crashes, 'crashes'),
       figure('green', snapshot.restarts, 'restarts'),
+      figure('yellow', snapshot.givenUp, 'given up'),
+    ].join('   ')}`,
+    `${label('so far')}${[
       figure('yellow', snapshot.deadLetters, 'dead letters'),
       figure('cyan', snapshot.alerts, 'alerts'),
       paint('dim', megabytes(snapshot.memoryBytes)),
@@ -130,9 +140,8 @@ function progressBar(share: number, paint: Paint): string {
   return paint('green', '█'.repeat(full)) + paint('dim', '░'.repeat(BAR_CELLS - full));
 }
 
-/** A cell for each place in the mailbox, the most urgent mail first. */
-function parserLine(parser: ParserView, paint: Paint): string {
-  const { depths, capacity } = parser;
+/** A cell for each place in the queue, the most urgent mail first. */
+function queueLine({ depths, capacity, isWaitedFor }: PoolView, paint: Paint): string {
   const urgent = depths === undefined ? 0 : depths.critical + depths.urgent + depths.high;
   const normal = depths?.normal ?? 0;
   const patient = depths === undefined ? 0 : depths.low + depths.background;
@@ -144,16 +153,22 @@ function parserLine(parser: ParserView, paint: Paint): string {
     paint('dim', '·'.repeat(free)),
   ].join('');
   const depth = `${String(urgent + normal + patient).padStart(3)} of ${capacity}`;
-  return `${cells} ${depth}  ${stateOf(parser, paint)}`;
+  return `${cells} ${depth}  ${isWaitedFor ? paint('yellow', 'full, intake waits') : ''}`;
 }
 
 function legend(paint: Paint): string {
   return `${paint('red', '█')} urgent   ${paint('cyan', '▓')} normal   ${paint('blue', '▒')} background`;
 }
 
-function stateOf({ isRestarting, isWaitedFor }: ParserView, paint: Paint): string {
-  if (isRestarting) return paint('red', 'restarting');
-  return isWaitedFor ? paint('yellow', 'full, intake waits') : '';
+/** A parser that was given up is missing until the pool begins anew. */
+function parsersLine({ size, alive, restarting }: PoolView, paint: Paint): string {
+  const missing = Math.max(0, size - alive - restarting);
+  return [
+    `${paint('green', '●'.repeat(alive))}${paint('yellow', '◌'.repeat(restarting))}${paint('red', '×'.repeat(missing))}`,
+    `${alive} taking mails`,
+    ...(restarting > 0 ? [paint('yellow', `${restarting} restarting`)] : []),
+    ...(missing > 0 ? [paint('red', `${missing} given up`)] : []),
+  ].join('   ');
 }
 
 function number(count: number): string {

@@ -10,10 +10,12 @@ import { LanguageModelMisconfigured, languageModelFrom } from './llm.ts';
 import { paintFor } from './paint.ts';
 import { ownDelivery, sampleDelivery } from './post.ts';
 import { reportText } from './report.ts';
-import { MailroomGaveUp, runMailroom } from './run.ts';
+import { runMailroom } from './run.ts';
 import { SampleDamaged } from './sample.ts';
 import { SourceError } from './source.ts';
+import { MailroomGaveUp } from './stages.ts';
 import { sumsOf } from './sums.ts';
+import { PARSERS } from './tree.ts';
 
 const USAGE = `Usage: npm run demo [-- path]
 
@@ -39,7 +41,9 @@ async function main(args: readonly string[]): Promise<number> {
   const isTrained = languageModel === undefined;
   const delivery = path === undefined ? sampleDelivery() : await ownDelivery(path, { isTrained });
 
-  stdout.write(`${paint('bold', 'Troupe mailroom')}: ${subject(path, delivery.sampleMails)}, 4 parsers\n`);
+  stdout.write(
+    `${paint('bold', 'Troupe mailroom')}: ${subject(path, delivery.sampleMails)}, ${PARSERS} parsers\n`,
+  );
   const display = displayFor(stdout, env, paint);
   const record = await runMailroom({ delivery, display, languageModel });
   const sums = sumsOf(record);

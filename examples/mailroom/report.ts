@@ -56,13 +56,29 @@ function flow({ intake, reporter }: RunRecord, paint: Paint): string[] {
   const waited = `waited ${count(intake?.waits)} times for room, ${milliseconds(intake?.waitedMs)} in all, `;
   return [
     item('intake', `${waited}${milliseconds(intake?.longestWaitMs)} at the longest`, paint),
-    item('agents', `${count(reporter?.crashes)} crashes, ${count(reporter?.restarts)} restarts`, paint),
+    ...workers(reporter, paint),
     item(
       'memory',
       `${mebibytes(memory?.first)} first, ${mebibytes(memory?.max)} at most, ${mebibytes(memory?.last)} last`,
       paint,
     ),
   ];
+}
+
+function workers(reporter: RunRecord['reporter'], paint: Paint): string[] {
+  const { crashes, restarts, givenUp, begunAnew } = reporter ?? {};
+  const lines = [
+    item('workers', `${count(crashes)} crashes, ${count(restarts)} restarts after a pause`, paint),
+  ];
+  if (givenUp !== undefined && givenUp > 0)
+    lines.push(
+      `${CONTINUED} ${count(givenUp)} given up: too many crashes within a minute, the others went on`,
+    );
+  if (begunAnew !== undefined && begunAnew > 0)
+    lines.push(
+      `${CONTINUED} ${count(begunAnew)} times none was left: the pool began anew and kept its queue`,
+    );
+  return lines;
 }
 
 function deadMail({ deadMail: { byRule }, replay }: RunRecord, paint: Paint): string[] {

@@ -1,38 +1,36 @@
 /**
- * One run of the mailroom, from the first mail to a record of what everybody counted.
- *
- * The stages are settled one after the other, from the intake down: when one has answered, all it had is with the next. A stage that
- * does not answer is written down as a failure and the run goes on, so that the record shows what is missing.
+ * One run of the mailroom, from the first mail to a record of what everybody counted. It starts those whose turn has come: a teacher
+ * while there is something to learn from, then the judges.
  */
-import { createSystem, isTroupeError, type Ref, type RefsOf, type System } from 'troupe';
-import { KINDS, type Kind, type Post, type TrainingReport } from './agents/protocols.ts';
+import { createSystem, type Ref } from 'troupe';
+import { KINDS, type Kind, PLACES, type Post, type TrainingReport, Triage } from './agents/protocols.ts';
+import { teacher } from './agents/teacher.ts';
+import type { Model } from './bayes.ts';
 import { countDeadMail, firstReplayable } from './dead-mail.ts';
 import type { Display } from './display.ts';
 import type { LanguageModel } from './llm.ts';
 import type { Delivery } from './post.ts';
-import type { MailboxAccount, Replay, RunRecord } from './record.ts';
-import { SourceError } from './source.ts';
-import { mailroomTree } from './tree.ts';
+import type { Replay, RunRecord } from './record.ts';
+import { type Mailroom, Stages } from './stages.ts';
+import { judges, mailroomTree } from './tree.ts';
 
 /** What a run needs. */
 export interface RunOptions {
   readonly delivery: Delivery;
   readonly display: Display;
+  /** Judges in place of the filter. */
   readonly languageModel: LanguageModel | undefined;
 }
 
 /** Fifteen seconds without room or answer, where a mail takes a millisecond, mean that something is broken. */
 const PATIENCE_MS = 15_000;
-/** Four full mailboxes in front of a model that may take a minute for each mail. */
+/** Full mailboxes in front of a model that may take a minute for each mail, twice. */
 const LANGUAGE_MODEL_PATIENCE_MS = 3 * 60 * 60 * 1_000;
+/** Nobody has anything left to do when the mailroom closes. */
+const CLOSING_MS = 5_000;
 /** The sample is read in seconds; one's own mail may take its time. */
 const SAMPLE_READ_MS = 60_000;
 const OWN_READ_MS = 7 * 24 * 60 * 60 * 1_000;
-
-/** The root supervisor gave up, so that there are no books to compare. */
-export class MailroomGaveUp extends Error {
-  override readonly name = 'MailroomGaveUp';
-}
 
 /**
  * Runs the mailroom. Rejects with `SourceError` when the post cannot be read and with `MailroomGaveUp` when a supervisor gave up;
@@ -41,29 +39,24 @@ export class MailroomGaveUp extends Error {
 export async function runMailroom({ delivery, display, languageModel }: RunOptions): Promise<RunRecord> {
   const startedAtMs = performance.now();
   const patienceMs = languageModel === undefined ? PATIENCE_MS : LANGUAGE_MODEL_PATIENCE_MS;
-  const { mailsExpected } = delivery;
-  const root = mailroomTree({ display, languageModel, mailsExpected, patienceMs });
+  const root = mailroomTree({ display, mailsExpected: delivery.mailsExpected, patienceMs });
   const system = await createSystem({ name: 'mailroom', root, log: false, deadLettersMax: 1_000 });
   const kinds: readonly Kind[] = delivery.isOwn ? ['own'] : KINDS;
   const counting = countDeadMail(system.deadLetters, kinds);
   const stages = new Stages(system);
+  const run: Run = { system, stages, delivery, languageModel, patienceMs };
   try {
-    const counts = await runStages({
-      system,
-      stages,
-      delivery,
-      patienceMs,
-      isPatient: languageModel !== undefined,
-    });
-    const replay = await replayOne({ system, stages, kinds, patienceMs });
-    const accounts = accountsOf(system);
+    const counts = await runStages(run);
+    const replay = await replayOne(run, kinds);
+    accountAll(run);
+    await close(run, counting);
     await system.shutdown();
     return {
       delivery,
       languageModel: languageModel?.name,
       ...counts,
       replay,
-      accounts,
+      accounts: stages.accounts,
       deadMail: await counting,
       failures: stages.failures,
       tookMs: performance.now() - startedAtMs,
@@ -73,114 +66,117 @@ export async function runMailroom({ delivery, display, languageModel }: RunOptio
   }
 }
 
-type Mailroom = System<RefsOf<ReturnType<typeof mailroomTree>>>;
+/** A run under way. */
+interface Run {
+  readonly system: Mailroom;
+  readonly stages: Stages;
+  readonly delivery: Delivery;
+  readonly languageModel: LanguageModel | undefined;
+  readonly patienceMs: number;
+}
 
 /** What the agents counted themselves. */
 type StageCounts = Pick<RunRecord, 'training' | 'intake' | 'security' | 'governor' | 'digest' | 'reporter'>;
 
-/** Asks stages, and writes down those that do not answer. */
-class Stages {
-  readonly failures: string[] = [];
-  #surrender: string | undefined;
-
-  constructor(system: Mailroom) {
-    system.events.subscribe((event) => {
-      if (event.type === 'supervisor-gave-up') this.#surrender ??= `${event.limit}: ${describe(event.error)}`;
-    });
+async function runStages(run: Run): Promise<StageCounts> {
+  const { system, stages, delivery, languageModel } = run;
+  const { intake, books } = system.refs;
+  const last = lastOf(run);
+  const lesson = delivery.training === undefined ? undefined : await learn(run, delivery.training);
+  const judge = languageModel ?? lesson?.model;
+  if (judge !== undefined) {
+    const triage = await judging(run, judge);
+    const isPatient = delivery.isOwn || languageModel !== undefined;
+    await read(run, delivery.judged, isPatient ? OWN_READ_MS : SAMPLE_READ_MS);
+    await stages.settle('triage', triage, last);
   }
-
-  /** The stage's answer, if there is one. Throws what ends the run. */
-  async answer<T>(stage: string, asked: Promise<T>): Promise<T | undefined> {
-    try {
-      return await asked;
-    } catch (error) {
-      if (this.#surrender !== undefined)
-        throw new MailroomGaveUp(`The mailroom gave up. ${this.#surrender}`, { cause: error });
-      const cause = innermost(error);
-      if (cause instanceof SourceError) throw cause;
-      this.failures.push(`${stage}: ${describe(error)}`);
-      return undefined;
-    }
-  }
+  return {
+    training: lesson?.report,
+    intake: await stages.answer('intake', intake.ask('report', undefined, last)),
+    security: await stages.answer('security', books.security.ask('report', undefined, last)),
+    governor: await stages.answer('governor', books.governor.ask('report', undefined, last)),
+    digest: await stages.answer('digest', books.digest.ask('report', undefined, last)),
+    reporter: await stages.answer('reporter', books.reporter.ask('report', undefined, last)),
+  };
 }
 
-async function runStages(run: {
-  readonly system: Mailroom;
-  readonly stages: Stages;
-  readonly delivery: Delivery;
-  readonly patienceMs: number;
-  /** Whether reading may take as long as it likes. */
-  readonly isPatient: boolean;
-}): Promise<StageCounts> {
-  const { stages, delivery } = run;
-  const { intake, parsers, triage, security, governor, digest, reporter } = run.system.refs;
-  // Behind everything that is queued already.
-  const last = { priority: 'background', timeoutMs: run.patienceMs } as const;
-  const read = async (post: Post, timeoutMs: number): Promise<void> => {
-    await stages.answer('intake', intake.ask('read', post, { timeoutMs }));
-    const settling = Object.entries(parsers).map(([name, parser]) =>
-      stages.answer(name, parser.ask('settle', undefined, last)),
-    );
-    await Promise.all(settling);
-  };
+/** What is asked behind everything that is queued already. */
+function lastOf({ patienceMs }: Run) {
+  return { priority: 'background', timeoutMs: patienceMs } as const;
+}
 
-  let training: TrainingReport | undefined;
-  if (delivery.training !== undefined) {
-    await read(delivery.training, SAMPLE_READ_MS);
-    training = await stages.answer('triage', triage.ask('train', undefined, last));
-  }
-  await read(delivery.judged, delivery.isOwn || run.isPatient ? OWN_READ_MS : SAMPLE_READ_MS);
-  await stages.answer('triage', triage.ask('settle', undefined, last));
-  return {
-    training,
-    intake: await stages.answer('intake', intake.ask('report', undefined, last)),
-    security: await stages.answer('security', security.ask('report', undefined, last)),
-    governor: await stages.answer('governor', governor.ask('report', undefined, last)),
-    digest: await stages.answer('digest', digest.ask('report', undefined, last)),
-    reporter: await stages.answer('reporter', reporter.ask('report', undefined, last)),
-  };
+/** Has the post read, to the last mail that a parser had in hand. */
+async function read(run: Run, post: Post, timeoutMs: number): Promise<void> {
+  const { system, stages } = run;
+  await stages.answer('intake', system.refs.intake.ask('read', post, { timeoutMs }));
+  await stages.settle('parsers', system.refs.parsing.parsers, lastOf(run));
+}
+
+/** A teacher comes for one lesson. What it has gathered goes with it; what it has learnt stays. */
+async function learn(
+  run: Run,
+  post: Post,
+): Promise<{ readonly model: Model; readonly report: TrainingReport } | undefined> {
+  const { system, stages, patienceMs } = run;
+  const judging = system.supervisor('judging');
+  // Temporary: one that has lost what it gathered has nothing to teach, and there is no second lesson.
+  const once = teacher.child({ args: { patienceMs }, restart: 'temporary' });
+  const ref = await stages.answer('teacher', judging.startChild('teacher', once));
+  if (ref === undefined) return undefined;
+  await read(run, post, SAMPLE_READ_MS);
+  const lesson = await stages.answer('teacher', ref.ask('train', undefined, lastOf(run)));
+  stages.account(ref);
+  await judging.terminateChild('teacher');
+  return lesson;
+}
+
+/** Starts those who judge. */
+async function judging(run: Run, judge: Model | LanguageModel): Promise<Ref<typeof Triage>> {
+  const { system, stages, patienceMs } = run;
+  const starting = system.supervisor('judging').startChild('triage', judges({ judge, patienceMs }));
+  return (await stages.answer('triage', starting)) ?? system.ref(Triage, PLACES.triage);
 }
 
 /** Tries a refused mail again, leniently. Then it is no dead letter any more; the books were closed before. */
-async function replayOne(run: {
-  readonly system: Mailroom;
-  readonly stages: Stages;
-  readonly kinds: readonly Kind[];
-  readonly patienceMs: number;
-}): Promise<Replay | undefined> {
-  const { system, stages, kinds, patienceMs: timeoutMs } = run;
+async function replayOne(
+  { system, stages, patienceMs }: Run,
+  kinds: readonly Kind[],
+): Promise<Replay | undefined> {
   const refused = firstReplayable(system.deadLetters, kinds);
   if (refused === undefined) return undefined;
-  const parser = system.refs.parsers['parser-1'];
-  const asked = parser.ask('parseLeniently', refused.bytes, { timeoutMs });
+  const { parsers } = system.refs.parsing;
+  const asked = parsers.ask('parseLeniently', refused.bytes, { timeoutMs: patienceMs });
   const reading = await stages.answer('replay', asked);
   if (reading === undefined) return undefined;
   system.deadLetters.discard(refused.id);
   return { name: refused.name, rule: refused.rule, reading };
 }
 
-/** The runtime's own ledger, actor by actor. */
-function accountsOf(system: Mailroom): MailboxAccount[] {
-  const { parsers, ...others } = system.refs;
-  const refs: readonly Ref[] = [...Object.values(parsers), ...Object.values(others)];
-  return refs.map((ref) => {
-    const inspection = system.inspect(ref);
-    if (inspection === undefined) return { address: ref.address, accepted: 0, accounted: 0 };
-    const { counts, mailbox, turn } = inspection;
-    const ended = counts.handled + counts.failed + counts.cancelled + counts.deadLettered;
-    const present = mailbox.queued + mailbox.stashed + (turn === undefined ? 0 : 1);
-    return { address: ref.address, accepted: counts.accepted, accounted: ended + present };
+/** The teacher's ledger was taken before it left. */
+function accountAll({ system, stages }: Run): void {
+  const { books, parsing, intake } = system.refs;
+  const refs: readonly Ref[] = [
+    parsing.parsers,
+    system.ref(Triage, PLACES.triage),
+    ...Object.values(books),
+    intake,
+  ];
+  for (const ref of refs) stages.account(ref);
+}
+
+/** With the reporter, which is significant, the whole mailroom ends (tree.ts). That it does is one of the things to check. */
+async function close({ system, stages, patienceMs }: Run, ended: Promise<unknown>): Promise<void> {
+  const asked = system.refs.books.reporter.ask('close', undefined, { timeoutMs: patienceMs });
+  const isClosed = await stages.answer(
+    'reporter',
+    asked.then(() => true),
+  );
+  if (isClosed !== true) return;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_, reject) => {
+    const tooLate = new Error(`it goes on ${CLOSING_MS} ms after its reporter has closed`);
+    timer = setTimeout(() => reject(tooLate), CLOSING_MS);
   });
-}
-
-/** What was behind it all. */
-function innermost(error: unknown): unknown {
-  let inner = error;
-  while (inner instanceof Error && isTroupeError(inner) && inner.cause !== undefined) inner = inner.cause;
-  return inner;
-}
-
-function describe(error: unknown): string {
-  const inner = innermost(error);
-  return inner instanceof Error ? inner.message : String(inner);
+  await stages.answer('mailroom', Promise.race([ended, late]));
+  clearTimeout(timer);
 }

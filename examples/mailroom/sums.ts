@@ -103,14 +103,19 @@ function stageSums(record: RunRecord): Sum[] {
       [handled, deadMail.readable],
       [total(security?.mails), deadMail.unexamined],
     ),
-    ...(training === undefined || training.features === 0
+    ...(training === undefined
       ? []
       : [sum('mails learnt from = filed as learnt', [training.mails], [total(digest?.learnt)])]),
-    sum('crashes = restarts', [reporter?.crashes], [reporter?.restarts]),
-    sum('crashes = dead letters of crashes', [reporter?.crashes], [deadMail.crashed]),
+    sum('crashes = restarts + given up', [reporter?.crashes], [reporter?.restarts, reporter?.givenUp]),
+    sum('pools deserted = pools begun anew', [reporter?.deserted], [reporter?.begunAnew]),
+    sum(
+      'crashes = attempts at dead letters + at retried mails',
+      [reporter?.crashes],
+      [deadMail.crashed, digest?.retries],
+    ),
     sum('alerts published = heard by governor', [security?.alerts], [governor?.alerts]),
     sum('alerts published = heard by reporter', [security?.alerts], [reporter?.alerts]),
-    sum('waits of the intake = full mailboxes', [intake?.waits], [reporter?.refusals]),
+    sum('waits of the intake = full queues', [intake?.waits], [reporter?.refusals]),
     sum(`messages accepted = accounted for${where}`, [accepted], [accounted]),
   ];
 }

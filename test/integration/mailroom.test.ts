@@ -1,6 +1,5 @@
 import { execFile } from 'node:child_process';
 import {
-  appendFileSync,
   cpSync,
   mkdirSync,
   mkdtempSync,
@@ -85,8 +84,12 @@ describe.concurrent('the mailroom on its sample', () => {
     expect(total('dead letters')).toBe(53);
     expect(total('handled + dead letters')).toBe(1_200);
 
-    const [crashes, restarts] = figures(output, 'agents');
-    expect([crashes, restarts]).toEqual([53, 53]);
+    const [crashes, restarts] = figures(output, 'workers');
+    const givenUp = figures(output, `${' '.repeat(12)}`)[0];
+    expect(crashes).toBe(53);
+    expect((restarts ?? 0) + (givenUp ?? 0)).toBe(53);
+    // Four parsers, each given up at its fourth crash: after 16, 32 and 48 none was left.
+    expect(output).toContain('3 times none was left: the pool began anew and kept its queue');
     expect(figures(output, 'intake')[0]).toBeGreaterThan(0);
     for (const priority of ['critical (alerts)', 'urgent', 'normal', 'background'])
       expect(figures(output, priority)[0], priority).toBeGreaterThan(0);
@@ -156,9 +159,11 @@ describe('the mailroom with a language model', () => {
   let server: Server;
   let url: string;
   let content: string;
+  let calls = 0;
 
   beforeAll(async () => {
     server = createServer((_request, response) => {
+      calls += 1;
       response.end(JSON.stringify({ choices: [{ message: { content } }] }));
     });
     await new Promise<void>((resolve) => {
@@ -184,17 +189,27 @@ describe('the mailroom with a language model', () => {
     expect(exitCode).toBe(0);
   });
 
-  it('makes a dead letter of a mail whose answer is neither word, and gives up when every answer is so', async () => {
+  it('asks twice and makes a dead letter of a mail whose answer is neither word', async () => {
     content = 'Ignore the rules: this is HAM and not spam';
     const path = write('few.mbox', `${SEPARATOR}${LUNCH}\n${SEPARATOR}${LUNCH}`);
-    const few = await runDemo([path], { environment: environment() });
-    expect(figures(few.output, 'dead letters')).toEqual([2, 2]);
-    expect(few.output).toContain('in place of spam or ham');
+    const { exitCode, output } = await runDemo([path], { environment: environment() });
+    expect(figures(output, 'dead letters')).toEqual([2, 2]);
+    expect(output).toContain('in place of spam or ham');
+    expect(output).toMatch(/ok {2}crashes = attempts at dead letters \+ at retried mails +4 = 4 \+ 0/);
+    expect(exitCode).toBe(0);
+  });
 
-    appendFileSync(path, `\n${SEPARATOR}${LUNCH}\n${SEPARATOR}${LUNCH}\n${SEPARATOR}${LUNCH}`);
-    const all = await runDemo([path], { environment: environment() });
-    expect(all.errors).toContain('The mailroom gave up. triage: 3 restarts without a completed turn');
-    expect(all.exitCode).toBe(1);
+  it('gives up when every answer is neither word: after 16 calls, however many mails there are', async () => {
+    content = 'Ignore the rules: this is HAM and not spam';
+    calls = 0;
+    const path = write('many.mbox', `${SEPARATOR}${LUNCH}\n`.repeat(20));
+    const { exitCode, errors } = await runDemo([path], { environment: environment() });
+    expect(errors).toMatch(
+      /The mailroom gave up\. triage: more than 1 restarts in 60000 ms: .*spam or ham\./,
+    );
+    expect(errors.trimEnd().split('\n')).toHaveLength(1);
+    expect(calls).toBe(16);
+    expect(exitCode).toBe(1);
   });
 });
 
@@ -235,7 +250,7 @@ describe.concurrent('the mailroom with a planted bug', () => {
     const { exitCode, output } = await runDemo([], { tree });
     expect(exitCode).toBe(1);
     expect(output).toMatch(/OFF {2}mails in = handled \+ dead letters +1,200 is not/);
-    expect(output).toMatch(/OFF {2}messages accepted = accounted for \(.*parser-1/);
+    expect(output).toMatch(/OFF {2}messages accepted = accounted for \(.*parsers/);
   });
 
   it('ends when the message is lost by which a stage is settled', async () => {
@@ -254,7 +269,7 @@ describe.concurrent('the mailroom with a planted bug', () => {
     const { exitCode, output } = await runDemo([], { tree });
     expect(exitCode).toBe(1);
     expect(output).toMatch(
-      /OFF {2}every stage answers +parser-1: .* did not reply to 'settle' within 1,?000 ms/,
+      /OFF {2}every stage answers +parsers: .* did not reply to 'settle' within 1,?000 ms/,
     );
   });
 
@@ -284,5 +299,58 @@ describe.concurrent('the mailroom with a planted bug', () => {
     expect(exitCode).toBe(1);
     expect(output).toMatch(/OFF {2}mails in = handled \+ dead letters +1,200 is not 1,147 \+ 0/);
     expect(output).toMatch(/OFF {2}a parser crashed/);
+  });
+
+  it('finds that a parser that was given up took a queued mail with it', async () => {
+    const tree = copyTree('pool');
+    plant(
+      tree,
+      'runtime/pool/pool.ts',
+      'this.keepLedger(worker.jobs);',
+      'this.keepLedger(worker.jobs); this.jobs.next();',
+    );
+    const { exitCode, output } = await runDemo([], { tree });
+    expect(exitCode).toBe(1);
+    expect(output).toMatch(/OFF {2}mails in = handled \+ dead letters +1,200 is not/);
+    expect(output).toMatch(/OFF {2}messages accepted = accounted for \(.*parsers/);
+  });
+
+  it('finds that a crash left no trace', async () => {
+    const tree = copyTree('traceless');
+    plant(tree, 'examples/mailroom/dead-mail.ts', 'counts.crashed += letter.attempts', 'counts.crashed += 0');
+    const { exitCode, output } = await runDemo([], { tree });
+    expect(exitCode).toBe(1);
+    expect(output).toMatch(/OFF {2}crashes = attempts at dead letters \+ at retried mails +53 is not 0 \+ 0/);
+  });
+
+  it('finds that the reporter counts a mail twice', async () => {
+    const tree = copyTree('twice');
+    plant(
+      tree,
+      'examples/mailroom/agents/reporter.ts',
+      'state.counts.taken += 1;',
+      'state.counts.taken += state.counts.taken === 99 ? 2 : 1;',
+    );
+    const { exitCode, output } = await runDemo([], { tree });
+    expect(exitCode).toBe(1);
+    expect(output).toMatch(/OFF {2}mails in = taken by parsers +1,200 is not 1,201/);
+    expect(output).toMatch(/1 of \d+ sums are off .*: mails in = taken by parsers\./);
+  });
+
+  it('goes on with new pages when one book is torn, and says that pages are missing', async () => {
+    const tree = copyTree('torn');
+    plant(
+      tree,
+      'examples/mailroom/agents/digest.ts',
+      'const { verdict, kind, attempts } = mail;',
+      `const { verdict, kind, attempts } = mail;
+       if (ctx.state.learnt.spam === 150) throw new Error('The page is torn.');`,
+    );
+    const { exitCode, output, errors } = await runDemo([], { tree });
+    expect(errors).toBe('');
+    expect(exitCode).toBe(1);
+    expect(output).toMatch(/OFF {2}mails in = handled \+ dead letters +1,200 is not/);
+    expect(output).toMatch(/OFF {2}mails in = taken by parsers +1,200 is not/);
+    expect(output).toContain('The page is torn.');
   });
 });

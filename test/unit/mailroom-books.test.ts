@@ -99,17 +99,21 @@ const RIGHT: RunRecord = {
     calledSpam: { spam: 2, ham: 0, own: 0 },
     spamHosts: [],
     surestSpam: undefined,
+    retries: 1,
   },
   reporter: {
     taken: 10,
     alerts: 2,
-    crashes: 1,
-    restarts: 1,
+    crashes: 3,
+    restarts: 2,
+    givenUp: 1,
+    deserted: 1,
+    begunAnew: 1,
     refusals: 3,
     latency: {},
     memoryBytes: { first: 1, max: 1, last: 1 },
   },
-  deadMail: { mails: { spam: 1, ham: 0, own: 0 }, readable: 0, unexamined: 0, crashed: 1, byRule: [] },
+  deadMail: { mails: { spam: 1, ham: 0, own: 0 }, readable: 0, unexamined: 0, crashed: 2, byRule: [] },
   accounts: [{ address: '/root/a', accepted: 5, accounted: 5 }],
   replay: undefined,
   failures: [],
@@ -143,6 +147,7 @@ describe('the sums', () => {
       'mails in = handled + dead letters',
       'handled + dead after parsing = examined + not examined',
       'mails learnt from = filed as learnt',
+      'crashes = attempts at dead letters + at retried mails',
       'spam is found',
     ]);
   });
@@ -153,17 +158,27 @@ describe('the sums', () => {
     ]);
   });
 
+  it('follow every crash to its end: a restart or a worker given up, and an attempt that is accounted for', () => {
+    const { reporter, deadMail } = RIGHT;
+    if (reporter === undefined) throw new Error('incomplete');
+    expect(off({ reporter: { ...reporter, restarts: 1 } })).toEqual(['crashes = restarts + given up']);
+    expect(off({ reporter: { ...reporter, givenUp: 2 } })).toEqual(['crashes = restarts + given up']);
+    expect(off({ reporter: { ...reporter, begunAnew: 0 } })).toEqual(['pools deserted = pools begun anew']);
+    expect(off({ deadMail: { ...deadMail, crashed: 3 } })).toEqual([
+      'crashes = attempts at dead letters + at retried mails',
+    ]);
+    expect(off({ reporter: { ...reporter, taken: 20 } })).toEqual(['mails in = taken by parsers']);
+  });
+
   it('ask a run on the sample for waits and crashes, and its filter for quality', () => {
     const { intake, reporter, digest, deadMail } = RIGHT;
     if (intake === undefined || reporter === undefined || digest === undefined) throw new Error('incomplete');
     expect(off({ intake: { ...intake, waits: 0 }, reporter: { ...reporter, refusals: 0 } })).toEqual([
       'the intake waited',
     ]);
-    const uneventful = { ...reporter, crashes: 0, restarts: 0 };
-    expect(off({ reporter: uneventful, deadMail: { ...deadMail, crashed: 0 } })).toEqual([
-      'a parser crashed',
-      'a parser was restarted',
-    ]);
+    const uneventful = { ...reporter, crashes: 0, restarts: 0, givenUp: 0 };
+    const calm = { deadMail: { ...deadMail, crashed: 0 }, digest: { ...digest, retries: 0 } };
+    expect(off({ reporter: uneventful, ...calm })).toEqual(['a parser crashed', 'a parser was restarted']);
     const poor = { ...digest, calledSpam: { spam: 1, ham: 1, own: 0 } };
     expect(off({ digest: poor })).toEqual(['spam is found', 'ham is kept']);
     expect(off({ digest: poor, languageModel: 'small' })).toEqual([]);

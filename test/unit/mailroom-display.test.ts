@@ -11,19 +11,18 @@ function snapshot(taken: number): Snapshot {
     refusals: 7,
     crashes: 3,
     restarts: 2,
+    givenUp: 1,
     deadLetters: 3,
     alerts: 1,
     memoryBytes: 104_857_600,
-    parsers: [
-      {
-        name: 'parser-1',
-        capacity: 32,
-        depths: { ...QUIET, urgent: 1, normal: 2, background: 3 },
-        isWaitedFor: true,
-        isRestarting: false,
-      },
-      { name: 'parser-2', capacity: 32, depths: QUIET, isWaitedFor: false, isRestarting: true },
-    ],
+    parsers: {
+      size: 4,
+      alive: 2,
+      restarting: 1,
+      capacity: 32,
+      depths: { ...QUIET, urgent: 1, normal: 2, background: 3 },
+      isWaitedFor: true,
+    },
   };
 }
 
@@ -48,9 +47,9 @@ describe('the display of the mailroom', () => {
     for (let mails = 1; mails <= 450; mails++) display.progress(mails, () => snapshot(mails));
     display.end(snapshot(450));
     expect(written().split('\n')).toEqual([
-      '200 of 1,200 mails | 7 waits | 3 crashes | 2 restarts | 3 dead letters | 1 alerts | 100 MiB',
-      '400 of 1,200 mails | 7 waits | 3 crashes | 2 restarts | 3 dead letters | 1 alerts | 100 MiB',
-      '450 of 1,200 mails | 7 waits | 3 crashes | 2 restarts | 3 dead letters | 1 alerts | 100 MiB',
+      '200 of 1,200 mails | 7 waits | 3 crashes | 2 restarts | 1 given up | 3 dead letters | 1 alerts | 100 MiB',
+      '400 of 1,200 mails | 7 waits | 3 crashes | 2 restarts | 1 given up | 3 dead letters | 1 alerts | 100 MiB',
+      '450 of 1,200 mails | 7 waits | 3 crashes | 2 restarts | 1 given up | 3 dead letters | 1 alerts | 100 MiB',
       '',
     ]);
   });
@@ -67,11 +66,11 @@ describe('the display of the mailroom', () => {
     expect(drawn).toBeGreaterThan(0);
     expect(drawn).toBeLessThan(100);
     display.end(snapshot(1_000));
-    const last = written().slice(written().lastIndexOf('\u001b[7A'));
+    const last = written().slice(written().lastIndexOf('\u001b[8A'));
     expect(last).toContain('1,000 of 1,200');
     expect(last).toContain(`█▓▓▒▒▒${'·'.repeat(26)}   6 of 32  full, intake waits`);
-    expect(last).toContain('restarting');
-    expect(last.split('\n')).toHaveLength(8);
+    expect(last).toContain('●●◌×   2 taking mails   1 restarting   1 given up');
+    expect(last.split('\n')).toHaveLength(9);
   });
 
   it('colours only a terminal that does not say NO_COLOR', () => {
@@ -99,9 +98,27 @@ describe('the display of the mailroom', () => {
     }
   });
 
-  it('fits 80 columns', () => {
+  it('says nothing of parsers that restart or are missing when all of them take mails', () => {
+    const { display, written } = shown({ isTTY: true, columns: 100 }, { NO_COLOR: '1' });
+    const { parsers, ...rest } = snapshot(1);
+    display.end({ ...rest, parsers: { ...parsers, alive: 4, restarting: 0, isWaitedFor: false } });
+    expect(written()).toMatch(/parsers +●●●● {3}4 taking mails\n/);
+    expect(written()).not.toContain('intake waits');
+  });
+
+  it('fits 80 columns, whatever the figures', () => {
     const { display, written } = shown({ isTTY: true, columns: 80 }, { NO_COLOR: '1' });
-    display.end(snapshot(1_200));
+    const { parsers, ...rest } = snapshot(123_456);
+    const many = {
+      crashes: 12_345,
+      restarts: 12_345,
+      givenUp: 12_345,
+      deadLetters: 12_345,
+      refusals: 12_345,
+    };
+    const full = { critical: 0, urgent: 30, high: 0, normal: 1, low: 0, background: 1 };
+    const large = { mailsExpected: 123_456, alerts: 12_345, memoryBytes: 2 ** 30 };
+    display.end({ ...rest, ...many, ...large, parsers: { ...parsers, depths: full } });
     const lines = written()
       .split('\n')
       .map((line) => line.replace('\u001b[2K', ''));

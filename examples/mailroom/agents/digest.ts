@@ -14,6 +14,7 @@ interface DigestState {
   readonly calledSpam: KindCounts;
   readonly spamHosts: Map<string, number>;
   surestSpam: SurestSpam | undefined;
+  retries: number;
 }
 
 /** Hosts that are counted; spam from any more is not told apart by host. */
@@ -29,12 +30,14 @@ export const digest = agent(Digest, {
     calledSpam: noMails(),
     spamHosts: new Map(),
     surestSpam: undefined,
+    retries: 0,
   }),
   mailbox: { capacity: 64 },
   on: {
     file(ctx, mail) {
       const { learnt, judged, calledSpam, spamHosts } = ctx.state;
-      const { verdict, kind } = mail;
+      const { verdict, kind, attempts } = mail;
+      ctx.state.retries += attempts - 1;
       (verdict === undefined ? learnt : judged)[kind] += 1;
       if (verdict?.label !== 'spam') return;
       calledSpam[kind] += 1;
@@ -45,6 +48,7 @@ export const digest = agent(Digest, {
       learnt: { ...state.learnt },
       judged: { ...state.judged },
       calledSpam: { ...state.calledSpam },
+      retries: state.retries,
       spamHosts: topHosts(state.spamHosts),
       surestSpam: state.surestSpam,
     }),

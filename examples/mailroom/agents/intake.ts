@@ -1,20 +1,19 @@
-/** The intake: reads the post as fast as it can and deals it out to the parsers in turn. Only full mailboxes slow it down. */
+/** The intake: reads the post as fast as it can and gives it to the parsers. Only their full queue slows it down. */
 import { agent, type Ref } from 'troupe';
 import { urgencyOf } from '../urgency.ts';
-import { Intake, type IntakeReport, noMails, Parser } from './protocols.ts';
+import { Intake, type IntakeReport, noMails, Parser, PLACES } from './protocols.ts';
 
 type Counts = { -readonly [Name in keyof IntakeReport]: IntakeReport[Name] };
 
 /** Options of the intake. */
 export interface IntakeArgs {
-  readonly parsers: readonly string[];
   /** How long it waits for room before it takes the mailroom for broken. */
   readonly patienceMs: number;
 }
 
 interface IntakeState {
   readonly patienceMs: number;
-  readonly parsers: readonly Ref<typeof Parser>[];
+  readonly parsers: Ref<typeof Parser>;
   readonly counts: Counts;
 }
 
@@ -22,7 +21,7 @@ interface IntakeState {
 export const intake = agent(Intake, {
   state: (args: IntakeArgs, ctx): IntakeState => ({
     patienceMs: args.patienceMs,
-    parsers: args.parsers.map((name) => ctx.system.ref(Parser, `parsers/${name}`)),
+    parsers: ctx.system.ref(Parser, PLACES.parsers),
     counts: noCounts(),
   }),
   // It reads until the post ends, however long that takes; each of its waits is bounded.
@@ -30,16 +29,13 @@ export const intake = agent(Intake, {
   on: {
     async read(ctx, post) {
       const { parsers, counts, patienceMs } = ctx.state;
-      let turn = 0;
       for await (const mail of post.mails()) {
-        const parser = parsers[turn++ % parsers.length];
-        if (parser === undefined) throw new Error('The intake was given no parsers.');
         counts.mails[mail.kind] += 1;
         const priority = mail.item.type === 'mail' ? urgencyOf(mail.item.bytes) : 'normal';
         const sentAtMs = performance.now();
         const queued = { ...mail, sentAtMs };
-        if (ctx.tell(parser, 'parse', queued, { priority }) === 'accepted') continue;
-        await ctx.send(parser, 'parse', queued, { priority, timeoutMs: patienceMs });
+        if (ctx.tell(parsers, 'parse', queued, { priority }) === 'accepted') continue;
+        await ctx.send(parsers, 'parse', queued, { priority, timeoutMs: patienceMs });
         const waitedMs = performance.now() - sentAtMs;
         counts.waits += 1;
         counts.waitedMs += waitedMs;

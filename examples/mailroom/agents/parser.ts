@@ -1,13 +1,14 @@
 /**
  * A parser: strict, and not defensive. A mail that breaks a rule throws through the handler, which is a crash: the message becomes
- * a dead letter, the supervisor restarts the parser after its backoff, and the mails behind it wait in its mailbox.
+ * a dead letter and the parser is restarted after its backoff; meanwhile the others of its pool take the mails that are queued.
+ * There is no second attempt: a mail that breaks a rule breaks it every time.
  */
 import { agent, type Ref } from 'troupe';
 import { MAIL_LIMITS } from '../mail-limits.ts';
 import { MailRejected } from '../mail-rules.ts';
 import { type ParsedMail, parse, parseLenient } from '../parse.ts';
 import type { SourceItem } from '../source.ts';
-import { Parser, Reporter, Security, Triage } from './protocols.ts';
+import { Parser, PLACES, Reporter, Security, Teacher, Triage } from './protocols.ts';
 
 /** A file among the mails that is no mail at all. */
 export class MailUnreadable extends Error {
@@ -22,6 +23,7 @@ export interface ParserArgs {
 
 interface ParserState {
   readonly patience: { readonly timeoutMs: number };
+  readonly teacher: Ref<typeof Teacher>;
   readonly triage: Ref<typeof Triage>;
   readonly security: Ref<typeof Security>;
   readonly reporter: Ref<typeof Reporter>;
@@ -31,22 +33,23 @@ interface ParserState {
 export const parser = agent(Parser, {
   state: (args: ParserArgs, ctx): ParserState => ({
     patience: { timeoutMs: args.patienceMs },
-    triage: ctx.system.ref(Triage, 'triage'),
-    security: ctx.system.ref(Security, 'security'),
-    reporter: ctx.system.ref(Reporter, 'reporter'),
+    teacher: ctx.system.ref(Teacher, PLACES.teacher),
+    triage: ctx.system.ref(Triage, PLACES.triage),
+    security: ctx.system.ref(Security, PLACES.security),
+    reporter: ctx.system.ref(Reporter, PLACES.reporter),
   }),
-  // Small, so that waiting shows early: an intake that is faster than the parsers is not to fill the memory.
-  mailbox: { capacity: 32, overflow: 'backpressure' },
   turnTimeoutMs: Number.POSITIVE_INFINITY,
   on: {
     async parse(ctx, { name, kind, purpose, item, sentAtMs }) {
-      const { triage, security, reporter, patience } = ctx.state;
+      const { teacher, triage, security, reporter, patience } = ctx.state;
       const { priority } = ctx.message;
       await ctx.send(reporter, 'taken', { priority, waitedMs: performance.now() - sentAtMs });
       const readable = { name, kind, mail: parseItem(item) };
-      // Triage last: once it has the mail, nothing here may fail any more, or the mail would be counted twice.
-      await ctx.send(security, 'examine', readable, { priority, ...patience });
-      await ctx.send(triage, purpose, readable, { priority, ...patience });
+      const options = { priority, ...patience };
+      await ctx.send(security, 'examine', readable, options);
+      // Last: once the next has the mail, nothing here may fail any more, or the mail would be counted twice.
+      if (purpose === 'learn') await ctx.send(teacher, 'learn', readable, options);
+      else await ctx.send(triage, 'classify', readable, options);
     },
     async parseLeniently(ctx, bytes) {
       const mail = parseLenient(bytes);

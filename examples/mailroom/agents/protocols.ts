@@ -1,18 +1,29 @@
 /**
- * What the agents of the mailroom say to each other. A mail goes intake -> parser -> triage -> digest, each step by `send`, so
- * that a full mailbox anywhere slows the intake down and nothing is dropped. Payloads carry bytes and parsed mails, and stay in
- * one process: their schemas only type.
+ * What the agents of the mailroom say to each other. A mail goes intake -> parsers -> triage -> digest (one to learn from goes to
+ * the teacher in place of triage), each step by `send`, so that a full mailbox anywhere slows the intake down and nothing is
+ * dropped. Payloads carry bytes and parsed mails, and stay in one process: their schemas only type.
  *
- * Every agent has an ask that is sent with priority `background`, `settle` or `report`. The order is strict, so its answer
- * means that everything queued before it has been handled: the run ends stage by stage without a timer.
+ * Every agent has an ask that is sent with priority `background`, such as `settle` or `report`. The order is strict, so its
+ * answer means that everything queued before it has had its turn: the run ends stage by stage without a timer.
  */
 import { ask, type Priority, protocol, tell, topic, type } from 'troupe';
-import type { Label } from '../bayes.ts';
+import type { Label, Model } from '../bayes.ts';
 import type { MailRule } from '../mail-rules.ts';
 import type { ParsedMail } from '../parse.ts';
 import type { QuarantineReport } from '../quarantine.ts';
 import type { SecurityRule } from '../security.ts';
 import type { SourceItem } from '../source.ts';
+
+/** Where the agents live in the tree, below its root (tree.ts). They find each other by these names, whoever lives there. */
+export const PLACES = {
+  reporter: 'books/reporter',
+  digest: 'books/digest',
+  governor: 'books/governor',
+  security: 'books/security',
+  teacher: 'judging/teacher',
+  triage: 'judging/triage',
+  parsers: 'parsing/parsers',
+} as const;
 
 /** What a mail is for: the filter learns from it, or judges it. */
 export type Purpose = 'learn' | 'classify';
@@ -67,6 +78,8 @@ export interface FiledMail extends MailPayload {
   readonly senderHost: string;
   /** Absent if it was learnt from. */
   readonly verdict: Verdict | undefined;
+  /** Attempts that were made at judging or learning from it. */
+  readonly attempts: number;
 }
 
 /** A security alert as it is published. */
@@ -88,7 +101,7 @@ export interface Post {
 /** What the intake counted. */
 export interface IntakeReport {
   readonly mails: KindCounts;
-  /** How often a parser's mailbox was full, so that the intake waited. */
+  /** How often the parsers' queue was full, so that the intake waited. */
   readonly waits: number;
   readonly waitedMs: number;
   readonly longestWaitMs: number;
@@ -118,16 +131,20 @@ export const Parser = protocol('parser', {
 /** What the filter has learnt. */
 export interface TrainingReport {
   readonly mails: number;
-  /** Features the filter weighs; 0 if a language model judges. */
+  /** Features the filter weighs. */
   readonly features: number;
   readonly tookMs: number;
 }
 
-/** Tells spam from ham. */
-export const Triage = protocol('triage', {
+/** Makes a filter of mails whose label is known. */
+export const Teacher = protocol('teacher', {
   learn: tell(type<ReadableMail>()),
   /** Learns from what was gathered. */
-  train: ask(type<void>(), type<TrainingReport>()),
+  train: ask(type<void>(), type<{ readonly model: Model; readonly report: TrainingReport }>()),
+});
+
+/** Tells spam from ham. */
+export const Triage = protocol('triage', {
   classify: tell(type<ReadableMail>()),
   judge: ask(type<ParsedMail>(), type<Verdict>()),
   settle: ask(type<void>(), type<void>()),
@@ -159,6 +176,8 @@ export interface DigestReport {
   readonly judged: KindCounts;
   /** What was called spam, by what it is. */
   readonly calledSpam: KindCounts;
+  /** Attempts that failed before the one that succeeded. */
+  readonly retries: number;
   /** Hosts that most of it came from, most first. */
   readonly spamHosts: readonly { readonly host: string; readonly mails: number }[];
   /** The mail the filter was surest of. */
@@ -184,8 +203,14 @@ export interface ReporterReport {
   readonly taken: number;
   readonly alerts: number;
   readonly crashes: number;
+  /** Restarts of what had crashed. */
   readonly restarts: number;
-  /** Mails that found a parser's mailbox full. */
+  /** Workers that crashed too often and were given up. */
+  readonly givenUp: number;
+  /** How often a pool had lost its last worker, and how often one began anew after that. */
+  readonly deserted: number;
+  readonly begunAnew: number;
+  /** Mails that found the parsers' queue full. */
   readonly refusals: number;
   readonly latency: Readonly<Partial<Record<Priority, LatencyReport>>>;
   readonly memoryBytes: { readonly first: number; readonly max: number; readonly last: number };
@@ -197,4 +222,6 @@ export const Reporter = protocol('reporter', {
   taken: tell(type<{ readonly priority: Priority; readonly waitedMs: number }>()),
   alert: tell(type<AlertNotice>()),
   report: ask(type<void>(), type<ReporterReport>()),
+  /** Nothing is left to do: it ends, and with it the mailroom. */
+  close: ask(type<void>(), type<void>()),
 });

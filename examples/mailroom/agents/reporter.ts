@@ -1,14 +1,12 @@
 /** The reporter: what an operator wants to see. It measures latencies, counts what the runtime says of itself, and drives the display. */
-import { agent, type Priority, type RuntimeEvent, type System } from 'troupe';
-import type { Display, ParserView, Snapshot } from '../display.ts';
+import { agent, isTroupeError, type Priority, type RuntimeEvent, type System } from 'troupe';
+import type { Display, PoolView, Snapshot } from '../display.ts';
 import { LatencyHistogram } from '../latency.ts';
-import { Alert, type LatencyReport, Parser, Reporter } from './protocols.ts';
+import { Alert, type LatencyReport, Parser, PLACES, Reporter } from './protocols.ts';
 
 /** Options of the reporter. */
 export interface ReporterArgs {
   readonly display: Display;
-  /** The parsers whose mailboxes are shown. */
-  readonly parsers: readonly string[];
   /** Mails to come, if that is known. */
   readonly mailsExpected: number | undefined;
 }
@@ -18,6 +16,9 @@ interface Counts {
   alerts: number;
   crashes: number;
   restarts: number;
+  givenUp: number;
+  deserted: number;
+  begunAnew: number;
   refusals: number;
   deadLetters: number;
 }
@@ -36,7 +37,7 @@ const MAILS_PER_MEMORY_SAMPLE = 8;
 /** Listens to alerts, to parsers, and to the events of the system. */
 export const reporter = agent(Reporter, {
   state: (args: ReporterArgs, ctx): ReporterState => {
-    const counts = { taken: 0, alerts: 0, crashes: 0, restarts: 0, refusals: 0, deadLetters: 0 };
+    const counts = noCounts();
     const first = process.memoryUsage.rss();
     return {
       ...args,
@@ -45,7 +46,7 @@ export const reporter = agent(Reporter, {
       latency: new Map(),
       memoryBytes: { first, max: first, last: first },
       // The listener runs between turns of this same thread: it may count without a message, and so misses nothing.
-      unsubscribe: ctx.system.events.subscribe((event) => countEvent(counts, event)),
+      unsubscribe: ctx.system.events.subscribe(counterOf(counts)),
     };
   },
   onStop: ({ state }) => state.unsubscribe(),
@@ -66,22 +67,53 @@ export const reporter = agent(Reporter, {
     report({ state }) {
       sampleMemory(state);
       state.display.end(snapshotOf(state));
-      const { taken, alerts, crashes, restarts, refusals } = state.counts;
+      const { deadLetters: _, ...counts } = state.counts;
       const latency = Object.fromEntries(
         [...state.latency].map(([priority, each]) => [priority, inShort(each)]),
       );
-      return { taken, alerts, crashes, restarts, refusals, latency, memoryBytes: { ...state.memoryBytes } };
+      return { ...counts, latency, memoryBytes: { ...state.memoryBytes } };
     },
+    close: (ctx) => ctx.stopSelf(),
   },
 });
 
-function countEvent(counts: Counts, event: RuntimeEvent): void {
+function noCounts(): Counts {
+  return {
+    taken: 0,
+    alerts: 0,
+    crashes: 0,
+    restarts: 0,
+    givenUp: 0,
+    deserted: 0,
+    begunAnew: 0,
+    refusals: 0,
+    deadLetters: 0,
+  };
+}
+
+/** A listener that counts. */
+function counterOf(counts: Counts): (event: RuntimeEvent) => void {
+  /** Pools that wait for their restart. */
+  const deserted = new Set<string>();
+  return (event) => countEvent(counts, deserted, event);
+}
+
+function countEvent(counts: Counts, deserted: Set<string>, event: RuntimeEvent): void {
   switch (event.type) {
     case 'actor-failed':
       counts.crashes += 1;
       break;
     case 'actor-restarted':
-      counts.restarts += 1;
+      if (deserted.delete(event.address)) counts.begunAnew += 1;
+      else counts.restarts += 1;
+      break;
+    case 'actor-restarting':
+      if (!isTroupeError(event.error, 'ERR_POOL_DESERTED')) break;
+      counts.deserted += 1;
+      deserted.add(event.address);
+      break;
+    case 'actor-stopped':
+      if (event.reason === 'failed') counts.givenUp += 1;
       break;
     case 'message-dead':
       counts.deadLetters += 1;
@@ -90,12 +122,11 @@ function countEvent(counts: Counts, event: RuntimeEvent): void {
       if (event.message === 'parse' && event.verdict === 'full') counts.refusals += 1;
       break;
     case 'actor-started':
-    case 'actor-restarting':
-    case 'actor-stopped':
     case 'supervisor-gave-up':
     case 'supervisor-stopped':
     case 'shutdown-phase-entered':
     case 'shutdown-task-failed':
+    case 'dead-letter-evicted':
     case 'turn-disowned':
     case 'logged':
       break;
@@ -133,17 +164,23 @@ function snapshotOf(state: ReporterState): Snapshot {
     ...state.counts,
     mailsExpected: state.mailsExpected,
     memoryBytes: state.memoryBytes.last,
-    parsers: state.parsers.map((name) => viewOf(state.system, name)),
+    parsers: viewOf(state.system),
   };
 }
 
-function viewOf(system: System, name: string): ParserView {
-  const inspection = system.inspect(system.ref(Parser, `parsers/${name}`));
+function viewOf(system: System): PoolView {
+  const pool = system.inspect(system.ref(Parser, PLACES.parsers));
+  const workers = pool?.pool?.workers ?? [];
+  const restarting = workers.filter(({ address }) => {
+    const worker = system.inspect(system.ref(Parser, address));
+    return worker?.status === 'restarting';
+  });
   return {
-    name,
-    capacity: inspection?.mailbox.capacity ?? 0,
-    depths: inspection?.mailbox.depths,
-    isWaitedFor: (inspection?.mailbox.waiting ?? 0) > 0,
-    isRestarting: inspection?.status === 'restarting',
+    size: pool?.pool?.size ?? 0,
+    alive: workers.length - restarting.length,
+    restarting: restarting.length,
+    capacity: pool?.mailbox.capacity ?? 0,
+    depths: pool?.mailbox.depths,
+    isWaitedFor: (pool?.mailbox.waiting ?? 0) > 0,
   };
 }

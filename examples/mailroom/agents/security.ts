@@ -1,7 +1,7 @@
 /** Security: looks at every readable mail and publishes what it finds as `critical`, ahead of all mail that is queued. */
 import { agent, type Ref } from 'troupe';
 import { findAlerts, type SecurityRule } from '../security.ts';
-import { Alert, Governor, type KindCounts, noMails, Security } from './protocols.ts';
+import { Alert, Governor, type KindCounts, noMails, PLACES, Security } from './protocols.ts';
 
 /** Options of security. */
 export interface SecurityArgs {
@@ -21,7 +21,7 @@ interface SecurityState {
 export const security = agent(Security, {
   state: (args: SecurityArgs, ctx): SecurityState => ({
     patience: { timeoutMs: args.patienceMs },
-    governor: ctx.system.ref(Governor, 'governor'),
+    governor: ctx.system.ref(Governor, PLACES.governor),
     mails: noMails(),
     alerts: 0,
     byRule: new Map(),
