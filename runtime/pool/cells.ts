@@ -12,8 +12,12 @@ import type { Slot } from '../actor/slot.ts';
 import { type Hire, PoolCell } from './pool.ts';
 import { type Dispatcher, WorkerCell } from './worker.ts';
 
-/** What `agent(...)` and `pool(...)` make, and the agent of a worker. */
-type Started = AnyAgentDefinition & Partial<PoolAgent> & { readonly worksFor?: Dispatcher };
+/** What `agent(...)` and `pool(...)` make, the agent of a worker, and agents of the runtime's own whose actors are of another kind. */
+type Started = AnyAgentDefinition &
+  Partial<PoolAgent> & { readonly worksFor?: Dispatcher; readonly cellOf?: MakeCell };
+
+/** Makes an actor of an agent's own kind. */
+export type MakeCell = (behaviour: Behaviour, slot: Slot, hire: Hire) => Cell;
 
 /** The behaviour of a pool: it refuses what its routing cannot answer. */
 class PoolBehaviour extends Behaviour {
@@ -39,7 +43,7 @@ class PoolBehaviour extends Behaviour {
 /** The behaviour of an agent. */
 export function behaviourFor(kernel: Kernel, agent: Spawnable): Behaviour {
   const started = agent as Started; // `agent` and `pool` are the only makers of spawnables
-  if (started.workers === undefined) return new Behaviour(kernel, started);
+  if (started.workers === undefined || started.cellOf !== undefined) return new Behaviour(kernel, started);
   const state = (_args: unknown, turn: unknown): Promise<void> => poolOf(turn).start();
   const front = Object.freeze({ ...started, options: Object.freeze({ ...started.options, state }) });
   return new PoolBehaviour(kernel, front, started.workers);
@@ -47,7 +51,8 @@ export function behaviourFor(kernel: Kernel, agent: Spawnable): Behaviour {
 
 /** An actor of an agent, at its place. It has not started. */
 export function cellFor(agent: Spawnable, behaviour: Behaviour, slot: Slot, hire: Hire): Cell {
-  const { workers, worksFor } = agent as Started;
+  const { workers, worksFor, cellOf } = agent as Started;
+  if (cellOf !== undefined) return cellOf(behaviour, slot, hire);
   if (workers !== undefined) return new PoolCell(behaviour, slot, workers, hire);
   if (worksFor !== undefined) return new WorkerCell(behaviour, slot, worksFor);
   return new Cell(behaviour, slot);

@@ -130,6 +130,13 @@ function extrasOf({ extras }: Envelope): Extras | undefined {
   const own = new Extras();
   own.deadline = extras.deadline;
   own.headers = extras.headers;
+  own.topic = extras.topic;
   own.sentAtMs = extras.sentAtMs;
+  // A replay is one of its message, whoever shares it: else each round of it would begin to count anew.
+  own.attempt = extras.attempt;
+  own.history = extras.history;
+  own.replays = extras.replays;
+  own.trace = extras.trace;
+  own.waitsSince = extras.waitsSince;
   return own;
 }

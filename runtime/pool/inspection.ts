@@ -21,6 +21,7 @@ export function inspectPool(pool: PoolCell): Inspection {
     isBusy: worker.turn !== undefined,
     isLeaving: worker.isLeaving,
   }));
+  const { size, inFlight } = pool;
   const { routing } = pool.settings;
-  return { ...own, counts, pool: { routing, size: pool.size, inFlight: pool.inFlight, workers } };
+  return { ...own, counts, pool: { routing, size, inFlight, tokens: pool.throttle?.tokens, workers } };
 }

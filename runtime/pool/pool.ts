@@ -17,14 +17,16 @@ import { Mailbox } from '../actor/mailbox.ts';
 import { bury } from '../actor/outcomes.ts';
 import type { Slot } from '../actor/slot.ts';
 import type { Turn } from '../actor/turn.ts';
+import { cyclePath, waitingFor } from './ask-cycle.ts';
 import { copyOf, Gather } from './gather.ts';
 import { keyOfJob, routeOf } from './routes.ts';
 import { ShareQueue } from './share-queue.ts';
+import { copyCost, type Throttle, type Throttled, throttleOf } from './throttle.ts';
 import { LaneQueue, SharedQueue, type WorkQueue } from './work-queue.ts';
 import type { Dispatcher, WorkerCell } from './worker.ts';
 
 /** Starts one worker of a pool; the layer above knows how. Resolves when it runs. */
-export type Hire = (pool: PoolCell) => Promise<unknown>;
+export type Hire = (pool: PoolCell, agent: Spawnable, args: unknown) => Promise<unknown>;
 
 /** Messages that workers accepted and that ended in one way or another, after those workers had ended. */
 interface Ledger {
@@ -36,7 +38,7 @@ interface Ledger {
 }
 
 /** The actor in front of its workers. */
-export class PoolCell extends Cell implements Dispatcher {
+export class PoolCell extends Cell implements Dispatcher, Throttled {
   readonly settings: PoolSettings;
   /** How many workers there should be. */
   size: number;
@@ -46,7 +48,9 @@ export class PoolCell extends Cell implements Dispatcher {
   readonly workerAgent: Spawnable;
   /** The ledger of those that have. */
   readonly past: Ledger = { accepted: 0, handled: 0, failed: 0, cancelled: 0, deadLettered: 0 };
-  private readonly hire: Hire;
+  /** The limits on what its workers start; undefined without any. */
+  readonly throttle: Throttle | undefined;
+  protected readonly hire: Hire;
   private readonly queue: WorkQueue<WorkerCell>;
   /** The same, where messages are for every worker. */
   private readonly shares: ShareQueue<WorkerCell> | undefined;
@@ -74,6 +78,16 @@ export class PoolCell extends Cell implements Dispatcher {
         : new LaneQueue(mailbox.agingMs, route, wake));
     this.jobs = new Mailbox(mailbox, this, this.queue);
     this.mailbox = this.jobs;
+    this.throttle = throttleOf(this, settings);
+    if (this.throttle !== undefined) {
+      this.rare.leases ??= new Set();
+      this.rare.leases.add(this.throttle);
+    }
+  }
+
+  /** Whether a job may go to any worker, or is one worker's own copy. */
+  get sharesJobs(): boolean {
+    return this.shares === undefined;
   }
 
   /** Jobs in hand, workers that are leaving included. */
@@ -87,7 +101,7 @@ export class PoolCell extends Cell implements Dispatcher {
 
   override offer(envelope: Envelope, from: Turn | undefined): 'accepted' | 'full' | 'stopped' {
     if (!this.isOpen) return this.refuse(envelope);
-    if (this.settings.key !== undefined && !this.hasKey(envelope)) return 'accepted'; // the asker has heard
+    if (!this.passes(envelope)) return 'accepted'; // the asker has heard
     return this.jobs.offer(envelope, this.behaviour.isAging ? this.callMs : 0, this.isOwnTurn(from));
   }
 
@@ -99,6 +113,7 @@ export class PoolCell extends Cell implements Dispatcher {
     }
     super.cancel(envelope, reason);
     for (const worker of this.workers) worker.cancel(envelope, reason);
+    this.throttle?.look();
   }
 
   /** What a worker sends to its own pool never waits: it could not go on, and so not make room. */
@@ -110,15 +125,51 @@ export class PoolCell extends Cell implements Dispatcher {
     return (this.workers as ReadonlySet<Sender>).has(sender);
   }
 
-  /** Asks the key function before anything is taken. What it throws is thrown, or rejects the ask. */
-  private hasKey(envelope: Envelope): boolean {
+  /** Asks the user's functions before anything is taken. What is wrong is thrown, or rejects the ask. */
+  private passes(envelope: Envelope): boolean {
+    if (this.settings.key === undefined && this.throttle === undefined && envelope.customer === undefined)
+      return true;
     try {
-      keyOfJob(this.settings, envelope);
+      if (this.settings.key !== undefined) keyOfJob(this.settings, envelope);
+      this.throttle?.admit(envelope);
+      if (this.isCycle(envelope)) throw this.cycleError(envelope);
       return true;
     } catch (error) {
       if (envelope.customer === undefined) throw error;
       envelope.customer.reject(error);
       return false;
+    }
+  }
+
+  /**
+   * Whether an ask would wait for itself: workers of this pool wait for it, and no other one could take it. It is none
+   * while there is another worker, be it busy, or still starting; that one's turn ends without this ask.
+   */
+  private isCycle(job: Envelope): boolean {
+    if (job.customer?.chain === undefined) return false;
+    const waiting = new Set(waitingFor(job).filter((sender) => this.isWorker(sender)));
+    if (waiting.size === 0) return false;
+    if (waiting.size >= this.settings.concurrencyMax) return true;
+    const bound = this.queue.boundTo(job);
+    const takers = bound === undefined ? this.staying : [bound];
+    return takers.every((worker) => waiting.has(worker));
+  }
+
+  private cycleError(job: Envelope): TroupeError {
+    const path = cyclePath(job, this, (sender) => this.isWorker(sender));
+    return new TroupeError('ERR_ASK_CYCLE', { path });
+  }
+
+  /** Refuses queued asks that have become cycles, because workers have left or keys have moved. */
+  private refuseCycles(): void {
+    if (!this.isGoing) return;
+    const stuck: Envelope[] = [];
+    this.jobs.forEachQueued((job) => {
+      if (this.isCycle(job)) stuck.push(job);
+    });
+    for (const job of stuck) {
+      job.customer?.reject(this.cycleError(job));
+      super.cancel(job, undefined);
     }
   }
 
@@ -132,30 +183,47 @@ export class PoolCell extends Cell implements Dispatcher {
     return this.queue.sizeFor(worker);
   }
 
-  hasJobFor(worker: WorkerCell): boolean {
-    return this.gives && this.queue.bestFor(worker) !== undefined;
+  bestFor(worker: WorkerCell): Envelope | undefined {
+    return this.gives ? this.queue.bestFor(worker) : undefined;
   }
 
   pull(worker: WorkerCell): Envelope | undefined {
     while (this.gives && worker.isFree) {
       const job = this.queue.bestFor(worker);
       if (job === undefined) break;
+      if (this.throttle !== undefined && !this.throttle.pays(worker, job)) {
+        if (!this.isShared) this.throttle.hold(worker);
+        break;
+      }
       const handed =
         this.shares === undefined ? this.hand(job, worker) : this.handShare(job, worker, this.shares);
       if (handed !== undefined) return handed;
     }
     this.rested(worker);
+    this.throttle?.rests(worker);
     return undefined;
   }
 
-  /** Whether workers get jobs now. */
-  private get gives(): boolean {
+  get gives(): boolean {
     return this.isGoing && this.suspensions === 0;
+  }
+
+  /** Whether every job waits for everybody. */
+  private get isShared(): boolean {
+    return this.queue instanceof SharedQueue;
+  }
+
+  get sharedJob(): Envelope | undefined {
+    return this.isShared ? this.queue.peek() : undefined;
+  }
+
+  isBefore(a: Envelope, b: Envelope): boolean {
+    return this.queue.isBefore(a, b);
   }
 
   private hand(job: Envelope, worker: WorkerCell): Envelope | undefined {
     this.queue.started(job);
-    if (this.queue instanceof SharedQueue) this.jobs.next();
+    if (this.isShared) this.jobs.next();
     else this.jobs.cancel(job);
     if (this.isExpired(job)) {
       bury(this, job, 'expired');
@@ -171,6 +239,7 @@ export class PoolCell extends Cell implements Dispatcher {
     if (job.customer !== undefined) return this.handBranch(job, worker, shares);
     const isLast = shares.take(job, worker);
     const copy = copyOf(job, undefined);
+    copyCost(job, copy);
     worker.jobs.adopt(copy);
     if (isLast) this.spent(job);
     if (!this.isExpired(copy)) return copy;
@@ -197,13 +266,20 @@ export class PoolCell extends Cell implements Dispatcher {
       this.jobs.accepted--;
     }
     shares.take(job, worker);
+    if (this.isExpired(job)) return undefined; // its asker is told so about now
     const copy = gather.branch(worker);
+    copyCost(job, copy);
     worker.jobs.adopt(copy);
     return copy;
   }
 
-  private isExpired(job: Envelope): boolean {
+  isExpired(job: Envelope): boolean {
     return job.deadline !== Infinity && this.kernel.now() > job.deadline;
+  }
+
+  /** A job for every worker has an outcome at each of them, so it does not give up its place in one piece. */
+  override isOver(job: Envelope): boolean {
+    return this.shares === undefined && this.isExpired(job);
   }
 
   /** The last share of a message is taken, or gone with its worker. */
@@ -220,6 +296,7 @@ export class PoolCell extends Cell implements Dispatcher {
   gathered(job: Envelope): void {
     this.gathers.delete(job);
     this.shares?.forget(job);
+    this.throttle?.look();
   }
 
   finished(job: Envelope): void {
@@ -242,6 +319,10 @@ export class PoolCell extends Cell implements Dispatcher {
       return;
     }
     if (!this.gives) return;
+    this.wakeAny();
+  }
+
+  wakeAny(): void {
     for (const resting of this.resting) {
       this.resting.delete(resting);
       if (!resting.isFree || resting.isQueued) continue;
@@ -258,7 +339,7 @@ export class PoolCell extends Cell implements Dispatcher {
   ranFor(worker: WorkerCell): void {
     if (worker.isQueued || worker.isFree) return;
     // It may have been woken for a job and then have had a turn of its own.
-    if (this.queue.size > 0 && this.queue instanceof SharedQueue) this.wake(undefined);
+    if (this.queue.size > 0 && this.isShared) this.wake(undefined);
   }
 
   progressed(): void {
@@ -272,6 +353,7 @@ export class PoolCell extends Cell implements Dispatcher {
   override ready(): void {
     super.ready();
     for (const worker of this.workers) worker.ready();
+    this.throttle?.look();
   }
 
   protected override take(): Envelope | undefined {
@@ -288,7 +370,7 @@ export class PoolCell extends Cell implements Dispatcher {
 
   /** Starts the workers of a generation, all at once. Rejects with what the first failed start says. */
   async start(): Promise<void> {
-    await Promise.all(Array.from({ length: this.size }, () => this.hire(this)));
+    await Promise.all(Array.from({ length: this.size }, () => this.hireWorker()));
     for (const worker of this.staying.slice(this.size)) this.leaveSoon(worker); // resized meanwhile
     this.queue.joined(this.staying);
   }
@@ -310,15 +392,20 @@ export class PoolCell extends Cell implements Dispatcher {
 
   private async hireOne(): Promise<void> {
     const before = new Set(this.workers);
-    const hiring = this.hire(this);
+    const hiring = this.hireWorker();
     const worker = [...this.workers].find((each) => !before.has(each));
     await hiring;
     if (worker === undefined || worker.isLeaving) return;
     this.queue.joined([worker]);
+    this.refuseCycles();
     worker.ready();
   }
 
-  private retire(worker: WorkerCell): Promise<void> {
+  private hireWorker(): Promise<unknown> {
+    return this.hire(this, this.workerAgent, this.settings.args);
+  }
+
+  protected retire(worker: WorkerCell): Promise<void> {
     const ended = new Promise<void>((resolve) => {
       this.onEnded.set(worker, resolve);
     });
@@ -345,6 +432,7 @@ export class PoolCell extends Cell implements Dispatcher {
     worker.isLeaving = true;
     this.resting.delete(worker);
     this.queue.leaves(worker);
+    this.refuseCycles();
   }
 
   departs(worker: WorkerCell): void {
@@ -374,7 +462,7 @@ export class PoolCell extends Cell implements Dispatcher {
   }
 
   /** The last worker has ended. */
-  private deserted(last: WorkerCell): void {
+  protected deserted(last: WorkerCell): void {
     const cause = last.rareIfAny?.lastError;
     if (cause === undefined) this.slot.left(this, 'normal');
     else

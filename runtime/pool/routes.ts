@@ -22,8 +22,10 @@ export interface Member {
 export interface Route {
   /** Workers joined or left: jobs that wait may belong to others now. */
   readonly followsMembers: boolean;
-  /** The worker for a job. `members` is not empty. */
-  choose(job: Envelope, members: readonly Member[]): Member;
+  /** The worker for a job: one of `able`, or of all `members` where only one of them is right. Neither is empty. */
+  choose(job: Envelope, members: readonly Member[], able?: readonly Member[]): Member;
+  /** The worker that the job's key leaves no choice but; undefined where there is a choice. */
+  boundTo(job: Envelope, members: readonly Member[]): Member | undefined;
   /** A job waits no longer: it was taken by `choose`'s worker, or taken back. */
   unqueued(job: Envelope): void;
   /** A worker has taken a job in hand; `finished` follows when it is done with it, or gives it back. */
@@ -37,7 +39,10 @@ const COMPARED_MAX = 8;
 /** A rule that remembers nothing of a job. */
 abstract class Forgetful implements Route {
   readonly followsMembers: boolean = false;
-  abstract choose(job: Envelope, members: readonly Member[]): Member;
+  abstract choose(job: Envelope, members: readonly Member[], able?: readonly Member[]): Member;
+  boundTo(_job: Envelope, _members: readonly Member[]): Member | undefined {
+    return undefined;
+  }
   unqueued(_job: Envelope): void {}
   started(_job: Envelope): void {}
   finished(_job: Envelope): void {}
@@ -47,8 +52,8 @@ abstract class Forgetful implements Route {
 export class RoundRobin extends Forgetful {
   private next = 0;
 
-  override choose(_job: Envelope, members: readonly Member[]): Member {
-    const chosen = availableFrom(members, this.next % members.length);
+  override choose(_job: Envelope, members: readonly Member[], able = members): Member {
+    const chosen = availableFrom(members, this.next % members.length, able);
     this.next = members.indexOf(chosen) + 1;
     return chosen;
   }
@@ -63,8 +68,8 @@ export class AtRandom extends Forgetful {
     this.random = random;
   }
 
-  override choose(_job: Envelope, members: readonly Member[]): Member {
-    return availableFrom(members, Math.floor(this.random() * members.length));
+  override choose(_job: Envelope, members: readonly Member[], able = members): Member {
+    return availableFrom(able, Math.floor(this.random() * able.length), able);
   }
 }
 
@@ -77,11 +82,11 @@ export class LeastLoaded extends Forgetful {
     this.random = random;
   }
 
-  override choose(_job: Envelope, members: readonly Member[]): Member {
-    if (members.length <= COMPARED_MAX) return members.reduce(lighter);
-    const first = Math.floor(this.random() * members.length);
-    const step = 1 + Math.floor(this.random() * (members.length - 1));
-    return lighter(at(members, first), at(members, (first + step) % members.length));
+  override choose(_job: Envelope, members: readonly Member[], able = members): Member {
+    if (able.length <= COMPARED_MAX) return able.reduce(lighter);
+    const first = Math.floor(this.random() * able.length);
+    const step = 1 + Math.floor(this.random() * (able.length - 1));
+    return lighter(at(able, first), at(able, (first + step) % able.length));
   }
 }
 
@@ -105,6 +110,10 @@ export class ByHash extends Forgetful {
     }
     const place = this.ring.nodeOf(this.keyOf(job));
     return members.find((member) => member.place === place) ?? at(members, 0);
+  }
+
+  override boundTo(job: Envelope, members: readonly Member[]): Member {
+    return this.choose(job, members);
   }
 }
 
@@ -133,19 +142,22 @@ export class ByStickyKey implements Route {
     return this.threads.size;
   }
 
-  choose(job: Envelope, members: readonly Member[]): Member {
+  choose(job: Envelope, members: readonly Member[], able = members): Member {
     const key = this.keyOf(job);
     const thread = this.threads.get(key);
     if (thread === undefined) {
-      const member = this.fresh.choose(job, members);
+      const member = this.fresh.choose(job, members, able);
       this.threads.set(key, { member, queued: 1, held: 0 });
       return member;
     }
     thread.queued++;
-    // A worker that leaves may still be at one of them: the others wait until it is done.
-    if (thread.held === 0 && !members.includes(thread.member))
-      thread.member = this.fresh.choose(job, members);
+    if (!isKept(thread, members)) thread.member = this.fresh.choose(job, members, able);
     return thread.member;
+  }
+
+  boundTo(job: Envelope, members: readonly Member[]): Member | undefined {
+    const thread = this.threads.get(this.keyOf(job));
+    return thread !== undefined && isKept(thread, members) ? thread.member : undefined;
   }
 
   unqueued(job: Envelope): void {
@@ -167,6 +179,11 @@ export class ByStickyKey implements Route {
     change(thread);
     if (thread.queued + thread.held === 0) this.threads.delete(key);
   }
+}
+
+/** A worker that leaves may still be at one of the key's jobs: the others wait until it is done. */
+function isKept(thread: Thread, members: readonly Member[]): boolean {
+  return thread.held > 0 || members.includes(thread.member);
 }
 
 /** The rule of a routing that gives a job to one worker on its arrival; undefined for the others. */
@@ -204,13 +221,16 @@ export function keyOfJob(settings: PoolSettings, job: Envelope): string {
 /** Keys of the jobs under way: a key function is asked once, and may answer something else the next time. */
 const KEYS = new WeakMap<Envelope, string>();
 
-/** The first available one from `place` on, round the end; the one at `place` when none is. */
-function availableFrom(members: readonly Member[], place: number): Member {
+/** The first able one that is available, from `place` on, round the end; the first able one when none is. */
+function availableFrom(members: readonly Member[], place: number, able: readonly Member[]): Member {
+  let first: Member | undefined;
   for (let step = 0; step < members.length; step++) {
     const member = at(members, (place + step) % members.length);
+    if (able !== members && !able.includes(member)) continue;
     if (member.isAvailable) return member;
+    first ??= member;
   }
-  return at(members, place);
+  return first ?? at(members, place);
 }
 
 function lighter(a: Member, b: Member): Member {

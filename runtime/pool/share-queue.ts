@@ -6,6 +6,7 @@
 
 import type { Envelope } from '../../src/protocol/envelope.ts';
 import { PriorityHeap } from '../actor/heap.ts';
+import { isWaitingFor } from './ask-cycle.ts';
 import type { Member } from './routes.ts';
 import { type Wake, WorkQueue } from './work-queue.ts';
 
@@ -120,8 +121,11 @@ export class ShareQueue<M extends Member> extends WorkQueue<M> {
       this.early.add(job);
       return;
     }
-    this.shares.set(job, { left: this.laneOf.size, isTaken: false, isDetached: false });
-    for (const lane of this.laneOf.values()) lane.push(job);
-    for (const member of this.laneOf.keys()) this.wake(member);
+    // Who waits for the reply cannot give it; were they all such, the pool has refused the job.
+    const takers = [...this.laneOf].filter(([member]) => !isWaitingFor(job, member));
+    const shared = takers.length === 0 ? [...this.laneOf] : takers;
+    this.shares.set(job, { left: shared.length, isTaken: false, isDetached: false });
+    for (const [, lane] of shared) lane.push(job);
+    for (const [member] of shared) this.wake(member);
   }
 }

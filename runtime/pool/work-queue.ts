@@ -6,6 +6,7 @@
 
 import type { Envelope } from '../../src/protocol/envelope.ts';
 import { PriorityHeap } from '../actor/heap.ts';
+import { isWaitingFor } from './ask-cycle.ts';
 import type { Member, Route } from './routes.ts';
 
 /** Called when a job has begun to wait for `member`, or, without one, for anybody. */
@@ -23,6 +24,10 @@ export abstract class WorkQueue<M extends Member> extends PriorityHeap<Envelope>
   abstract leaves(member: M): void;
   /** It is gone: what still waits for it is given to others. */
   abstract gone(member: M): void;
+  /** The one worker that may take this job, whoever else is free; undefined where there is no such rule. */
+  boundTo(_job: Envelope): M | undefined {
+    return undefined;
+  }
   /** A worker takes this job in hand; `finished` follows. It still stands in the queue. */
   started(_job: Envelope): void {}
   finished(_job: Envelope): void {}
@@ -129,6 +134,11 @@ export class LaneQueue<M extends Member> extends WorkQueue<M> {
     this.route.finished(job);
   }
 
+  override boundTo(job: Envelope): M | undefined {
+    if (this.members.length === 0) return undefined;
+    return this.route.boundTo(job, this.members) as M | undefined; // one of the members, or of those that left
+  }
+
   private jobsOf(member: M): Envelope[] {
     const jobs: Envelope[] = [];
     this.laneOf.get(member)?.forEach((job) => {
@@ -145,9 +155,17 @@ export class LaneQueue<M extends Member> extends WorkQueue<M> {
   }
 
   private assign(job: Envelope): void {
-    const member = this.members.length === 0 ? undefined : this.route.choose(job, this.members);
+    const { members } = this;
+    const member = members.length === 0 ? undefined : this.route.choose(job, members, this.ableTo(job));
     this.assigned.set(job, member);
     if (member !== undefined) this.laneOf.get(member)?.push(job);
+  }
+
+  /** Those that do not wait for this job themselves; all of them where there is no other. */
+  private ableTo(job: Envelope): readonly M[] {
+    if (job.customer?.chain === undefined) return this.members;
+    const able = this.members.filter((member) => !isWaitingFor(job, member));
+    return able.length === 0 ? this.members : able;
   }
 
   private wakeFor(job: Envelope): void {

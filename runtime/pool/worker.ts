@@ -8,19 +8,26 @@ import type { Envelope } from '../../src/protocol/envelope.ts';
 import type { Behaviour } from '../actor/behaviour.ts';
 import { Cell } from '../actor/cell.ts';
 import type { TurnContext } from '../actor/context.ts';
+import { PriorityHeap } from '../actor/heap.ts';
 import { Mailbox, type Remains } from '../actor/mailbox.ts';
 import type { Slot } from '../actor/slot.ts';
 import type { Member } from './routes.ts';
+import type { Contender, Throttle } from './throttle.ts';
 
 /** The pool, as its workers see it. */
 export interface Dispatcher {
+  /** While it is above 0 no worker takes a turn. */
+  readonly suspensions: number;
+  /** The limits on what workers start; undefined without any. */
+  readonly throttle: Throttle | undefined;
   /** A worker is made; answers its place. */
   hired(worker: WorkerCell): number;
   /** One order of calls for the pool and its workers: a job keeps its place wherever it is. */
   nextSeq(): number;
   /** Jobs that wait for this worker alone. */
   sizeFor(worker: WorkerCell): number;
-  hasJobFor(worker: WorkerCell): boolean;
+  /** The job that this worker would get now. */
+  bestFor(worker: WorkerCell): Envelope | undefined;
   /** The best job for a worker that has nothing else to do; it is the worker's from here on. */
   pull(worker: WorkerCell): Envelope | undefined;
   /** A worker has finished with a job, whatever its outcome. */
@@ -45,22 +52,39 @@ export interface Dispatcher {
 export class WorkerMailbox extends Mailbox {
   private readonly worker: WorkerCell;
   private readonly pool: Dispatcher;
+  private readonly own: PriorityHeap<Envelope>;
   /** The job whose turn runs, or ran last. */
   private inHand: Envelope | undefined = undefined;
-  /** The job that is tried again after the restart. */
-  private again: Envelope | undefined = undefined;
+  /** Jobs that are tried again after the restart; several where a more urgent one failed while another lacked tokens. */
+  private readonly again = new Set<Envelope>();
   /** Jobs put aside by the handler. */
   private readonly aside = new Set<Envelope>();
 
   constructor(worker: WorkerCell, pool: Dispatcher) {
-    super(worker.behaviour.agent.options.mailbox, worker);
+    const settings = worker.behaviour.agent.options.mailbox;
+    const own = new PriorityHeap<Envelope>(settings.agingMs);
+    super(settings, worker, own);
+    this.own = own;
     this.worker = worker;
     this.pool = pool;
   }
 
   /** Whether it has a job that is not finished. */
   get hasJob(): boolean {
-    return this.inHand !== undefined || this.again !== undefined;
+    return this.inHand !== undefined || this.again.size > 0;
+  }
+
+  /** Whether something is next that is no job. */
+  get hasOwn(): boolean {
+    const head = this.own.peek();
+    return this.controls > 0 || (head !== undefined && !this.again.has(head));
+  }
+
+  /** The job that is tried again, where it is next. */
+  get jobAgain(): Envelope | undefined {
+    if (this.again.size === 0) return undefined;
+    const head = this.own.peek();
+    return head !== undefined && this.again.has(head) ? head : undefined;
   }
 
   override nextSeq(): number {
@@ -77,21 +101,24 @@ export class WorkerMailbox extends Mailbox {
   letGo(): void {
     const job = this.inHand;
     this.inHand = undefined;
-    if (job !== undefined && job !== this.again && !this.aside.has(job)) this.pool.finished(job);
+    if (job !== undefined && !this.again.has(job) && !this.aside.has(job)) this.pool.finished(job);
   }
 
   override next(): Envelope | undefined {
-    const envelope = super.next();
-    if (envelope !== undefined && envelope === this.again) {
-      this.again = undefined;
-      this.inHand = envelope;
+    const { throttle } = this.pool;
+    const { jobAgain } = this;
+    if (throttle !== undefined && jobAgain !== undefined && !throttle.pays(this.worker, jobAgain)) {
+      throttle.hold(this.worker);
+      return undefined;
     }
+    const envelope = super.next();
+    if (envelope !== undefined && this.again.delete(envelope)) this.inHand = envelope;
     return envelope;
   }
 
   override putBack(envelope: Envelope): void {
     super.putBack(envelope);
-    if (envelope === this.inHand) this.again = envelope;
+    if (envelope === this.inHand) this.again.add(envelope);
   }
 
   override putAside(envelope: Envelope, nowMs: number): boolean {
@@ -139,21 +166,19 @@ export class WorkerMailbox extends Mailbox {
 
   /** Whether it was a job that had been put back or aside. */
   private forget(envelope: Envelope): boolean {
-    if (envelope === this.again) {
-      this.again = undefined;
-      return true;
-    }
-    return this.aside.delete(envelope);
+    return this.again.delete(envelope) || this.aside.delete(envelope);
   }
 }
 
 /** One worker of a pool. */
-export class WorkerCell extends Cell implements Member {
+export class WorkerCell extends Cell implements Member, Contender {
   readonly pool: Dispatcher;
   readonly jobs: WorkerMailbox;
   readonly place: number;
   /** It takes no job any more. */
   isLeaving = false;
+  /** Its turn counts among those of the pool that run. */
+  private isCounted = false;
 
   constructor(behaviour: Behaviour, slot: Slot, pool: Dispatcher) {
     super(behaviour, slot);
@@ -176,8 +201,24 @@ export class WorkerCell extends Cell implements Member {
     return this.isIdle && this.status === 'running' && !this.isLeaving;
   }
 
+  get mayStart(): boolean {
+    return this.isIdle && !this.isLeaving;
+  }
+
+  get hasOwn(): boolean {
+    return this.jobs.hasOwn;
+  }
+
+  get nextJob(): Envelope | undefined {
+    return this.jobs.jobAgain ?? (this.isFree ? this.pool.bestFor(this) : undefined);
+  }
+
   override get isReady(): boolean {
-    return super.isReady || (this.isFree && this.pool.hasJobFor(this));
+    return super.isReady || (this.isFree && this.pool.bestFor(this) !== undefined);
+  }
+
+  protected override get isIdle(): boolean {
+    return super.isIdle && this.pool.suspensions === 0;
   }
 
   override ready(): void {
@@ -199,19 +240,43 @@ export class WorkerCell extends Cell implements Member {
 
   override end(turn: TurnContext): void {
     super.end(turn);
+    this.turnOver();
     if (this.isLeaving) this.pool.departs(this);
   }
 
   /** Finishes with a job whose turn is over. */
   letGo(): void {
     if (this.turn !== undefined) return;
+    this.turnOver();
     this.jobs.letGo();
     if (this.isLeaving) this.pool.departs(this);
   }
 
   protected override take(): Envelope | undefined {
     this.letGo();
-    return super.take() ?? this.pool.pull(this);
+    // Its own mailbox may hold the job of the turn that has just failed, for an attempt that is somebody else's now.
+    if (this.isLeaving) return undefined;
+    const { throttle } = this.pool;
+    return throttle === undefined ? (super.take() ?? this.pool.pull(this)) : this.takeWithin(throttle);
+  }
+
+  /** As `take`, where the pool has limits. */
+  private takeWithin(throttle: Throttle): Envelope | undefined {
+    if (throttle.isFull) {
+      throttle.hold(this);
+      return undefined;
+    }
+    const envelope = super.take() ?? this.pool.pull(this);
+    if (envelope === undefined) return undefined;
+    this.isCounted = true;
+    throttle.began(this);
+    return envelope;
+  }
+
+  private turnOver(): void {
+    if (!this.isCounted) return;
+    this.isCounted = false;
+    this.pool.throttle?.over();
   }
 
   protected override handled(envelope: Envelope): void {

@@ -8,6 +8,7 @@ import { type ChildPolicy, type ChildSpec, childSpec, type Spawnable } from './c
 import { POOL_SIZE_MAX } from './limits.ts';
 import {
   choiceOption,
+  durationOption,
   functionOption,
   integerOption,
   invalidOption,
@@ -50,6 +51,11 @@ type NamedPayload<Messages> = {
   [N in keyof Messages]: [name: N, payload: PayloadOf<Messages[N]>];
 }[keyof Messages];
 
+/** A method, since methods compare leniently: a pool of any protocol fits `PoolSpec`. */
+interface Weigher<P extends AnyProtocol> {
+  cost(...message: NamedPayload<P['messages']>): number;
+}
+
 /** How many workers, how they are kept alive, and how many messages wait for them. */
 export interface PoolPolicy extends ChildPolicy {
   /** Workers, 1 to 10,000. */
@@ -58,6 +64,29 @@ export interface PoolPolicy extends ChildPolicy {
   readonly mailbox?:
     | { readonly [Option in keyof MailboxSettings]?: MailboxSettings[Option] | undefined }
     | undefined;
+  /**
+   * Turns of its workers that run at once, 1 to 10,000; as many as there are workers unless said. What is sent to one
+   * worker alone counts too; a turn that was disowned does not.
+   */
+  readonly concurrencyMax?: number | undefined;
+}
+
+/**
+ * A token bucket: full at first, never fuller than `tokens`, and refilled evenly, `tokens` in `perMs`. A turn of a job
+ * starts only when the bucket holds its cost, which is taken then: by each attempt, and for each worker that gets a copy.
+ * In any `w` milliseconds, jobs of at most `tokens + w * tokens / perMs` start. Jobs start in the order of the queue, and a
+ * costly one is not overtaken by those behind it. What is sent to one worker alone costs nothing.
+ */
+export interface RateLimit<P extends AnyProtocol> {
+  /** What the bucket holds, 1 or more: the largest burst. */
+  readonly tokens: number;
+  /** Milliseconds in which an empty bucket is full again. */
+  readonly perMs: number;
+  /**
+   * The cost of a message, a number from 0; 1 for each unless said. Called once, when the message is sent; what it throws is
+   * thrown there, or rejects the ask, and so is `ERR_COST_EXCESSIVE` for a cost above `tokens`.
+   */
+  readonly cost?: Weigher<P>['cost'] | undefined;
 }
 
 /** A pool whose messages go by their keys. */
@@ -78,12 +107,21 @@ export interface UnkeyedPool extends PoolPolicy {
 }
 
 /** The options of `pool`; with the arguments of each worker's `state`, where that takes any. */
-export type PoolOptions<P extends AnyProtocol, Args> = (KeyedPool<P> | UnkeyedPool) &
-  (undefined extends Args ? { readonly args?: Args | undefined } : { readonly args: Args });
+export type PoolOptions<P extends AnyProtocol, Args> = (KeyedPool<P> | UnkeyedPool) & {
+  /** How much work may start in a time; any amount unless said. */
+  readonly rateLimit?: RateLimit<P> | undefined;
+} & (undefined extends Args ? { readonly args?: Args | undefined } : { readonly args: Args });
 
 /** A pool: a child of a supervisor, or what `spawn` starts. Frozen. */
 export interface PoolSpec<P extends AnyProtocol = AnyProtocol> extends ChildSpec<P>, Spawnable<P, void> {
   readonly kind: 'child';
+}
+
+/** A rate limit, checked. */
+export interface RateLimitSettings {
+  readonly tokens: number;
+  readonly perMs: number;
+  readonly cost: ((name: string, payload: unknown) => unknown) | undefined;
 }
 
 /** A pool's workers, complete: checked, with defaults applied. */
@@ -93,6 +131,9 @@ export interface PoolSettings {
   readonly size: number;
   readonly routing: Routing;
   readonly key: ((name: string, payload: unknown) => unknown) | undefined;
+  /** `Infinity` without a limit. */
+  readonly concurrencyMax: number;
+  readonly rateLimit: RateLimitSettings | undefined;
   /** The policy of each worker. */
   readonly policy: Readonly<Record<string, unknown>>;
 }
@@ -127,13 +168,25 @@ export function poolSizeOption(option: string, value: unknown): number {
   return size;
 }
 
+const KNOWN = [
+  'size',
+  'routing',
+  'key',
+  'args',
+  'restart',
+  'shutdownMs',
+  'backoff',
+  'mailbox',
+  'concurrencyMax',
+  'rateLimit',
+];
+
 /** Reads the options of `pool`. Throws `ERR_OPTION_INVALID`. @internal */
 export function poolSpec<P extends AnyProtocol>(
   agent: PoolableAgent & Spawnable<P>,
   options: unknown,
 ): PoolSpec<P> {
-  const known = ['size', 'routing', 'key', 'args', 'restart', 'shutdownMs', 'backoff', 'mailbox'];
-  const given = objectOption('pool', recordOption('pool', options), known);
+  const given = objectOption('pool', recordOption('pool', options), KNOWN);
   const routing = choiceOption('pool.routing', given['routing'], ROUTINGS, 'work-pulling');
   const { restart, shutdownMs, backoff } = given;
   const policy = Object.freeze({ restart, shutdownMs, backoff });
@@ -143,6 +196,8 @@ export function poolSpec<P extends AnyProtocol>(
     size: poolSizeOption('pool.size', given['size']),
     routing,
     key: keyOption(routing, given['key']),
+    concurrencyMax: concurrencyOption(given['concurrencyMax']),
+    rateLimit: rateLimitOption(given['rateLimit']),
     policy,
   });
   const mailbox = given['mailbox'] === undefined ? agent.options.mailbox : mailboxOption(given['mailbox']);
@@ -179,4 +234,22 @@ function keyOption(routing: Routing, value: unknown): PoolSettings['key'] {
     throw invalidOption('pool.key', `absent for routing '${routing}', which needs no key`, value);
   // It is called with what its declared type asks for: a name of the protocol and that message's payload.
   return key as PoolSettings['key'];
+}
+
+function concurrencyOption(value: unknown): number {
+  return value === undefined ? Number.POSITIVE_INFINITY : poolSizeOption('pool.concurrencyMax', value);
+}
+
+function rateLimitOption(value: unknown): RateLimitSettings | undefined {
+  if (value === undefined) return undefined;
+  const given = objectOption('pool.rateLimit', recordOption('pool.rateLimit', value), [
+    'tokens',
+    'perMs',
+    'cost',
+  ]);
+  const tokens = integerOption('pool.rateLimit.tokens', given['tokens'] ?? null, 1, 1);
+  const perMs = durationOption('pool.rateLimit.perMs', given['perMs'] ?? null, 1);
+  // It is called with what its declared type asks for: a name of the protocol and that message's payload.
+  const cost = functionOption('pool.rateLimit.cost', given['cost']) as RateLimitSettings['cost'];
+  return Object.freeze({ tokens, perMs, cost });
 }

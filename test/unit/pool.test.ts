@@ -155,8 +155,11 @@ describe('a pool', () => {
     pool.tell('run', { id: 1 });
     await settle();
     const node = system.tree().children[0]?.children[0];
-    expect(node).toMatchObject({ name: 'pool', status: 'running' });
-    expect(node?.children.map(({ name }) => name)).toEqual(['worker-1', 'worker-2']);
+    expect(node).toMatchObject({ name: 'pool', kind: 'pool', status: 'running' });
+    expect(node?.children.map(({ name, kind }) => [name, kind])).toEqual([
+      ['worker-1', 'agent'],
+      ['worker-2', 'agent'],
+    ]);
     expect(system.inspect(pool)).toMatchObject({
       status: 'running',
       pool: { routing: 'work-pulling', size: 2, inFlight: 1, workers: [{ isBusy: true }, { isBusy: false }] },
