@@ -42,6 +42,7 @@ export function logRecordOf(event: RuntimeEvent): LogRecord | undefined {
     case 'supervisor-stopped':
     case 'message-refused':
     case 'message-dead':
+    case 'dead-letter-evicted':
       break;
   }
   return undefined;
