@@ -4,7 +4,9 @@
  * Nobody waits for these messages: where there is no room they do, here.
  */
 
-import type { Envelope } from '../../src/protocol/envelope.ts';
+import type { Envelope, Outcome } from '../../src/protocol/envelope.ts';
+import { TroupeError } from '../../src/protocol/errors.ts';
+import type { DeadLetterReason } from '../../src/protocol/events.ts';
 import type { Cell } from '../actor/cell.ts';
 import { Waiter, type WaitingSender } from '../actor/mailbox.ts';
 
@@ -62,27 +64,28 @@ class Newest implements WaitingSender {
   /** Queues it, or lets it wait for room; false when it is over already. */
   deliver(): boolean {
     const verdict = this.cell.offer(this.envelope, undefined);
+    if (verdict === 'stopped') this.ended('stopped');
     if (verdict !== 'full') return verdict === 'accepted';
     this.waiter = new Waiter(this.envelope, this);
     if (this.cell.wait(this.waiter)) return true;
     this.waiter = undefined;
-    this.cell.kernel.deadLetters.add(this.envelope, this.cell.address, 'overflow-dropped');
+    this.bury('overflow-dropped');
     return false;
   }
 
   /** A newer one takes its place. One that has had its turn is not touched. */
   drop(): void {
     if (this.isWaiting) {
-      this.withdraw();
-      this.cell.kernel.deadLetters.add(this.envelope, this.cell.address, 'overflow-dropped');
+      this.takeBack();
+      this.bury('overflow-dropped');
     } else {
       this.cell.drop(this.envelope);
     }
   }
 
   withdraw(): void {
-    if (this.waiter !== undefined) this.cell.leave(this.waiter);
-    this.waiter = undefined;
+    if (this.isWaiting) this.ended('cancelled');
+    this.takeBack();
   }
 
   admitted(): void {
@@ -91,6 +94,26 @@ class Newest implements WaitingSender {
 
   refused(): void {
     this.waiter = undefined;
-    this.cell.kernel.deadLetters.add(this.envelope, this.cell.address, 'stopped');
+    this.bury('stopped');
+  }
+
+  private takeBack(): void {
+    if (this.waiter !== undefined) this.cell.leave(this.waiter);
+    this.waiter = undefined;
+  }
+
+  /** It ends here, before the mailbox has it. */
+  private bury(reason: DeadLetterReason): void {
+    this.cell.kernel.deadLetters.add(this.envelope, this.cell.address, reason);
+    this.ended(reason);
+  }
+
+  /** Who watches it, or has asked it, hears of the end. The subscription had taken it, in a mailbox or not. */
+  private ended(outcome: Outcome): void {
+    const { envelope, cell } = this;
+    const { extras, customer, entry } = envelope;
+    extras?.witness?.ended(envelope, outcome);
+    const details = { address: cell.address, message: entry.name, reason: outcome };
+    customer?.reject(new TroupeError('ERR_MESSAGE_DROPPED', details));
   }
 }

@@ -4,51 +4,28 @@
  * touches no other. A slow one with `backpressure` makes its publishers wait, and nobody else.
  */
 
-import { Envelope, type MessageEntry } from '../../src/protocol/envelope.ts';
+import { Envelope, type MessageEntry, type Trace } from '../../src/protocol/envelope.ts';
 import { isTroupeError, TroupeError } from '../../src/protocol/errors.ts';
-import { SEND_TIMEOUT_MS } from '../../src/protocol/limits.ts';
+import type { DeadLetterReason } from '../../src/protocol/events.ts';
 import { invalidOption } from '../../src/protocol/options.ts';
 import { check } from '../../src/protocol/schema.ts';
 import type { SubscriptionOverflow } from '../../src/protocol/subscription.ts';
-import {
-  checkPattern,
-  checkTopic,
-  isTopic,
-  isTopicFilter,
-  type TopicDefinition,
-  withParams,
-} from '../../src/protocol/topic.ts';
-import { type CallOptions, callOptions, deadlineOf, extrasWith, waitMs } from '../actor/call-options.ts';
+import { checkPattern, isTopicFilter, type TopicDefinition } from '../../src/protocol/topic.ts';
+import { TopicMessage } from '../../src/protocol/topic-message.ts';
+import { waitMs } from '../actor/call-options.ts';
 import type { Cell } from '../actor/cell.ts';
 import type { Kernel } from '../actor/kernel.ts';
 import { PendingSend } from '../actor/pending.ts';
 import type { Turn, Withdrawable } from '../actor/turn.ts';
+import { carriedHeaders } from '../observe/trace-headers.ts';
 import { LatestByTopic } from './latest.ts';
+import { type Branch, type Publication, readPublication } from './publication.ts';
 import { TopicTrie } from './topic-trie.ts';
 
 const DELIVERED: Promise<void> = Promise.resolve();
 
 /** Why a publisher need not wait any longer: the subscriber does not want it any more. */
 const UNSUBSCRIBED = Symbol('unsubscribed');
-
-/** What is published, read once for all subscribers. */
-interface Publication {
-  readonly topic: string;
-  /** The typed topic it was published through. */
-  readonly definition: TopicDefinition | undefined;
-  /** Parameters and payload in one; the payload where there are no parameters. */
-  readonly message: unknown;
-  readonly payload: unknown;
-  readonly call: CallOptions;
-  readonly deadline: number;
-  readonly from: Turn | undefined;
-}
-
-/** A message of a topic as a function subscriber's actor gets it. */
-export interface TopicMessage {
-  readonly message: unknown;
-  readonly topic: string;
-}
 
 /** One subscriber of one pattern. */
 export interface Subscriber {
@@ -68,19 +45,25 @@ export interface Subscriber {
 }
 
 /** A subscriber and what the router remembers of it. */
-interface Entered extends Subscriber {
+export interface Entered extends Subscriber {
   /** Its place in the order of all that ever entered: a publication reaches those that were there at its call. */
   readonly order: number;
-  /** For `backpressure`: publishers that wait for room. */
-  readonly waiting: Set<Withdrawable>;
+  /** For `backpressure`: copies that wait for room. */
+  readonly waiting: ReadonlyMap<Withdrawable, Envelope>;
   /** For `latest`: what is on its way. */
   readonly latest: LatestByTopic | undefined;
+}
+
+/** The same, where the router changes it. */
+interface Known extends Entered {
+  readonly waiting: Map<Withdrawable, Envelope>;
 }
 
 /** The subscriptions of one system. */
 export class Router {
   private readonly kernel: Kernel;
-  private readonly trie = new TopicTrie<Entered>();
+  private readonly trie = new TopicTrie<Known>();
+  private readonly known = new Set<Known>();
   private entered = 0;
 
   constructor(kernel: Kernel) {
@@ -92,6 +75,16 @@ export class Router {
     return this.trie.size;
   }
 
+  /** Those that are there now, oldest first. */
+  get subscribers(): Iterable<Entered> {
+    return this.known;
+  }
+
+  /** The order of the last that entered: who publishes later, and means the present ones, names it. */
+  get last(): number {
+    return this.entered;
+  }
+
   /**
    * Enters a subscriber until its actor, or that generation, ends; the answer takes it out before. After that nothing that was published to
    * it gets a turn any more: what is queued is cancelled, and whoever waits for room need not.
@@ -101,14 +94,15 @@ export class Router {
     if (!cell.isOpen) throw new TroupeError('ERR_ACTOR_STOPPED', { address: cell.address });
     // An entry of its own tells its messages from others to the same handler.
     const { name, kind, isInternal, handler } = subscriber.entry;
-    const entered: Entered = {
+    const entered: Known = {
       ...subscriber,
       entry: { name, kind, isInternal, handler },
       order: ++this.entered,
-      waiting: new Set(),
+      waiting: new Map(),
       latest: overflow === 'latest' ? new LatestByTopic(cell, capacity) : undefined,
     };
     this.trie.add(pattern, entered);
+    this.known.add(entered);
     const { rare } = cell;
     rare.leases ??= new Set();
     const { leases } = rare;
@@ -117,134 +111,191 @@ export class Router {
       end: (): void => {
         leases.delete(lease);
         this.trie.remove(pattern, entered);
+        this.known.delete(entered);
       },
     };
     leases.add(lease);
     return () => {
       if (!leases.has(lease)) return;
       lease.end();
-      for (const wait of entered.waiting) wait.withdraw(UNSUBSCRIBED);
+      for (const wait of entered.waiting.keys()) wait.withdraw(UNSUBSCRIBED);
       entered.latest?.withdraw();
       cell.cancelQueued(entered.entry);
     };
   }
 
-  /** `publish(topic, params, payload, options)` of a typed topic, `publish('plain.topic', payload, options)` of a plain one. */
+  /** `publish` of users and of turns. Resolves when every subscriber with `backpressure` has accepted. */
   publish(from: Turn | undefined, topic: unknown, rest: readonly unknown[]): Promise<void> {
-    const publication = this.read(from, topic, rest);
-    const { signal } = publication.call;
+    const publication = readPublication(this.kernel, from, topic, rest);
+    const { signal } = publication.publisher;
     if (signal?.aborted === true) return Promise.reject(signal.reason);
-    const last = this.entered;
-    let waits: Promise<void>[] | undefined;
-    this.trie.forEachMatch(publication.topic, (subscriber) => {
-      if (subscriber.order > last) return;
-      const wait = this.deliver(publication, subscriber);
-      if (wait === undefined) return;
-      waits ??= [];
-      waits.push(wait);
-    });
+    this.distribute(publication, this.entered);
+    const { waits } = publication;
     return waits === undefined ? DELIVERED : Promise.all(waits).then(() => undefined);
   }
 
-  private read(from: Turn | undefined, topic: unknown, rest: readonly unknown[]): Publication {
-    const definition = typeof topic === 'string' ? undefined : typedTopic(topic);
-    const params = definition === undefined ? {} : paramsIn(rest[0]);
-    const payload = definition === undefined ? rest[0] : rest[1];
-    const call = callOptions('publish', definition === undefined ? rest[1] : rest[2]);
-    return {
-      topic: definition === undefined ? checkTopic(topic) : definition.format(params),
-      definition,
-      message: withParams(payload, params),
-      payload,
-      call,
-      deadline: deadlineOf(this.kernel, from, call),
-      from,
-    };
+  /** Gives a copy to each subscriber that had entered when `last` was the last. */
+  distribute(publication: Publication, last: number): void {
+    const trace = traced(this.kernel, publication);
+    this.trie.forEachMatch(publication.topic, (subscriber) => {
+      if (subscriber.order <= last) this.deliver(publication, subscriber);
+    });
+    if (trace !== undefined) endCall(trace, publication);
   }
 
-  /** Gives one subscriber its copy; answers what the publisher has to wait for. */
-  private deliver(publication: Publication, subscriber: Entered): Promise<void> | undefined {
+  /** Gives one subscriber its copy; what the publisher has to wait for is added to the publication. */
+  private deliver(publication: Publication, subscriber: Known): void {
     const { cell, overflow, latest } = subscriber;
-    const { topic, from } = publication;
-    const envelope = this.envelopeFor(publication, subscriber);
-    if (envelope === undefined) return undefined;
+    const { from } = publication.publisher;
+    const branch = publication.inquiry?.branch(cell);
+    const envelope = this.envelopeFor(publication, subscriber, branch);
+    if (envelope === undefined) return;
+    if (branch !== undefined) branch.envelope = envelope;
     if (latest !== undefined) {
-      latest.replace(topic, envelope);
-      return undefined;
+      publication.delivered++;
+      latest.replace(publication.topic, envelope);
+      return;
     }
-    if (cell.offer(envelope, from) !== 'full') return undefined;
-    if (overflow === 'backpressure' && cell.mayWait(from))
-      return this.waitForRoom(publication, subscriber, envelope);
-    // The publisher hears no verdict, so a copy that is refused leaves a trace here.
-    cell.noteRefusal(envelope, 'full');
-    this.kernel.deadLetters.add(envelope, cell.address, 'overflow-dropped');
-    return undefined;
+    const verdict = cell.offer(envelope, from);
+    if (verdict === 'accepted') {
+      publication.delivered++;
+      if (publication.isGauged && overflow === 'backpressure')
+        publication.fullest = Math.max(publication.fullest, fillOf(cell));
+    } else if (verdict === 'stopped') {
+      dropped(envelope, cell, 'stopped');
+    } else if (overflow === 'backpressure' && cell.mayWait(from)) {
+      publication.waits ??= [];
+      publication.waits.push(this.waitForRoom(publication, subscriber, envelope, branch));
+    } else {
+      // The publisher hears no verdict, so a copy that is refused leaves a trace here.
+      cell.noteRefusal(envelope, 'full');
+      this.bury(envelope, cell, 'overflow-dropped');
+    }
   }
 
   /** Waits for one subscriber. That it ends meanwhile, or unsubscribes, is no failure of its publishers. */
-  private waitForRoom(publication: Publication, subscriber: Entered, envelope: Envelope): Promise<void> {
+  private waitForRoom(
+    publication: Publication,
+    subscriber: Known,
+    envelope: Envelope,
+    branch: Branch | undefined,
+  ): Promise<void> {
     const { cell, waiting } = subscriber;
-    const { from, call } = publication;
+    const { from, signal } = publication.publisher;
     if (from?.aborted !== undefined) return Promise.reject(from.aborted.reason);
     const now = this.kernel.now();
-    const timeoutMs = waitMs(now, call.timeoutMs ?? SEND_TIMEOUT_MS, from);
+    const timeoutMs = waitMs(now, publication.publisher.timeoutMs, from);
     return new Promise<void>((fulfil, fail) => {
       let pending: PendingSend | undefined;
       const admitted = (): void => {
         if (pending !== undefined) waiting.delete(pending);
+        publication.delivered++;
         fulfil();
       };
       const ended = (error: unknown): void => {
         if (pending !== undefined) waiting.delete(pending);
         if (error === UNSUBSCRIBED) {
+          dropped(envelope, cell, 'stopped');
           fulfil();
         } else if (isTroupeError(error, 'ERR_ACTOR_STOPPED') && error.details.address === cell.address) {
-          this.kernel.deadLetters.add(envelope, cell.address, 'stopped');
+          this.bury(envelope, cell, 'stopped');
+          fulfil();
+        } else if (branch !== undefined) {
+          branch.reject(error);
           fulfil();
         } else {
           fail(error);
         }
       };
-      const caller = { timeoutMs, signal: call.signal, from };
-      pending = new PendingSend(cell, envelope, caller, now, admitted, ended);
+      pending = new PendingSend(cell, envelope, { timeoutMs, signal, from }, now, admitted, ended);
       // Where too many wait already it has ended inside its constructor.
-      if (!pending.isSettled) waiting.add(pending);
+      if (!pending.isSettled) waiting.set(pending, envelope);
+      if (branch !== undefined) branch.wait = pending;
     });
   }
 
   /** The copy for one subscriber; undefined when it does not fit what the subscriber relies on (then it is a dead letter). */
-  private envelopeFor(publication: Publication, subscriber: Entered): Envelope | undefined {
+  private envelopeFor(
+    publication: Publication,
+    subscriber: Known,
+    branch: Branch | undefined,
+  ): Envelope | undefined {
     let content: unknown;
     try {
       content = contentFor(publication, subscriber);
     } catch (error) {
-      const refused = copyOf(publication, subscriber, publication.payload);
-      this.kernel.deadLetters.add(refused, subscriber.cell.address, 'validation', error);
+      const refused = copyOf(publication, subscriber, publication.payload, branch);
+      this.bury(refused, subscriber.cell, 'validation', error);
       return undefined;
     }
-    return copyOf(publication, subscriber, content);
+    return copyOf(publication, subscriber, content, branch);
+  }
+
+  /** A copy that no mailbox has accepted is a dead letter. */
+  private bury(envelope: Envelope, cell: Cell, reason: DeadLetterReason, error?: unknown): void {
+    this.kernel.deadLetters.add(envelope, cell.address, reason, error);
+    dropped(envelope, cell, reason);
   }
 }
 
+/** Gives a publication its place in a trace, in its headers or while spans are recorded; what is answered ends its call. */
+function traced(kernel: Kernel, publication: Publication): Trace | undefined {
+  const { telemetry } = kernel;
+  const { extras, publisher } = publication;
+  const { from } = publisher;
+  if (from === undefined) telemetry.look();
+  else if (!telemetry.isTracing) extras.headers = carriedHeaders(from.envelope, extras.headers);
+  return kernel.isRecorded ? telemetry.publishing(publication) : undefined;
+}
+
+/** The call ends when the last copy has got in, or one of them did not in its time. */
+function endCall(trace: Trace, { waits }: Publication): void {
+  if (waits === undefined) {
+    trace.sent('accepted');
+    return;
+  }
+  // Whoever publishes hears of a rejection by the same promises.
+  Promise.all(waits).then(
+    () => trace.sent('accepted'),
+    (error: unknown) => trace.failed(error),
+  );
+}
+
+/** Who asked hears that this subscriber will not answer. */
+function dropped(envelope: Envelope, { address }: Cell, reason: DeadLetterReason): void {
+  const { customer, entry } = envelope;
+  customer?.reject(new TroupeError('ERR_MESSAGE_DROPPED', { address, message: entry.name, reason }));
+}
+
+/** The share of its capacity that an actor has queued; reserves beyond the capacity can make it more than 1. */
+export function fillOf(cell: Cell): number {
+  const { mailbox } = cell;
+  return mailbox === undefined ? 0 : mailbox.queued / cell.behaviour.agent.options.mailbox.capacity;
+}
+
 /** Each subscriber has an envelope of its own. */
-function copyOf({ call, deadline, from }: Publication, { entry }: Subscriber, content: unknown): Envelope {
-  return new Envelope(entry, content, call.rank, from?.cell, undefined, extrasWith(deadline, call.headers));
+function copyOf(
+  { rank, publisher, extras }: Publication,
+  { entry }: Subscriber,
+  content: unknown,
+  branch: Branch | undefined,
+): Envelope {
+  return new Envelope(entry, content, rank, publisher.sender, branch, extras);
 }
 
 /** What a subscriber gets: what was published, checked where it comes from elsewhere. Throws `ERR_MESSAGE_INVALID`. */
 function contentFor(publication: Publication, subscriber: Subscriber): unknown {
-  const { topic, payload } = publication;
-  const { definition, cell, entry } = subscriber;
-  let { message } = publication;
-  if (definition !== undefined && definition !== publication.definition) {
-    const checked = check(definition.schema, payload);
-    if (!checked.ok) {
-      const subject = `what was published to '${topic}'`;
-      throw new TroupeError('ERR_MESSAGE_INVALID', { subject, issues: checked.issues });
-    }
-    message = definition.delivered(topic, checked.value);
+  const { topic, content, payload } = publication;
+  const { definition, cell, entry, isTopicWanted } = subscriber;
+  if (definition === undefined || definition === publication.definition)
+    return isTopicWanted ? content : cell.behaviour.admissible(entry, content.message);
+  const checked = check(definition.schema, payload);
+  if (!checked.ok) {
+    const subject = `what was published to '${topic}'`;
+    throw new TroupeError('ERR_MESSAGE_INVALID', { subject, issues: checked.issues });
   }
-  if (subscriber.isTopicWanted) return { message, topic } satisfies TopicMessage;
+  const message = definition.delivered(topic, checked.value);
+  if (isTopicWanted) return new TopicMessage(topic, message, content.label);
   return cell.behaviour.admissible(entry, message);
 }
 
@@ -256,14 +307,4 @@ export function readFilter(filter: unknown): {
   if (typeof filter === 'string') return { pattern: checkPattern(filter), definition: undefined };
   if (isTopicFilter(filter)) return { pattern: filter.pattern, definition: filter.topic };
   throw invalidOption('topic', 'a topic, topic.where(...) or a pattern', filter);
-}
-
-function typedTopic(topic: unknown): TopicDefinition {
-  if (isTopic(topic)) return topic.topic;
-  throw invalidOption('topic', 'a topic made by topic(...), or its name', topic);
-}
-
-function paramsIn(params: unknown): Readonly<Record<string, string>> {
-  if (typeof params === 'object' && params !== null) return params as Readonly<Record<string, string>>; // `format` checks each value
-  throw invalidOption('publish: params', "an object with the topic's parameters", params);
 }

@@ -2,6 +2,7 @@
  * Publishing and subscribing, as words: what a publisher may say of a message, and what a subscriber of its feed.
  */
 
+import type { BackoffOptions } from './child-spec.ts';
 import type { Priority } from './priority.ts';
 import type { AnyProtocol, PayloadOf, Tell } from './protocol.ts';
 import type { Headers } from './ref.ts';
@@ -63,6 +64,27 @@ export interface SubscribeOptions {
   readonly overflow?: SubscriptionOverflow | undefined;
   /** Messages it holds; 1,000 unless said. */
   readonly capacity?: number | undefined;
+  /**
+   * Messages handled at once, 1 to 10,000; 1 unless said. More than one start in the order of one queue, the most urgent
+   * first, and end in any order.
+   */
+  readonly concurrency?: number | undefined;
+  /**
+   * Makes it compete: of the subscribers to one topic or pattern with the same group each message goes to one, whichever is
+   * free first. They share one queue: `capacity` and `overflow` are those of the group's first member, and a later one says
+   * the same or nothing. A name is a letter, then letters, digits, `_` and `-`.
+   */
+  readonly group?: string | undefined;
+  /**
+   * Tries a message again whose handler failed, after a delay, up to `attemptsMax` times in all (2 unless said); then it is
+   * a dead letter `attempts-exhausted`. Unless said it has one attempt, and is a dead letter `handler-failed`. What no
+   * further attempt can mend (a refused key, request, content or budget) and what was aborted is not tried again.
+   */
+  readonly retry?:
+    | { readonly attemptsMax?: number | undefined; readonly backoff?: BackoffOptions | undefined }
+    | undefined;
+  /** Milliseconds the handler may take for one message; 300,000 unless said; `Infinity` allowed. */
+  readonly turnTimeoutMs?: number | undefined;
 }
 
 /** A running subscription. */
@@ -70,20 +92,56 @@ export interface Subscription {
   /** What it listens to. */
   readonly pattern: string;
   /**
-   * Ends it. From the call on nothing more is handled: what is queued is cancelled. Resolves when a handler that runs has
-   * ended, so a handler that ends its own subscription must not await it. Ending it twice is harmless.
+   * Ends it. From the call on no handler of it starts; what is queued is cancelled. For a member of a group it goes to the
+   * others, and when the last one leaves it is a dead letter `stopped`. Resolves when the handlers that run have ended.
+   * Within 30 s they are to end by themselves, then their `signal` is aborted; one that leaves others in its group behind
+   * may take its `turnTimeoutMs`. Ending it twice is harmless.
+   *
+   * A handler ends its own subscription by `meta.unsubscribe()`. One that awaits this promise waits for itself, until its
+   * signal is aborted; after a second the log says so.
    */
   unsubscribe(): Promise<void>;
 }
 
-/** What a subscriber is told beside the message. */
-export interface MessageMeta {
+/** What is known of a message beside what it says. Read it while it is handled. */
+export interface ReceivedMessage {
   /** The topic it was published to. */
   readonly topic: string;
   readonly priority: Priority;
   readonly headers: Headers;
   /** Address of the actor that published it, if one did. */
   readonly sender: string | undefined;
+  /** Identifies it: the `messageId` of its dead letters. */
+  readonly id: string;
+  /** Which attempt at it this is, from 1. */
+  readonly attempt: number;
+  /** Aborted when handling it takes longer than it may, or does not end within 30 s after subscription or system is to end. */
+  readonly signal: AbortSignal;
+}
+
+/** What a subscriber is told beside the message. */
+export interface MessageMeta extends ReceivedMessage {
+  /** Ends this subscription: no handler of it starts any more. There is nothing to await: this one is still running. */
+  readonly unsubscribe: () => void;
+  /** Ends this handler: the message becomes a dead letter `rejected` with that reason, and is not tried again. Throws. */
+  readonly reject: (reason: unknown) => never;
+}
+
+/** How messages are pulled. */
+export interface MessagesOptions {
+  /** Messages held for the consumer at most, the one in its hand included; 16 unless said. */
+  readonly window?: number | undefined;
+  /** What happens when the window is full; `backpressure` unless said: publishers wait. */
+  readonly overflow?: SubscriptionOverflow | undefined;
+  /** Ends the iteration when it is aborted, as `break` would: it is done, it does not fail. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A message that was pulled. It is settled, as handled, when the next one is asked for or the iteration ends. */
+export interface PulledMessage<Message> extends ReceivedMessage {
+  readonly message: Message;
+  /** Makes it a dead letter `rejected` with that reason instead, when it is settled. */
+  readonly reject: (reason: unknown) => void;
 }
 
 /** A topic fed into an agent's mailbox as one of its messages: what the topic delivers must fit that message. */
