@@ -17,7 +17,7 @@ const LAYERS = [
   { name: 'remote', path: '^runtime/remote/', imports: ENGINE, modules: 'p-queue' },
   {
     name: 'wiring',
-    path: '^runtime/(system\\.ts|shutdown\\.ts|bus\\.ts|testing/)',
+    path: '^runtime/(system\\.ts|topics\\.ts|shutdown\\.ts|bus/|testing/)',
     imports: [PROTOCOL, '^runtime/'],
     modules: 'p-queue',
   },
@@ -88,7 +88,11 @@ module.exports = {
       comment: 'What users install must be a dependency or a peer dependency, never a development one.',
       severity: 'error',
       from: { path: '^(src|runtime|adapters)/' },
-      to: { dependencyTypes: ['npm-dev', 'npm-no-pkg', 'npm-unknown'], pathNot: PACKAGE },
+      to: {
+        dependencyTypes: ['npm-dev', 'npm-no-pkg', 'npm-unknown'],
+        dependencyTypesNot: ['npm-peer'],
+        pathNot: PACKAGE,
+      },
     },
     {
       name: 'own-name-is-for-users',

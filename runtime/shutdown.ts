@@ -56,6 +56,7 @@ export class Shutdown {
       own,
     );
     this.phases.add('stop-actors', 'actors', (signal: AbortSignal) => stopped(kernel, tops(), signal), own);
+    this.phases.add('flush', 'open-telemetry', () => kernel.telemetry.flush());
     this.phases.add('close', 'dead-letters', () => kernel.deadLetters.close());
   }
 
@@ -97,6 +98,7 @@ export class Shutdown {
     const deadlineAt = now + deadlineMs;
     await this.phases.run({ cutOffAt: deadlineAt - deadlineMs * SHUTDOWN_TAIL_SHARE, deadlineAt });
     this.stopListening();
+    this.kernel.telemetry.close();
   }
 }
 

@@ -5,8 +5,15 @@
 
 import { parseAddress } from '../src/protocol/address.ts';
 import type { RefsOf } from '../src/protocol/child-spec.ts';
-import { type AnySupervisor, type ChildSpec, childSpec, supervisor } from '../src/protocol/child-spec.ts';
+import {
+  type AnySupervisor,
+  type ChildSpec,
+  childSpec,
+  type Spawnable,
+  supervisor,
+} from '../src/protocol/child-spec.ts';
 import type { Host } from '../src/protocol/clock.ts';
+import type { DeadLetters } from '../src/protocol/dead-letters.ts';
 import type { Sender } from '../src/protocol/envelope.ts';
 import { TroupeError } from '../src/protocol/errors.ts';
 import {
@@ -14,6 +21,7 @@ import {
   DEAD_LETTERS_MAX,
   INTENSITY_MAX,
   INTENSITY_WITHIN_MS,
+  REPLAYS_MAX,
   RESTARTS_WITHOUT_PROGRESS_MAX,
   TREE_DEPTH_MAX,
 } from '../src/protocol/limits.ts';
@@ -27,9 +35,8 @@ import {
 } from '../src/protocol/options.ts';
 import { isPoolSpec, poolSizeOption } from '../src/protocol/pool.ts';
 import type { AnyProtocol } from '../src/protocol/protocol.ts';
-import { FEED_OVERFLOWS, type Subscription } from '../src/protocol/subscription.ts';
+import type { Subscription } from '../src/protocol/subscription.ts';
 import type {
-  DeadLetters,
   Inspection,
   LogRecord,
   RuntimeEvents,
@@ -47,13 +54,13 @@ import type { Slot } from './actor/slot.ts';
 import type { Turn } from './actor/turn.ts';
 import { systemHost } from './host/system-clock.ts';
 import { logRecordOf, writeToConsole } from './observe/console-log.ts';
+import type { Census } from './observe/meters.ts';
 import { behaviourFor, cellFor } from './pool/cells.ts';
+import { GroupCell } from './pool/group.ts';
 import { inspectPool } from './pool/inspection.ts';
 import { PoolCell } from './pool/pool.ts';
 import { WorkerCell } from './pool/worker.ts';
-import { functionSubscription } from './routing/function-subscriber.ts';
 import { Registry } from './routing/registry.ts';
-import { Router, readFilter } from './routing/router.ts';
 import { Shutdown } from './shutdown.ts';
 import { ActorChild } from './supervision/actor-child.ts';
 import { growSupervisor } from './supervision/branch.ts';
@@ -61,7 +68,8 @@ import { Control } from './supervision/control.ts';
 import { refsOf } from './supervision/refs.ts';
 import { Supervisor } from './supervision/supervisor.ts';
 import { type SupervisorSettings, type Surroundings, UNRELATED } from './supervision/supervisor-settings.ts';
-import { findCell, findSupervisor, treeOf } from './supervision/tree.ts';
+import { cellsBelow, findCell, findSupervisor, treeOf } from './supervision/tree.ts';
+import { Topics } from './topics.ts';
 
 /**
  * Starts a system. Resolves when the whole tree has started; rejects with `ERR_START_FAILED` when a child did not, and
@@ -87,13 +95,14 @@ export async function startSystem<Root extends AnySupervisor = never>(
 const NO_LIMIT = { max: Number.POSITIVE_INFINITY, withinMs: INTENSITY_WITHIN_MS };
 const OWN_LIMIT = { max: INTENSITY_MAX, withinMs: INTENSITY_WITHIN_MS };
 
-class LocalSystem implements Surroundings, Upward {
+/** The running system as the engine sees it; behind a bus it is used as such. */
+export class LocalSystem implements Surroundings, Upward {
   readonly name: string;
   readonly kernel: Kernel;
   readonly refs: unknown;
   readonly events: RuntimeEvents;
   private readonly registry = new Registry();
-  private readonly router: Router;
+  readonly topics: Topics;
   private readonly behaviours = new WeakMap<object, Behaviour>();
   private readonly plainSpecs = new WeakMap<object, ChildSpec>();
   private readonly root: Supervisor;
@@ -108,6 +117,7 @@ class LocalSystem implements Surroundings, Upward {
       'name',
       'root',
       'deadLettersMax',
+      'replaysMax',
       'asksInFlightMax',
       'log',
       'signals',
@@ -116,12 +126,15 @@ class LocalSystem implements Surroundings, Upward {
     this.name = nameOption('name', given['name']);
     this.kernel = new Kernel(host, {
       deadLettersMax: integerOption('deadLettersMax', given['deadLettersMax'], 1, DEAD_LETTERS_MAX),
+      replaysMax: integerOption('replaysMax', given['replaysMax'], 0, REPLAYS_MAX),
       asksInFlightMax: integerOption('asksInFlightMax', given['asksInFlightMax'], 1, ASKS_IN_FLIGHT_MAX),
       isDevelopment: process.env['NODE_ENV'] !== 'production',
     });
     this.kernel.wire(this);
-    this.router = new Router(this.kernel);
-    this.kernel.deadLetters.resend = resendTo(this.kernel, (place) => this.find(place));
+    this.topics = new Topics(this.kernel, (spec, args) =>
+      this.place(this.subscribers, ++this.keysMade, spec, args),
+    );
+    this.kernel.deadLetters.resend = resendTo(this.kernel, (place) => this.findAgain(place));
     this.events = {
       subscribe: (listener) => {
         functionOption('events: listener', listener ?? null);
@@ -139,7 +152,7 @@ class LocalSystem implements Surroundings, Upward {
     this.root = growSupervisor(this, definition, '/root', (_reason, error) => this.rootEnded(error));
     this.refs = refsOf(this.kernel, this.root);
     this.user = new Supervisor(this, topSettings('/user'));
-    this.subscribers = new Supervisor(this, topSettings('/system'));
+    this.subscribers = new Supervisor(this, subscriberSettings('/system'));
   }
 
   /** For `ctx.system`. */
@@ -152,7 +165,13 @@ class LocalSystem implements Surroundings, Upward {
   }
 
   async start(): Promise<void> {
-    await this.root.startAll();
+    this.kernel.telemetry.open(this.census());
+    try {
+      await this.root.startAll();
+    } catch (error) {
+      this.kernel.telemetry.close();
+      throw error;
+    }
     this.ending.listen();
   }
 
@@ -272,73 +291,23 @@ class LocalSystem implements Surroundings, Upward {
   // --- topics -----------------------------------------------------------------------------------------------------
 
   publish(topic: unknown, ...rest: readonly unknown[]): Promise<void> {
-    if (this.kernel.isIntakeClosed)
-      return Promise.reject(new TroupeError('ERR_ACTOR_STOPPED', { address: '/' }));
-    return this.router.publish(undefined, topic, rest);
+    return this.topics.publish(topic, rest);
   }
 
   publishFrom(from: Turn, topic: unknown, rest: readonly unknown[]): Promise<void> {
-    return this.router.publish(from, topic, rest);
+    return this.topics.publishFrom(from, topic, rest);
   }
 
-  async subscribe(filter: unknown, handler: unknown, options?: unknown): Promise<Subscription> {
-    const { pattern, definition } = readFilter(filter);
-    const subscription = functionSubscription(handler, options);
-    if (this.kernel.isIntakeClosed) throw new TroupeError('ERR_ACTOR_STOPPED', { address: '/' });
-    const child = this.place(
-      this.subscribers,
-      ++this.keysMade,
-      this.plainSpec(subscription.agent),
-      undefined,
-    );
-    await child.start();
-    const { cell } = child;
-    if (cell === undefined) throw new TroupeError('ERR_ACTOR_STOPPED', { address: '/' });
-    const entry = cell.behaviour.tellEntry('deliver');
-    const { overflow, capacity } = subscription;
-    const leave = this.router.enter({
-      pattern,
-      definition,
-      cell,
-      entry,
-      overflow,
-      capacity,
-      isTopicWanted: true,
-      endsWithGeneration: false,
-    });
-    const unsubscribe = (): Promise<void> => {
-      leave();
-      return child.stop('normal');
-    };
-    return { pattern, unsubscribe };
+  subscribe(filter: unknown, handler: unknown, options?: unknown): Promise<Subscription> {
+    return this.topics.subscribe(filter, handler, options);
   }
 
-  async subscribeActor(sender: Sender, filter: unknown, options: unknown): Promise<Subscription> {
-    const cell = cellOf(sender);
-    const given = objectOption('subscribe options', options ?? null, ['as', 'overflow', 'capacity']);
-    const { pattern, definition } = readFilter(filter);
-    const leave = this.router.enter({
-      pattern,
-      definition,
-      cell,
-      entry: cell.behaviour.feedEntry(given['as']),
-      overflow: choiceOption('overflow', given['overflow'], FEED_OVERFLOWS, 'backpressure'),
-      capacity: integerOption(
-        'capacity',
-        given['capacity'],
-        1,
-        cell.behaviour.agent.options.mailbox.capacity,
-      ),
-      isTopicWanted: false,
-      endsWithGeneration: true,
-    });
-    return {
-      pattern,
-      unsubscribe: () => {
-        leave();
-        return Promise.resolve();
-      },
-    };
+  messages(filter: unknown, options?: unknown): AsyncIterable<unknown> {
+    return this.topics.messages(filter, options);
+  }
+
+  subscribeActor(sender: Sender, filter: unknown, options: unknown): Promise<Subscription> {
+    return this.topics.subscribeFrom(cellOf(sender), filter, options);
   }
 
   // --- shutdown ---------------------------------------------------------------------------------------------------
@@ -368,7 +337,9 @@ class LocalSystem implements Surroundings, Upward {
   // --- what supervision and actors need -----------------------------------------------------------------------------
 
   cellFor(agent: ChildSpec['agent'], slot: Slot): Cell {
-    return cellFor(agent, this.behaviourOf(agent), slot, (pool) => this.hire(pool));
+    return cellFor(agent, this.behaviourOf(agent), slot, (pool, worker, args) =>
+      this.hire(pool, worker, args),
+    );
   }
 
   private behaviourOf(agent: ChildSpec['agent']): Behaviour {
@@ -381,30 +352,19 @@ class LocalSystem implements Surroundings, Upward {
   }
 
   /** Starts one more worker of a pool: each fails alone. */
-  private hire(pool: PoolCell): Promise<unknown> {
+  private hire(pool: PoolCell, agent: Spawnable, args: unknown): Promise<unknown> {
     const { rare, settings } = pool;
-    if (!(rare.children instanceof Supervisor)) rare.children = new Supervisor(this, topSettings(pool.path));
+    if (!(rare.children instanceof Supervisor)) {
+      const settingsFor = pool instanceof GroupCell ? subscriberSettings : topSettings;
+      rare.children = new Supervisor(this, settingsFor(pool.path));
+    }
     const name = `worker-${++this.workersMade}`;
-    const { args } = settings;
     // Made above, or found to be one.
-    return this.spawnUnder(rare.children as Supervisor, pool.workerAgent, { ...settings.policy, name, args });
+    return this.spawnUnder(rare.children as Supervisor, agent, { ...settings.policy, name, args });
   }
 
   opened(cell: Cell): void {
-    for (const { topic, as, overflow, capacity } of cell.behaviour.agent.options.subscribe) {
-      const { pattern, definition } = readFilter(topic);
-      const entry = cell.behaviour.feedEntry(as);
-      this.router.enter({
-        pattern,
-        definition,
-        cell,
-        entry,
-        overflow,
-        capacity,
-        isTopicWanted: false,
-        endsWithGeneration: false,
-      });
-    }
+    this.topics.opened(cell);
   }
 
   closed(cell: Cell): void {
@@ -489,6 +449,26 @@ class LocalSystem implements Surroundings, Upward {
     return address?.uid === undefined || cell?.uid === address.uid ? cell : undefined;
   }
 
+  /** Who gets a dead letter's message again: for a job that a worker had, the pool, unless each worker has its own copy. */
+  private findAgain(place: string): Cell | undefined {
+    const cut = place.lastIndexOf('/');
+    const above = cut > 0 ? this.find(place.slice(0, cut)) : undefined;
+    return above instanceof PoolCell && above.sharesJobs ? above : this.find(place);
+  }
+
+  /** What metrics are read from. */
+  private census(): Census {
+    const { name, kernel, root, user, subscribers } = this;
+    return {
+      system: name,
+      actors: function* () {
+        for (const top of [root, user, subscribers]) yield* cellsBelow(top);
+      },
+      asksInFlight: () => kernel.asksInFlight,
+      deaths: () => kernel.deadLetters.stats().byReason,
+    };
+  }
+
   private listenForLog(option: unknown): void {
     if (option === false) return;
     if (option !== undefined && typeof option !== 'function')
@@ -515,6 +495,11 @@ function topSettings(path: string): SupervisorSettings {
     stopOrder: 'together',
     ended: () => undefined,
   };
+}
+
+/** Subscribers have no state that may be broken, and each restart is one of the bounded attempts at a message. */
+function subscriberSettings(path: string): SupervisorSettings {
+  return { ...topSettings(path), intensity: NO_LIMIT, restartsWithoutProgressMax: Number.POSITIVE_INFINITY };
 }
 
 function rootOption(root: unknown): AnySupervisor {

@@ -24,6 +24,17 @@ export {
   type SupervisorOptions,
   supervisor,
 } from './protocol/child-spec.ts';
+export {
+  type CloudEvent,
+  decodeCloudEvents,
+  type EventMessage,
+  encodeCloudEvents,
+  type FromCloudEventOptions,
+  fromCloudEvent,
+  type ToCloudEventOptions,
+  toCloudEvent,
+} from './protocol/cloudevents.ts';
+export { fromCloudEventHttp, type HttpContent, toCloudEventHttp } from './protocol/cloudevents-http.ts';
 export type {
   Answer,
   AskContext,
@@ -39,6 +50,14 @@ export type {
   Terminated,
   Timers,
 } from './protocol/context.ts';
+export type {
+  DeadLetter,
+  DeadLetterFilter,
+  DeadLetterStats,
+  DeadLetters,
+  FailedAttempt,
+  ReplayReport,
+} from './protocol/dead-letters.ts';
 export { type ErrorCode, type ErrorDetails, isTroupeError, TroupeError } from './protocol/errors.ts';
 export type {
   DeadLetterReason,
@@ -47,10 +66,11 @@ export type {
   RuntimeEvent,
   SupervisorEndReason,
 } from './protocol/events.ts';
-export type { PoolOptions, PoolSpec, Routing } from './protocol/pool.ts';
+export type { PoolOptions, PoolSpec, RateLimit, Routing } from './protocol/pool.ts';
 export type { Priority } from './protocol/priority.ts';
 export { type Ask, ask, type Protocol, protocol, type Tell, tell } from './protocol/protocol.ts';
 export type { Admission, AskOptions, Ref, SendOptions, TellOptions } from './protocol/ref.ts';
+export { rejected } from './protocol/rejected.ts';
 export { type Schema, type } from './protocol/schema.ts';
 export type {
   EndSignal,
@@ -63,24 +83,24 @@ export type {
   FeedOptions,
   FeedOverflow,
   MessageMeta,
+  MessagesOptions,
   Overflow,
   PublishOptions,
+  PulledMessage,
+  ReceivedMessage,
   SubscribeOptions,
   Subscription,
   SubscriptionOverflow,
 } from './protocol/subscription.ts';
 export type { SupervisedChild, SupervisorControl } from './protocol/supervisor-control.ts';
 export type {
-  DeadLetter,
-  DeadLetterFilter,
-  DeadLetterStats,
   Inspection,
   LogRecord,
   PoolInspection,
-  ReplayReport,
   SpawnOptions,
   System,
   SystemOptions,
+  TimerInspection,
   TreeNode,
 } from './protocol/system.ts';
 export { type Topic, type TopicFilter, topic } from './protocol/topic.ts';

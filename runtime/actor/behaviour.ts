@@ -10,6 +10,7 @@ import { NAME_CHARACTERS_MAX } from '../../src/protocol/limits.ts';
 import { describeValue, invalidOption } from '../../src/protocol/options.ts';
 import type { AnyProtocol, MessageDefinition } from '../../src/protocol/protocol.ts';
 import { type Checked, check, isTypeOnly, type Schema } from '../../src/protocol/schema.ts';
+import type { AgentTally } from '../observe/agent-tally.ts';
 import { defaultDirective } from './default-directive.ts';
 import type { Kernel } from './kernel.ts';
 
@@ -23,6 +24,8 @@ export class Behaviour {
   readonly isValidating: boolean;
   /** Whether waiting lifts a message. */
   readonly isAging: boolean;
+  /** What is counted of agents of this type. */
+  readonly tally: AgentTally;
   private isWarned = false;
   /** Most agents are told one thing most of the time: a look here is cheaper than one into the map. */
   private lastTold: MessageEntry | undefined = undefined;
@@ -35,6 +38,7 @@ export class Behaviour {
     this.agent = kernel.prepared(agent);
     this.isValidating = agent.options.validate === 'always';
     this.isAging = agent.options.mailbox.agingMs > 0;
+    this.tally = kernel.telemetry.tallyOf(agent.protocol.name);
     this.addEntries(agent.protocol.messages as Readonly<Record<string, MessageDefinition>>, false);
     this.addEntries(agent.internal, true);
   }

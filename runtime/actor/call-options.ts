@@ -6,6 +6,7 @@
 import { Extras } from '../../src/protocol/envelope.ts';
 import { durationOption, headersOption, objectOption, signalOption } from '../../src/protocol/options.ts';
 import { NORMAL_RANK, type Rank, rankOf } from '../../src/protocol/priority.ts';
+import { carriedHeaders } from '../observe/trace-headers.ts';
 import type { Kernel } from './kernel.ts';
 import type { Turn } from './turn.ts';
 
@@ -69,6 +70,16 @@ export function extrasWith(deadline: number, headers: CallOptions['headers']): E
   extras.deadline = deadline;
   extras.headers = headers;
   return extras;
+}
+
+/** The headers of a message: its own, and the trace of the turn it is sent in. While spans are recorded they tell the trace. */
+export function headersOf(
+  kernel: Kernel,
+  from: Turn | undefined,
+  call: Pick<CallOptions, 'headers'>,
+): CallOptions['headers'] {
+  if (from === undefined || kernel.telemetry.isTracing) return call.headers;
+  return carriedHeaders(from.envelope, call.headers);
 }
 
 /** Milliseconds a call may wait: never longer than the turn that makes it. */

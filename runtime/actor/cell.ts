@@ -10,14 +10,16 @@ import type { Terminated } from '../../src/protocol/context.ts';
 import type { Envelope, MessageEntry } from '../../src/protocol/envelope.ts';
 import { TroupeError } from '../../src/protocol/errors.ts';
 import type { EndReason } from '../../src/protocol/events.ts';
-import { CAUSES_MAX, CONTINUES_MAX } from '../../src/protocol/limits.ts';
+import { CONTINUES_MAX } from '../../src/protocol/limits.ts';
 import type { Admission } from '../../src/protocol/ref.ts';
+import { rejectionIn } from '../../src/protocol/rejected.ts';
 import type { Runnable } from '../host/scheduler.ts';
 import type { Actor } from './actor.ts';
 import type { Behaviour } from './behaviour.ts';
 import { isTakenCare, TurnContext } from './context.ts';
 import { IdleTimeout } from './idle-timeout.ts';
 import type { Kernel } from './kernel.ts';
+import { historyWith } from './letter.ts';
 import { LocalRef } from './local-ref.ts';
 import { Mailbox, type MailboxOwner, type Waiter } from './mailbox.ts';
 import { answer, bury, isCounted, settleCancelled, settleFailed } from './outcomes.ts';
@@ -157,6 +159,7 @@ export class Cell implements Actor, MailboxOwner, Runnable, Watching {
 
   protected refuse(envelope: Envelope): 'stopped' {
     this.kernel.deadLetters.add(envelope, this.address, 'stopped');
+    this.behaviour.tally.deaths.count('stopped');
     this.noteRefusal(envelope, 'stopped');
     return 'stopped';
   }
@@ -310,7 +313,7 @@ export class Cell implements Actor, MailboxOwner, Runnable, Watching {
     kernel.current = behaviour;
     let value: unknown;
     try {
-      value = envelope.entry.handler(turn, envelope.payload);
+      value = kernel.isRecorded ? this.recorded(turn) : envelope.entry.handler(turn, envelope.payload);
     } catch (error) {
       kernel.current = undefined;
       this.threw(turn, error);
@@ -331,6 +334,14 @@ export class Cell implements Actor, MailboxOwner, Runnable, Watching {
     const promise = typeof value === 'object' ? promiseIn(value) : undefined;
     if (promise === undefined) this.returned(turn, value);
     else this.follow(turn, promise);
+  }
+
+  /** Runs the handler of a turn that somebody records. */
+  private recorded(turn: TurnContext): unknown {
+    const { envelope } = turn;
+    const record = this.kernel.telemetry.turn(this, envelope);
+    turn.record = record;
+    return record.run(envelope.entry, turn);
   }
 
   /** The handler gave a promise: the turn goes on until it settles or takes too long. */
@@ -361,7 +372,9 @@ export class Cell implements Actor, MailboxOwner, Runnable, Watching {
       this.rare.zombies--;
       return;
     }
-    if (envelope.customer !== undefined && !turn.isReplied && !turn.isStashed) {
+    // Who is told something answers nothing by returning, also where somebody waits for what he may say.
+    const isAsked = envelope.customer !== undefined && envelope.entry.kind === 'ask';
+    if (isAsked && !turn.isReplied && !turn.isStashed) {
       const problem = isTakenCare(value)
         ? undefined
         : this.behaviour.replyProblem(envelope.entry, value, this);
@@ -380,6 +393,8 @@ export class Cell implements Actor, MailboxOwner, Runnable, Watching {
   protected handled(envelope: Envelope): void {
     if (this.mailbox !== undefined && isCounted(envelope)) this.mailbox.handled++;
     if (this.restartsWithoutProgress > 0) this.restartsWithoutProgress = 0;
+    const { extras } = envelope;
+    if (extras !== undefined) extras.witness?.ended(envelope, 'handled');
   }
 
   private threw(turn: TurnContext, error: unknown): void {
@@ -387,12 +402,23 @@ export class Cell implements Actor, MailboxOwner, Runnable, Watching {
       this.rare.zombies--;
       return;
     }
+    turn.record?.failed(error, turn.aborted !== undefined);
     this.end(turn);
     if (turn.aborted !== undefined) {
       this.settleAborted(turn);
       return;
     }
-    this.fail(turn, error);
+    const rejection = rejectionIn(error);
+    if (rejection === undefined) this.fail(turn, error);
+    else this.reject(turn.envelope, rejection.reason);
+  }
+
+  /** The handler says that the message is at fault: that is its end, and no failure. The queue moves on. */
+  private reject(envelope: Envelope, error: unknown): void {
+    this.mailbox?.cancel(envelope); // it may have been put aside in the same turn
+    this.restartsWithoutProgress = 0;
+    bury(this, envelope, 'rejected', error);
+    this.leaveIfAsked();
   }
 
   /** A turn that was cancelled and then rejected did what it was told: that is no failure. */
@@ -415,6 +441,8 @@ export class Cell implements Actor, MailboxOwner, Runnable, Watching {
 
   /** Gives up on a turn that still runs: it is a zombie from now on, and nothing it does is seen. */
   disown(turn: TurnContext, reason: unknown): void {
+    turn.record?.disowned(reason);
+    this.rare.lastRecord = turn.record;
     this.end(turn);
     turn.fenceOff();
     this.rare.zombies++;
@@ -442,6 +470,7 @@ export class Cell implements Actor, MailboxOwner, Runnable, Watching {
     const { envelope } = turn;
     const directive = this.behaviour.decide(error, this.address);
     this.rare.lastError = error;
+    this.rare.lastRecord = turn.record;
     this.kernel.events.emit({
       type: 'actor-failed',
       address: this.address,
@@ -464,7 +493,8 @@ export class Cell implements Actor, MailboxOwner, Runnable, Watching {
     if (onFailure === 'fail' || !isCounted(envelope) || envelope.entry instanceof TickEntry) return undefined;
     const extras = envelope.ensureExtras();
     if (extras.attempt >= onFailure.retry.attemptsMax) return undefined;
-    extras.causes = [...(extras.causes ?? []), error].slice(-CAUSES_MAX);
+    const { generation } = this;
+    extras.history = historyWith({ envelope, error, generation, atMs: this.kernel.host.clock.wallNow() });
     this.mailbox?.putBack(envelope);
     return extras.attempt++;
   }
@@ -482,10 +512,15 @@ export class Cell implements Actor, MailboxOwner, Runnable, Watching {
 
   // --- outcomes ---------------------------------------------------------------------------------------------------
 
+  isOver(envelope: Envelope): boolean {
+    const { deadline } = envelope;
+    return deadline !== Infinity && this.kernel.now() > deadline;
+  }
+
   dropped(envelope: Envelope): void {
     this.leftQueue(envelope);
     this.rareMade?.timers?.settled(envelope);
-    bury(this, envelope, 'overflow-dropped');
+    bury(this, envelope, this.isOver(envelope) ? 'expired' : 'overflow-dropped');
   }
 
   /** Ends of its own will once the present turn has ended. */
@@ -550,6 +585,7 @@ export class Cell implements Actor, MailboxOwner, Runnable, Watching {
 
   noteRefusal(envelope: Envelope, verdict: 'full' | 'stopped'): void {
     const { events } = this.kernel;
+    this.behaviour.tally.refused.count(verdict);
     if (!events.isObserved) return;
     const { entry, priority } = envelope;
     events.emit({ type: 'message-refused', address: this.address, message: entry.name, verdict, priority });

@@ -18,6 +18,7 @@ import { durationOption } from '../../src/protocol/options.ts';
 import { NORMAL_RANK } from '../../src/protocol/priority.ts';
 import type { Admission, AskOptions, SendOptions, TellOptions } from '../../src/protocol/ref.ts';
 import type { Timeout } from '../host/timeouts.ts';
+import type { TurnRecord } from '../observe/turn-record.ts';
 import type { Actor } from './actor.ts';
 import { actorRef } from './local-ref.ts';
 import { answer, checkedAnswer, entryWithoutHandler, failedError } from './outcomes.ts';
@@ -39,6 +40,7 @@ class Unusual {
   abortion: { readonly reason: unknown } | undefined = undefined;
   controller: AbortController | undefined = undefined;
   pending: Set<Withdrawable> | undefined = undefined;
+  record: TurnRecord | undefined = undefined;
 }
 
 /** A turn, or the run of a hook. One is made for every message, so what few of them need is in `Unusual`. */
@@ -61,9 +63,24 @@ export class TurnContext implements Turn {
     return this.cell.turn === this;
   }
 
-  get hasDeadline(): boolean {
+  get passesOn(): boolean {
     const { customer, extras } = this.envelope;
-    return customer !== undefined || (extras !== undefined && extras.deadline !== Infinity);
+    if (customer !== undefined) return true;
+    return extras !== undefined && (extras.deadline !== Infinity || extras.headers !== undefined);
+  }
+
+  get record(): TurnRecord | undefined {
+    return this.unusual?.record;
+  }
+
+  set record(record: TurnRecord) {
+    this.makeUnusual().record = record;
+  }
+
+  /** The headers of its message, with the trace of this turn while traces are recorded. */
+  get headers(): Readonly<Record<string, string>> | undefined {
+    const own = this.envelope.extras?.headers;
+    return this.unusual?.record === undefined ? own : this.unusual.record.headers(own);
   }
 
   /** Nothing was asked of it that outlives its handler. */
@@ -105,8 +122,11 @@ export class TurnContext implements Turn {
 
   /** The turn is over. */
   ended(): void {
-    const timeout = this.unusual?.timeout;
+    const { unusual } = this;
+    if (unusual === undefined) return;
+    const { timeout, record, isStashed } = unusual;
     if (timeout !== undefined) this.cell.kernel.timeouts.cancel(timeout);
+    if (record !== undefined) record.ended(isStashed);
   }
 
   fenceOff(): void {
@@ -175,7 +195,7 @@ export class TurnContext implements Turn {
   }
 
   get message(): MessageInfo {
-    return messageInfo(this.cell, this.envelope);
+    return messageInfo(this);
   }
 
   get log(): Log {
@@ -281,7 +301,10 @@ export class TurnContext implements Turn {
   continue(name: keyof InternalMessages, payload?: unknown): void {
     this.needRunning('continue');
     const entry = this.cell.behaviour.internalEntry(name);
-    this.cell.continueWith(new Envelope(entry, payload, NORMAL_RANK, this.cell, undefined, undefined));
+    const envelope = new Envelope(entry, payload, NORMAL_RANK, this.cell, undefined, undefined);
+    const { kernel } = this.cell;
+    if (kernel.isRecorded) kernel.telemetry.continuing(envelope, this);
+    this.cell.continueWith(envelope);
   }
 
   reply(value: unknown): Replied {
@@ -354,7 +377,7 @@ export function isTakenCare(value: unknown): boolean {
   return value === TAKEN_CARE || ReplyToken.is(value);
 }
 
-function messageInfo(cell: Actor, envelope: Envelope): MessageInfo {
+function messageInfo({ cell, envelope, headers }: TurnContext): MessageInfo {
   const { kernel } = cell;
   const { deadline } = envelope;
   return {
@@ -365,6 +388,6 @@ function messageInfo(cell: Actor, envelope: Envelope): MessageInfo {
     attempt: envelope.attempt,
     missed: envelope.entry instanceof TickEntry ? envelope.entry.missed : 0,
     deadline: deadline === Infinity ? undefined : kernel.host.clock.wallNow() + (deadline - kernel.now()),
-    headers: envelope.extras?.headers ?? {},
+    headers: headers ?? {},
   };
 }

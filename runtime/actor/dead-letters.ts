@@ -1,36 +1,40 @@
 /**
- * What was not delivered or not handled, with the reason. The last `max` are kept to be read and replayed; what falls
- * off the end is counted. Reading a dead letter never makes another one. How a message is sent again is not known here.
+ * What was not delivered or not handled, with the reason. The last `deadLettersMax` are kept to be read and replayed; what
+ * falls off the end is counted and told. Reading a dead letter never makes another one. How a message is sent again is not
+ * known here.
  */
 
-import type { Envelope } from '../../src/protocol/envelope.ts';
-import type { DeadLetterReason } from '../../src/protocol/events.ts';
-import { objectOption } from '../../src/protocol/options.ts';
 import type {
   DeadLetter,
   DeadLetterFilter,
   DeadLetterStats,
   DeadLetters,
   ReplayReport,
-} from '../../src/protocol/system.ts';
+} from '../../src/protocol/dead-letters.ts';
+import type { Envelope } from '../../src/protocol/envelope.ts';
+import type { DeadLetterReason } from '../../src/protocol/events.ts';
+import { DEAD_TOPICS_MAX } from '../../src/protocol/limits.ts';
 import type { EventHub } from '../observe/event-hub.ts';
 import { KeptLetter, unknownLetter } from './kept-letter.ts';
-
-/** Reasons that follow an attempt; with every other the message still waited for its next one. */
-const TURN_ENDED: ReadonlySet<DeadLetterReason> = new Set([
-  'handler-failed',
-  'attempts-exhausted',
-  'stash-cleared',
-]);
+import { letterOf } from './letter.ts';
+import { letterFilter, placeOf } from './letter-filter.ts';
 
 /** Sends a dead letter again. Resolves when it is accepted. */
 export type Resend = (kept: KeptLetter) => Promise<void>;
+
+/** The bounds of a box. */
+export interface DeadLetterSettings {
+  readonly deadLettersMax: number;
+  readonly replaysMax: number;
+}
 
 /** The dead letters of one system. */
 export class DeadLetterBox implements DeadLetters {
   /** Set once, by the system. */
   resend: Resend = (kept) => Promise.reject(unknownLetter(kept.letter.id));
-  private readonly max: number;
+  /** Hears of each death; set once, by the kernel. */
+  died: (envelope: Envelope, reason: DeadLetterReason, error: unknown) => void = () => undefined;
+  private readonly settings: DeadLetterSettings;
   private readonly events: EventHub;
   private readonly wallNow: () => number;
   /** By place in the order of their deaths; a Map keeps that order and lets one be discarded. */
@@ -40,68 +44,55 @@ export class DeadLetterBox implements DeadLetters {
   /** No kept one has a place before this. */
   private oldest = 1;
   private total = 0;
+  private evicted = 0;
   private discarded = 0;
   private replayed = 0;
   private isClosed = false;
 
-  constructor(max: number, events: EventHub, wallNow: () => number) {
-    this.max = max;
+  constructor(settings: DeadLetterSettings, events: EventHub, wallNow: () => number) {
+    this.settings = settings;
     this.events = events;
     this.wallNow = wallNow;
   }
 
-  /** Records the death of a message. */
-  add(envelope: Envelope, address: string, reason: DeadLetterReason, error?: unknown): void {
-    const causes = envelope.extras?.causes ?? [];
-    const letter: DeadLetter = {
-      id: envelope.id,
-      address,
-      message: envelope.entry.name,
-      payload: envelope.payload,
-      priority: envelope.priority,
-      reason,
-      causes: error === undefined ? [...causes] : [...causes, error],
-      attempts: TURN_ENDED.has(reason) ? envelope.attempt : envelope.attempt - 1,
-      replays: envelope.extras?.replays ?? 0,
-      sender: envelope.sender?.address,
-      deadAtMs: this.wallNow(),
-    };
+  /** Records the death of a message; `generation` is that of the actor whose attempt at it failed. */
+  add(envelope: Envelope, address: string, reason: DeadLetterReason, error?: unknown, generation = 0): void {
     const place = ++this.total;
+    this.died(envelope, reason, error);
+    const letter = letterOf({ envelope, address, reason, error, generation, atMs: this.wallNow() }, place);
     this.kept.set(place, new KeptLetter(letter, place, envelope));
     this.byReason[reason] = (this.byReason[reason] ?? 0) + 1;
-    if (this.kept.size > this.max) this.dropOldest();
-    if (this.events.isObserved) {
-      this.events.emit({
-        type: 'message-dead',
-        id: letter.id,
-        address,
-        message: letter.message,
-        reason,
-        error,
-      });
-    }
+    const evicted = this.kept.size > this.settings.deadLettersMax ? this.dropOldest() : undefined;
+    if (this.events.isObserved) this.events.emit({ type: 'message-dead', ...told(letter), error });
+    if (evicted !== undefined) this.tellEvicted(evicted);
     this.wakeReaders();
   }
 
-  /** The kept ones that match, oldest first. */
+  get(id: string): DeadLetter | undefined {
+    return this.kept.get(placeOf(id))?.letter;
+  }
+
   list(filter?: DeadLetterFilter): readonly DeadLetter[] {
     return this.matching(filter).map(({ letter }) => letter);
   }
 
-  /** Forgets the dead letters of this message; false when none is kept. */
   discard(id: string): boolean {
-    let isFound = false;
-    for (const [place, { letter }] of this.kept) {
-      if (letter.id !== id) continue;
-      isFound = this.kept.delete(place);
-      this.discarded++;
-    }
-    return isFound;
+    if (!this.kept.delete(placeOf(id))) return false;
+    this.discarded++;
+    return true;
   }
 
-  /** Sends the message again. It stays in the list until it is accepted. */
+  discardAll(filter?: DeadLetterFilter): number {
+    const found = this.matching(filter);
+    for (const { place } of found) this.kept.delete(place);
+    this.discarded += found.length;
+    return found.length;
+  }
+
   async replay(id: string): Promise<void> {
-    await this.again(this.find(id));
+    const kept = this.kept.get(placeOf(id));
+    if (kept === undefined) throw unknownLetter(id);
+    await this.again(kept);
   }
 
   async replayAll(filter?: DeadLetterFilter): Promise<ReplayReport> {
@@ -118,14 +109,17 @@ export class DeadLetterBox implements DeadLetters {
   }
 
   stats(): DeadLetterStats {
-    const { discarded, replayed, total } = this;
+    const { total, evicted, discarded, replayed } = this;
+    const topics = this.keptByTopic();
     return {
       total,
       kept: this.kept.size,
-      evicted: total - this.kept.size - discarded - replayed,
+      evicted,
       discarded,
       replayed,
       byReason: { ...this.byReason },
+      byTopic: topics.slice(0, DEAD_TOPICS_MAX),
+      otherTopics: topics.slice(DEAD_TOPICS_MAX).reduce((sum, { kept }) => sum + kept, 0),
     };
   }
 
@@ -152,7 +146,7 @@ export class DeadLetterBox implements DeadLetters {
 
   /** Sends one again; one at a time of each, or the message would be there twice. */
   private async again(kept: KeptLetter): Promise<void> {
-    kept.beginReplay();
+    kept.beginReplay(this.settings.replaysMax);
     try {
       await this.resend(kept);
       if (this.kept.delete(kept.place)) this.replayed++;
@@ -161,28 +155,40 @@ export class DeadLetterBox implements DeadLetters {
     }
   }
 
-  private matching(filter: DeadLetterFilter | undefined): readonly KeptLetter[] {
-    const { reason, address, message } = objectOption('filter', filter, ['reason', 'address', 'message']);
+  private matching(given: DeadLetterFilter | undefined): readonly KeptLetter[] {
+    const filter = letterFilter(given);
     const found: KeptLetter[] = [];
     for (const kept of this.kept.values()) {
-      const { letter } = kept;
-      if (reason !== undefined && letter.reason !== reason) continue;
-      if (address !== undefined && letter.address !== address) continue;
-      if (message !== undefined && letter.message !== message) continue;
-      found.push(kept);
+      if (found.length === filter.limit) break;
+      if (kept.place > filter.afterPlace && filter.fits(kept.letter)) found.push(kept);
     }
     return found;
   }
 
-  private find(id: unknown): KeptLetter {
-    for (const kept of this.kept.values()) if (kept.letter.id === id) return kept;
-    throw unknownLetter(id);
+  private keptByTopic(): readonly { readonly topic: string; readonly kept: number }[] {
+    const counts = new Map<string, number>();
+    for (const { letter } of this.kept.values())
+      if (letter.topic !== undefined) counts.set(letter.topic, (counts.get(letter.topic) ?? 0) + 1);
+    return [...counts].map(([topic, kept]) => ({ topic, kept })).sort((a, b) => b.kept - a.kept);
   }
 
-  private dropOldest(): void {
+  private dropOldest(): DeadLetter | undefined {
     // Not the first key of the Map: its iterator walks over every place that was deleted before it.
-    while (!this.kept.delete(this.oldest)) this.oldest++;
-    this.oldest++;
+    for (;;) {
+      const kept = this.kept.get(this.oldest);
+      if (this.kept.delete(this.oldest++)) {
+        this.evicted++;
+        return kept?.letter;
+      }
+    }
+  }
+
+  /** Each one to whoever listens; to the log, which a flood would fill, the first. */
+  private tellEvicted(letter: DeadLetter): void {
+    if (this.events.isObserved) this.events.emit({ type: 'dead-letter-evicted', ...told(letter) });
+    if (this.evicted > 1) return;
+    const text = `more than ${this.settings.deadLettersMax} dead letters are kept, and the oldest fall off: discard some, or raise deadLettersMax`;
+    this.events.emit({ type: 'logged', level: 'warn', address: '/', text, fields: undefined });
   }
 
   private wakeReaders(): void {
@@ -190,6 +196,11 @@ export class DeadLetterBox implements DeadLetters {
     for (const wake of this.readers) wake();
     this.readers.clear();
   }
+}
+
+/** What an event says of a letter: never what the message carried. */
+function told({ id, messageId, address, message, topic, reason }: DeadLetter) {
+  return { id, messageId, address, message, topic, reason } as const;
 }
 
 function newWakeUp(): { promise: Promise<void>; wake: () => void } {

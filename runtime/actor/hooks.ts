@@ -49,7 +49,8 @@ export function runHook(
   kernel.current = cell.behaviour;
   let value: unknown;
   try {
-    value = hook(turn);
+    const restart = cell.rareIfAny?.restart;
+    value = restart === undefined ? hook(turn) : restart.run(() => hook(turn));
   } catch (error) {
     cell.end(turn);
     throw error;

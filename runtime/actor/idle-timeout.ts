@@ -37,6 +37,14 @@ export class IdleTimeout {
     this.entry = { name: '(idle)', kind: 'tell', isInternal: true, handler };
   }
 
+  /** What was set, and how much of it is left. */
+  inspect(): { readonly ms: number; readonly dueInMs: number } | undefined {
+    const { ms, owner, activeAt } = this;
+    if (ms === undefined) return undefined;
+    const isActive = this.isFresh || (owner.turn !== undefined && isMessage(owner.turn.envelope));
+    return { ms, dueInMs: isActive ? ms : Math.max(0, activeAt + ms - owner.kernel.now()) };
+  }
+
   /** Starts anew with `ms`, or ends with `undefined`. Throws `ERR_OPTION_INVALID` for an agent without `onIdle`. */
   set(ms: number | undefined): void {
     this.end();

@@ -5,6 +5,8 @@ import { PRIORITIES, type Priority, rankOf } from '../../src/protocol/priority.t
 import type { Inspection } from '../../src/protocol/system.ts';
 import type { Cell } from './cell.ts';
 
+const UNWATCHED = { watchers: 0, watching: 0, links: 0 };
+
 /** What can be said of an actor now. */
 export function inspectCell(cell: Cell): Inspection {
   const { mailbox, turn, kernel } = cell;
@@ -22,6 +24,7 @@ export function inspectCell(cell: Cell): Inspection {
       ) as Record<Priority, number>, // one entry for each priority
       stashed: mailbox?.stashed ?? 0,
       waiting: mailbox?.waiting ?? 0,
+      control: mailbox?.controls ?? 0,
     },
     turn:
       turn === undefined
@@ -36,6 +39,9 @@ export function inspectCell(cell: Cell): Inspection {
     restartsWithoutProgress: cell.restartsWithoutProgress,
     lastError: rare?.lastError,
     zombies: rare?.zombies ?? 0,
+    timers: rare?.timers?.inspect() ?? [],
+    idleTimeout: rare?.idle?.inspect(),
+    ...(rare?.watches?.inspect() ?? UNWATCHED),
     pool: undefined,
     counts: {
       accepted: mailbox?.accepted ?? 0,

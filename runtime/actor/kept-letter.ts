@@ -1,11 +1,10 @@
 /** A dead letter with what it takes to send its message again. It holds on to no actor and to nobody who waited. */
 
-import { Envelope, Extras, type MessageEntry } from '../../src/protocol/envelope.ts';
+import type { DeadLetter } from '../../src/protocol/dead-letters.ts';
+import { Envelope, Extras, type MessageEntry, type Trace } from '../../src/protocol/envelope.ts';
 import { TroupeError } from '../../src/protocol/errors.ts';
-import { CAUSES_MAX, REPLAYS_MAX } from '../../src/protocol/limits.ts';
 import { describeValue } from '../../src/protocol/options.ts';
 import type { Rank } from '../../src/protocol/priority.ts';
-import type { DeadLetter } from '../../src/protocol/system.ts';
 
 /** The kind of agent that is to get a message again. */
 export interface Receiver {
@@ -21,9 +20,12 @@ export class KeptLetter {
   /** Its place in the order of deaths. */
   readonly place: number;
   private readonly kind: MessageEntry['kind'];
+  /** As its actor was told it; the letter has what users know of it. */
+  private readonly payload: unknown;
   private readonly isInternal: boolean;
   private readonly rank: Rank;
   private readonly headers: Readonly<Record<string, string>> | undefined;
+  private readonly trace: Trace | undefined;
   /** Why it can never be sent again. */
   private readonly obstacle: string | undefined;
   private isReplaying = false;
@@ -32,19 +34,20 @@ export class KeptLetter {
     this.letter = letter;
     this.place = place;
     this.kind = envelope.entry.kind;
+    this.payload = envelope.payload;
     this.isInternal = envelope.entry.isInternal;
     this.rank = envelope.rank;
     this.headers = envelope.extras?.headers;
+    this.trace = envelope.extras?.trace?.kept();
     this.obstacle = obstacleOf(letter, envelope);
   }
 
   /** Throws `ERR_REPLAY_REFUSED` or `ERR_REPLAYS_EXHAUSTED`, or sets it apart until `endReplay`. */
-  beginReplay(): void {
+  beginReplay(replaysMax: number): void {
     const { id, message, replays } = this.letter;
     const problem = this.isReplaying ? 'it is being replayed, and waits for room' : this.obstacle;
     if (problem !== undefined) throw new TroupeError('ERR_REPLAY_REFUSED', { id, message, problem });
-    if (replays >= REPLAYS_MAX)
-      throw new TroupeError('ERR_REPLAYS_EXHAUSTED', { id, message, replaysMax: REPLAYS_MAX });
+    if (replays >= replaysMax) throw new TroupeError('ERR_REPLAYS_EXHAUSTED', { id, message, replaysMax });
     this.isReplaying = true;
   }
 
@@ -58,7 +61,7 @@ export class KeptLetter {
    * for a reply. Throws `ERR_MESSAGE_UNKNOWN` or `ERR_MESSAGE_INVALID` if that agent does not take it.
    */
   envelopeFor(receiver: Receiver): Envelope {
-    const { message, payload, attempts, replays, causes, sender } = this.letter;
+    const { message, topic, attempts, replays, history, sender } = this.letter;
     const entry =
       this.kind === 'ask'
         ? receiver.askEntry(message)
@@ -67,11 +70,13 @@ export class KeptLetter {
           : receiver.tellEntry(message);
     const extras = new Extras();
     extras.attempt = attempts + 1;
-    extras.causes = causes.slice(-CAUSES_MAX);
+    extras.history = history;
     extras.replays = replays + 1;
     extras.headers = this.headers;
+    extras.trace = this.trace;
+    extras.topic = topic;
     const from = sender === undefined ? undefined : { address: sender };
-    return new Envelope(entry, receiver.admissible(entry, payload), this.rank, from, undefined, extras);
+    return new Envelope(entry, receiver.admissible(entry, this.payload), this.rank, from, undefined, extras);
   }
 }
 
@@ -85,6 +90,7 @@ function obstacleOf({ reason }: DeadLetter, envelope: Envelope): string | undefi
     return 'it is a reply, and nobody waits for it';
   if (reason === 'validation') return 'it does not fit the schema of its receiver';
   // What had a turn and never came through the door of the mailbox: a tick, a continuation, a notice.
-  if (reason === 'handler-failed' && envelope.seq === 0) return 'the runtime itself had made it';
+  if ((reason === 'handler-failed' || reason === 'rejected') && envelope.seq === 0)
+    return 'the runtime itself had made it';
   return undefined;
 }

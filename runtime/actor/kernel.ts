@@ -6,7 +6,8 @@ import type { Sender } from '../../src/protocol/envelope.ts';
 import { type RunQueue, Scheduler } from '../host/scheduler.ts';
 import { Timeouts } from '../host/timeouts.ts';
 import { EventHub } from '../observe/event-hub.ts';
-import { DeadLetterBox } from './dead-letters.ts';
+import { Telemetry } from '../observe/telemetry.ts';
+import { DeadLetterBox, type DeadLetterSettings } from './dead-letters.ts';
 import type { Turn } from './turn.ts';
 
 /** What an actor asks of the layers above it: children, topics, names. Set once, by the system. */
@@ -40,8 +41,7 @@ export interface InstrumentedHost extends Host {
 }
 
 /** Settings of a system that its actors obey. */
-export interface KernelSettings {
-  readonly deadLettersMax: number;
+export interface KernelSettings extends DeadLetterSettings {
   readonly asksInFlightMax: number;
   readonly isDevelopment: boolean;
 }
@@ -52,6 +52,9 @@ export class Kernel {
   readonly scheduler: RunQueue;
   readonly timeouts: Timeouts;
   readonly events: EventHub;
+  readonly telemetry: Telemetry;
+  /** Whether somebody records traces or measures: makers of what only they need look here first. */
+  isRecorded = false;
   readonly deadLetters: DeadLetterBox;
   readonly settings: KernelSettings;
   readonly startedAt: number;
@@ -72,10 +75,18 @@ export class Kernel {
     this.host = host;
     this.settings = settings;
     this.instruments = isInstrumented(host) ? host.instruments : undefined;
-    this.scheduler = this.instruments?.runQueue ?? new Scheduler(host);
+    const telemetry = new Telemetry(
+      () => host.clock.now(),
+      (isOn) => {
+        this.isRecorded = isOn;
+      },
+    );
+    this.telemetry = telemetry;
+    this.scheduler = this.instruments?.runQueue ?? new Scheduler(host, () => telemetry.refresh());
     this.timeouts = new Timeouts(host);
     this.events = new EventHub();
-    this.deadLetters = new DeadLetterBox(settings.deadLettersMax, this.events, () => host.clock.wallNow());
+    this.deadLetters = new DeadLetterBox(settings, this.events, () => host.clock.wallNow());
+    this.deadLetters.died = (envelope, reason, error) => telemetry.died(envelope, reason, error);
     this.startedAt = host.clock.now();
     this.instruments?.attach(this);
   }

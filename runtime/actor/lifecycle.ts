@@ -59,6 +59,8 @@ export function leaveGeneration(cell: Cell, failure: Failure | undefined): void 
   cell.status = 'restarting';
   cell.epoch++;
   const { rare } = cell;
+  rare.restart = cell.kernel.telemetry.restarting(cell, failure?.kind ?? 'killed', rare.lastRecord);
+  rare.lastRecord = undefined;
   rare.leaving = undefined;
   cell.mailbox?.controlIfAny?.dropContinues();
   const { onRestart } = cell.behaviour.agent.options;
@@ -132,6 +134,8 @@ async function stopping(cell: Cell, reason: EndReason, error: unknown): Promise<
     await runLastHook(cell, 'onStop', remainingMs, (turn) => onStop(turn, reason));
   }
   cell.status = 'stopped';
+  cell.rare.restart?.gaveUp(new TroupeError('ERR_ACTOR_STOPPED', { address: cell.address }));
+  if (cell.mailbox !== undefined) cell.behaviour.tally.keep(cell.mailbox);
   cell.epoch++;
   cell.state = undefined;
   cell.slot.ended(cell);
@@ -205,6 +209,7 @@ function setGoing(cell: Cell, state: unknown): void {
   if (cell.rareIfAny !== undefined) cell.rareIfAny.isKilled = false;
   cell.status = cell.rareIfAny?.isDraining === true ? 'draining' : 'running';
   const { kernel, address, generation } = cell;
+  endRestart(cell);
   if (kernel.events.isObserved) {
     kernel.events.emit(
       generation === 0
@@ -214,6 +219,14 @@ function setGoing(cell: Cell, state: unknown): void {
   }
   cell.leaveIfAsked();
   cell.ready();
+}
+
+/** The restart under way is over, if there is one. */
+function endRestart(cell: Cell): void {
+  const rare = cell.rareIfAny;
+  if (rare?.restart === undefined) return;
+  rare.restart.ended(cell.generation);
+  rare.restart = undefined;
 }
 
 /** Lets an actor finish what it has accepted, then ends it; nothing gets in any more. */

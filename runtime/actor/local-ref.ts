@@ -12,7 +12,7 @@ import type { AnyProtocol, MessageDefinition } from '../../src/protocol/protocol
 import type { Admission, AskOptions, SendOptions, TellOptions } from '../../src/protocol/ref.ts';
 import type { Actor } from './actor.ts';
 import { unknownMessage } from './behaviour.ts';
-import { type CallOptions, callOptions, deadlineOf, extrasWith, waitMs } from './call-options.ts';
+import { type CallOptions, callOptions, deadlineOf, extrasWith, headersOf, waitMs } from './call-options.ts';
 import type { Kernel } from './kernel.ts';
 import { entryWithoutHandler } from './outcomes.ts';
 import { mailboxFull, PendingAsk, PendingSend, type Settle, waitersFull } from './pending.ts';
@@ -63,9 +63,11 @@ export abstract class ActorRef {
     const cell = this.target();
     if (cell === undefined)
       return this.unknown(this.envelope(from, name, payload, callOptions('tell', options)));
-    if (options !== undefined || cell.behaviour.isValidating || from?.hasDeadline === true)
-      return cell.tell(this.told(cell, from, name, payload, callOptions('tell', options)), from);
-    const entry = cell.behaviour.tellEntry(name);
+    const { behaviour } = cell;
+    const { isRecorded } = behaviour.kernel;
+    if (options !== undefined || behaviour.isValidating || isRecorded || from?.passesOn === true)
+      return tellSaying(cell, this.told(cell, from, name, payload, callOptions('tell', options)), from);
+    const entry = behaviour.tellEntry(name);
     return cell.tell(new Envelope(entry, payload, NORMAL_RANK, from?.cell, undefined, undefined), from);
   }
 
@@ -85,7 +87,7 @@ export abstract class ActorRef {
     const envelope = this.told(cell, from, name, payload, call);
     const { signal } = call;
     if (signal?.aborted === true) return Promise.reject(signal.reason);
-    return offerOrWait(cell, envelope, call, from);
+    return offerOrWait('send', cell, envelope, call, from);
   }
 
   /** `ask`, with the turn it comes from. */
@@ -115,10 +117,12 @@ export abstract class ActorRef {
     if (cycle !== undefined) return Promise.reject(new TroupeError('ERR_ASK_CYCLE', { path: cycle }));
     const now = kernel.now();
     const timeoutMs = waitMs(now, call.timeoutMs ?? ASK_TIMEOUT_MS, from);
-    const extras = extrasWith(Infinity, call.headers);
+    const extras = extrasWith(Infinity, headersOf(kernel, from, call));
     return new Promise((fulfil, fail) => {
       const ask = new PendingAsk(cell, chain, { timeoutMs, signal, from }, now, fulfil, fail);
-      ask.ask(new Envelope(entry, content, rank, from?.cell, ask, extras));
+      const envelope = new Envelope(entry, content, rank, from?.cell, ask, extras);
+      if (kernel.isRecorded) kernel.telemetry.sending('ask', behaviour.tally.agent, envelope, from);
+      ask.ask(envelope);
     });
   }
 
@@ -132,7 +136,8 @@ export abstract class ActorRef {
     const { behaviour } = cell;
     const entry = behaviour.tellEntry(name);
     const content = behaviour.isValidating ? behaviour.admissible(entry, payload) : payload;
-    const extras = extrasWith(deadlineOf(behaviour.kernel, from, call), call.headers);
+    const { kernel } = behaviour;
+    const extras = extrasWith(deadlineOf(kernel, from, call), headersOf(kernel, from, call));
     return new Envelope(entry, content, call.rank, from?.cell, undefined, extras);
   }
 
@@ -153,6 +158,7 @@ export abstract class ActorRef {
 
   private unknown(envelope: Envelope): Admission {
     const { address, kernel } = this;
+    kernel.telemetry.tallyOf(this.protocol.name).refused.count('actor-unknown');
     // An address with a `uid` means one incarnation: that one is gone, whoever lives there now.
     kernel.deadLetters.add(envelope, address, address.includes('#') ? 'stale-incarnation' : 'actor-unknown');
     if (kernel.events.isObserved) {
@@ -172,6 +178,7 @@ export abstract class ActorRef {
   private isRefused(call: string): boolean {
     const { kernel } = this;
     if (kernel.current !== undefined) kernel.current.warnOfBareCall(call);
+    kernel.telemetry.look();
     return kernel.isIntakeClosed;
   }
 
@@ -190,31 +197,69 @@ export abstract class ActorRef {
   }
 }
 
+/** Tells, and says to whoever records how that went. */
+function tellSaying(cell: Actor, envelope: Envelope, from: Turn | undefined): Admission {
+  const { kernel, tally } = cell.behaviour;
+  if (!kernel.isRecorded) return cell.tell(envelope, from);
+  kernel.telemetry.sending('tell', tally.agent, envelope, from);
+  const { extras } = envelope;
+  try {
+    const verdict = cell.tell(envelope, from);
+    extras?.trace?.sent(verdict);
+    return verdict;
+  } catch (error) {
+    extras?.trace?.failed(error); // a function of the user's had a look at it
+    throw error;
+  }
+}
+
 /** Offers a message, and waits for room where the mailbox lets senders wait. */
 export function offerOrWait(
+  verb: 'send' | 'replay',
   cell: Actor,
   envelope: Envelope,
   call: Pick<CallOptions, 'timeoutMs' | 'signal'>,
   from: Turn | undefined,
 ): Promise<void> {
-  switch (cell.offer(envelope, from)) {
+  const { kernel, tally } = cell.behaviour;
+  if (kernel.isRecorded) kernel.telemetry.sending(verb, tally.agent, envelope, from);
+  switch (offered(cell, envelope, from)) {
     case 'accepted':
+      envelope.extras?.trace?.sent('accepted');
       return ACCEPTED;
     case 'stopped':
-      return Promise.reject(new TroupeError('ERR_ACTOR_STOPPED', { address: cell.address }));
+      return unsent(envelope, new TroupeError('ERR_ACTOR_STOPPED', { address: cell.address }));
     case 'full':
       break;
   }
-  if (!cell.mayWait(from)) return Promise.reject(mailboxFull(cell));
-  if (cell.isWaitingRoomFull) return Promise.reject(waitersFull(cell));
-  if (from?.aborted !== undefined) return Promise.reject(from.aborted.reason);
+  if (!cell.mayWait(from) || cell.isWaitingRoomFull) {
+    tally.refused.count('full');
+    return unsent(envelope, cell.mayWait(from) ? waitersFull(cell) : mailboxFull(cell));
+  }
+  if (from?.aborted !== undefined) return unsent(envelope, from.aborted.reason);
   const now = cell.kernel.now();
   const timeoutMs = waitMs(now, call.timeoutMs ?? SEND_TIMEOUT_MS, from);
   const { signal } = call;
   return new Promise((fulfil, fail) => {
     // The constructor enters it among the waiters, which hold it from here on.
-    new PendingSend(cell, envelope, { timeoutMs, signal, from }, now, fulfil as Settle, fail);
+    const { trace } = envelope.extras ?? {};
+    new PendingSend(cell, envelope, { timeoutMs, signal, from, trace }, now, fulfil as Settle, fail);
   });
+}
+
+/** What a mailbox throws is thrown; whoever records hears of it first. */
+function offered(cell: Actor, envelope: Envelope, from: Turn | undefined): 'accepted' | 'full' | 'stopped' {
+  try {
+    return cell.offer(envelope, from);
+  } catch (error) {
+    envelope.extras?.trace?.failed(error);
+    throw error;
+  }
+}
+
+function unsent(envelope: Envelope, error: unknown): Promise<never> {
+  envelope.extras?.trace?.failed(error);
+  return Promise.reject(error);
 }
 
 /** A ref to one incarnation: it never reaches a successor. */

@@ -14,6 +14,8 @@ import { Admission } from './admission.ts';
 import { ControlLane } from './control-lane.ts';
 import { type Ordered, PriorityHeap } from './heap.ts';
 
+const RANKS: readonly Rank[] = [0, 1, 2, 3, 4, 5];
+
 /** Whoever waits for room; told once how it ended. */
 export interface WaitingSender {
   /** The message has got its slot. */
@@ -48,8 +50,10 @@ export interface Remains {
 
 /** Who decides what becomes of messages. */
 export interface MailboxOwner {
-  /** The overflow policy took out a message that had been accepted. */
+  /** A message that had been accepted was taken out: the overflow policy said so, or its time was over. */
   dropped(envelope: Envelope): void;
+  /** Whether a queued message gives up its place because its time is over. */
+  isOver(envelope: Envelope): boolean;
 }
 
 /** Bounded, ordered by priority, awaitable. */
@@ -111,7 +115,7 @@ export class Mailbox {
    */
   offer(envelope: Envelope, nowMs: number, isSelfSend: boolean): 'accepted' | 'full' {
     this.number(envelope, nowMs);
-    if (!this.admission.take(envelope, isSelfSend)) return this.overflow(envelope);
+    if (!this.admission.take(envelope, isSelfSend)) return this.overflow(envelope, isSelfSend);
     this.accepted++;
     this.queue.push(envelope);
     return 'accepted';
@@ -225,7 +229,12 @@ export class Mailbox {
   }
 
   /** No room: the policy refuses the newcomer, or drops somebody: an older message, or the newcomer. */
-  private overflow(newcomer: Envelope): 'accepted' | 'full' {
+  private overflow(newcomer: Envelope, isSelfSend: boolean): 'accepted' | 'full' {
+    if (this.dropExpired() && this.admission.take(newcomer, isSelfSend)) {
+      this.accepted++;
+      this.queue.push(newcomer);
+      return 'accepted';
+    }
     if (this.settings.overflow === 'backpressure' || this.settings.overflow === 'reject') return 'full';
     this.accepted++;
     const victim = this.admission.victim(newcomer, this.queue);
@@ -240,8 +249,27 @@ export class Mailbox {
     return 'accepted';
   }
 
+  /**
+   * The dead make room for the living: messages whose time is over give up their places, as far as they stand at the head
+   * of their rank. That is O(1) for each, and finds all where those of one rank live equally long; any other is found when
+   * it comes to the head, at the latest when its turn would come.
+   */
+  private dropExpired(): boolean {
+    let isAny = false;
+    for (const rank of RANKS) {
+      let head = this.queue.peekRank(rank);
+      while (head !== undefined && this.owner.isOver(head)) {
+        this.cancel(head);
+        this.owner.dropped(head);
+        isAny = true;
+        head = this.queue.peekRank(rank);
+      }
+    }
+    return isAny;
+  }
+
   /** One slot is freed, so one waiter gets in at most: the best, or behind a best one without room a critical one. */
-  private release(envelope: Envelope): void {
+  protected release(envelope: Envelope): void {
     this.admission.giveBack(envelope);
     const waiters = this.waiters;
     if (waiters === undefined) return;

@@ -13,6 +13,7 @@ import type { Mailbox } from './mailbox.ts';
 export interface Accountable extends Sender {
   readonly behaviour: Behaviour;
   readonly mailbox: Mailbox | undefined;
+  readonly generation: number;
 }
 
 /** Whether a message went through the mailbox's door; control items and hooks did not and are not counted. */
@@ -28,20 +29,25 @@ export function bury(
   error?: unknown,
 ): void {
   if (actor.mailbox !== undefined && isCounted(envelope)) actor.mailbox.deadLettered++;
-  actor.behaviour.kernel.deadLetters.add(envelope, actor.address, reason, error);
+  actor.behaviour.kernel.deadLetters.add(envelope, actor.address, reason, error, actor.generation);
+  actor.behaviour.tally.deaths.count(reason);
+  envelope.extras?.witness?.ended(envelope, reason, error);
   envelope.customer?.reject(buriedError(actor, envelope, reason, error));
 }
 
 /** Its turn failed, and it is not tried again: an operator finds it among the dead letters. */
 export function settleFailed(actor: Accountable, envelope: Envelope, error: unknown): void {
   if (actor.mailbox !== undefined && isCounted(envelope)) actor.mailbox.failed++;
-  actor.behaviour.kernel.deadLetters.add(envelope, actor.address, 'handler-failed', error);
+  actor.behaviour.kernel.deadLetters.add(envelope, actor.address, 'handler-failed', error, actor.generation);
+  actor.behaviour.tally.deaths.count('handler-failed');
+  envelope.extras?.witness?.ended(envelope, 'handler-failed', error);
   envelope.customer?.reject(failedError(actor, envelope, error));
 }
 
 /** It was taken back, or its actor ends before its turn does. */
 export function settleCancelled(actor: Accountable, envelope: Envelope): void {
   if (actor.mailbox !== undefined && isCounted(envelope)) actor.mailbox.cancelled++;
+  envelope.extras?.witness?.ended(envelope, 'cancelled');
   // Where the actor lives on it was the customer who cancelled, and that one has settled already.
   envelope.customer?.reject(new TroupeError('ERR_ACTOR_STOPPED', { address: actor.address }));
 }
@@ -52,6 +58,7 @@ export function answer(actor: Accountable, envelope: Envelope, value: unknown): 
   if (customer === undefined || customer.resolve(value)) return;
   const entry = entryWithoutHandler(`${envelope.entry.name} (reply)`, 'tell');
   const reply = new Envelope(entry, value, envelope.rank, actor, undefined, undefined);
+  if (envelope.extras?.trace !== undefined) reply.ensureExtras().trace = envelope.extras.trace;
   const asker = envelope.sender?.address ?? 'outside';
   const reason = customer.isAnswered ? 'duplicate-reply' : 'late-reply';
   actor.behaviour.kernel.deadLetters.add(reply, asker, reason);
@@ -82,8 +89,10 @@ function buriedError(
   cause: unknown,
 ): TroupeError {
   const { address } = actor;
+  const message = envelope.entry.name;
   if (reason === 'stopped' || reason === 'killed' || reason === 'stash-cleared')
     return new TroupeError('ERR_ACTOR_STOPPED', { address });
   if (reason === 'attempts-exhausted') return failedError(actor, envelope, cause);
-  return new TroupeError('ERR_MESSAGE_DROPPED', { address, message: envelope.entry.name, reason });
+  if (reason === 'rejected') return new TroupeError('ERR_MESSAGE_REJECTED', { address, message }, { cause });
+  return new TroupeError('ERR_MESSAGE_DROPPED', { address, message, reason });
 }

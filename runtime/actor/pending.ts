@@ -4,9 +4,10 @@
  * timeouts, a listener on the user's signal, a place in the turn's list) is let go in the same step.
  */
 
-import type { AskChain, Customer, Envelope } from '../../src/protocol/envelope.ts';
-import { TroupeError } from '../../src/protocol/errors.ts';
+import type { AskChain, Customer, Envelope, Trace } from '../../src/protocol/envelope.ts';
+import { isTroupeError, TroupeError } from '../../src/protocol/errors.ts';
 import { Timeout } from '../host/timeouts.ts';
+import type { AskOutcome } from '../observe/agent-tally.ts';
 import type { Actor } from './actor.ts';
 import { Waiter, type WaitingSender } from './mailbox.ts';
 import type { Turn, Withdrawable } from './turn.ts';
@@ -17,6 +18,8 @@ export interface Caller {
   readonly signal: AbortSignal | undefined;
   /** The turn that calls; undefined from outside. */
   readonly from: Turn | undefined;
+  /** Hears how the call ends. */
+  readonly trace?: Trace | undefined;
 }
 
 /** Fulfils or rejects the promise that the caller holds. */
@@ -48,6 +51,11 @@ abstract class Pending extends Timeout implements WaitingSender, Withdrawable {
 
   abstract admitted(): void;
 
+  /** Where the call stands in a trace. */
+  protected get trace(): Trace | undefined {
+    return this.caller.trace;
+  }
+
   refused(error: unknown): void {
     this.reject(error);
   }
@@ -56,6 +64,7 @@ abstract class Pending extends Timeout implements WaitingSender, Withdrawable {
   resolve(value: unknown): boolean {
     if (this.isSettled) return false;
     this.letGo();
+    this.trace?.sent('accepted');
     this.fulfil(value);
     return true;
   }
@@ -64,6 +73,7 @@ abstract class Pending extends Timeout implements WaitingSender, Withdrawable {
   reject(error: unknown): boolean {
     if (this.isSettled) return false;
     this.letGo();
+    this.trace?.failed(error);
     this.fail(error);
     return true;
   }
@@ -162,8 +172,21 @@ export class PendingAsk extends Pending implements Customer {
 
   override resolve(value: unknown): boolean {
     const isFirst = super.resolve(value);
-    if (isFirst) this.isAnswered = true;
+    if (isFirst) {
+      this.isAnswered = true;
+      this.cell.behaviour.tally.replied++;
+    }
     return isFirst;
+  }
+
+  override reject(error: unknown): boolean {
+    const isFirst = super.reject(error);
+    if (isFirst) this.cell.behaviour.tally.unreplied.count(outcomeOf(error));
+    return isFirst;
+  }
+
+  protected override get trace(): Trace | undefined {
+    return this.envelope?.extras?.trace;
   }
 
   protected override takeBack(error: unknown): void {
@@ -184,6 +207,13 @@ export class PendingAsk extends Pending implements Customer {
     super.letGo();
     this.cell.kernel.asksInFlight--;
   }
+}
+
+/** How an ask that got no reply ended. */
+function outcomeOf(error: unknown): AskOutcome {
+  if (!isTroupeError(error)) return 'cancelled';
+  if (error.code === 'ERR_ASK_TIMEOUT') return 'timed-out';
+  return error.code === 'ERR_ACTOR_FAILED' ? 'failed' : 'refused';
 }
 
 /** The error of a message that found no room and may not wait for any. */

@@ -1,5 +1,7 @@
 /** What few actors need at any time, made when it is first needed: an idle actor should be small. */
 
+import type { RestartRecord } from '../observe/restart-record.ts';
+import type { TurnRecord } from '../observe/turn-record.ts';
 import type { IdleTimeout } from './idle-timeout.ts';
 import type { Children, Lease } from './slot.ts';
 import type { Timers } from './timers.ts';
@@ -28,4 +30,8 @@ export class Rare {
   /** Turns that were disowned and still run. */
   zombies = 0;
   lastError: unknown = undefined;
+  /** Of the turn that failed last, for the restart that follows. */
+  lastRecord: TurnRecord | undefined = undefined;
+  /** The restart under way, while spans are recorded. */
+  restart: RestartRecord | undefined = undefined;
 }

@@ -20,6 +20,7 @@ export function resendTo(kernel: Kernel, find: (place: string) => Cell | undefin
     if (cell === undefined) throw new TroupeError('ERR_ACTOR_UNKNOWN', { address: place });
     if (!cell.isOpen) throw new TroupeError('ERR_ACTOR_STOPPED', { address: cell.address });
     const envelope = kept.envelopeFor(cell.behaviour);
-    await offerOrWait(cell, envelope, { timeoutMs: undefined, signal: undefined }, undefined);
+    kernel.telemetry.look();
+    await offerOrWait('replay', cell, envelope, { timeoutMs: undefined, signal: undefined }, undefined);
   };
 }

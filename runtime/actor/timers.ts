@@ -13,6 +13,7 @@ import { TroupeError } from '../../src/protocol/errors.ts';
 import { NAME_CHARACTERS_MAX, TIMERS_MAX } from '../../src/protocol/limits.ts';
 import { durationOption, invalidOption, objectOption } from '../../src/protocol/options.ts';
 import { NORMAL_RANK } from '../../src/protocol/priority.ts';
+import type { TimerInspection } from '../../src/protocol/system.ts';
 import type { Timeout } from '../host/timeouts.ts';
 import type { Behaviour } from './behaviour.ts';
 import type { Kernel } from './kernel.ts';
@@ -63,6 +64,17 @@ export class Timers {
   /** Timers that have not run out. */
   get size(): number {
     return this.timers.size;
+  }
+
+  /** Those that have not run out, oldest first, as copies. */
+  inspect(): readonly TimerInspection[] {
+    const now = this.owner.kernel.now();
+    return [...this.timers.values()].map(({ key, plan, timeout }) => ({
+      key,
+      message: plan.entry.name,
+      kind: plan.repeat === 'never' ? 'once' : 'every',
+      dueInMs: timeout === undefined ? 0 : Math.max(0, timeout.dueAt - now),
+    }));
   }
 
   /** Starts a timer in the place of the one that has this key. Throws `ERR_TIMERS_FULL`. */

@@ -1,6 +1,7 @@
 /** A turn as the files below the context see it: what a call made inside a turn takes from it. */
 
 import type { AskChain, Envelope, Sender } from '../../src/protocol/envelope.ts';
+import type { TurnRecord } from '../observe/turn-record.ts';
 
 /** Something a turn waits for, and takes back when it is aborted. */
 export interface Withdrawable {
@@ -11,8 +12,10 @@ export interface Withdrawable {
 export interface Turn {
   readonly cell: Sender;
   readonly envelope: Envelope;
-  /** Whether what is sent in it has an end. */
-  readonly hasDeadline: boolean;
+  /** Whether what is sent in it takes something of its message along: an end, a trace. */
+  readonly passesOn: boolean;
+  /** While somebody records. */
+  readonly record: TurnRecord | undefined;
   /** Why it was aborted, once it was. */
   readonly aborted: { readonly reason: unknown } | undefined;
   /** The turns that wait when this one asks; undefined when it has ended. */

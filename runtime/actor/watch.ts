@@ -57,6 +57,16 @@ export class Watches {
     this.owner = owner;
   }
 
+  /** How many watch the owner, and how many it watches or is linked to. */
+  inspect(): { readonly watchers: number; readonly watching: number; readonly links: number } {
+    const bonds = [...this.bonds.values()];
+    return {
+      watchers: this.watchers.size,
+      watching: bonds.filter(({ isWatched }) => isWatched).length,
+      links: bonds.filter(({ isLinked }) => isLinked).length,
+    };
+  }
+
   /** Watches an actor, or an address that leads nowhere. One that has ended is told of soon, never inside this call. */
   watch(subject: Watches | undefined, ref: AnyRef): void {
     const bond = this.bondWith(subject, ref);

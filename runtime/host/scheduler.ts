@@ -32,6 +32,7 @@ const CLOCK_TURNS_MAX = 64;
 /** Gives turns to runnables. */
 export class Scheduler implements RunQueue {
   private readonly host: Host;
+  private readonly sliceStarts: () => void;
   private slots: (Runnable | undefined)[] = new Array<Runnable | undefined>(QUEUE_SLOTS_MIN).fill(undefined);
   private first = 0;
   private size = 0;
@@ -42,8 +43,10 @@ export class Scheduler implements RunQueue {
   private clockReadAtTurn = 1;
   private clockStep = 1;
 
-  constructor(host: Host) {
+  /** `sliceStarts` is called now and then while there is work, at most once in a macrotask. */
+  constructor(host: Host, sliceStarts: () => void = () => undefined) {
     this.host = host;
+    this.sliceStarts = sliceStarts;
     this.sliceStartedAt = host.clock.now();
   }
 
@@ -71,6 +74,7 @@ export class Scheduler implements RunQueue {
     this.turnsInSlice = 0;
     this.clockReadAtTurn = 1;
     this.clockStep = 1;
+    this.sliceStarts();
     this.runSlice();
   };
 

@@ -245,7 +245,8 @@ export class Supervisor implements Children {
   private giveUp(child: Child, words: string, cause: unknown): void {
     const { path, onLimit } = this.settings;
     const limit = `${child.name}: ${words}`;
-    const { events } = this.surroundings.kernel;
+    const { events, telemetry } = this.surroundings.kernel;
+    telemetry.escalations++;
     events.emit({ type: 'supervisor-gave-up', address: path, limit, error: cause });
     if (onLimit === 'stop-child') {
       this.surroundings.kernel.background(child.stop('failed'));

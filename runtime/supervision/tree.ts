@@ -52,7 +52,8 @@ function actorNode(name: string, cell: Cell): TreeNode {
   return {
     name,
     address: cell.address,
-    kind: 'agent',
+    // `PoolAgent` of src/protocol/pool.ts: only what `pool(...)` makes has workers.
+    kind: 'workers' in cell.behaviour.agent ? 'pool' : 'agent',
     status: statusOf(cell),
     generation: cell.generation,
     children: below instanceof Supervisor ? childrenOf(below) : [],

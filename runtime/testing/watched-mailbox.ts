@@ -19,10 +19,9 @@ export class WatchedMailbox extends Mailbox {
 
   override offer(envelope: Envelope, nowMs: number, isSelfSend: boolean): 'accepted' | 'full' {
     this.ledger.knocks(envelope);
-    const accepted = this.accepted;
     const verdict = super.offer(envelope, nowMs, isSelfSend);
-    if (this.accepted > accepted) this.ledger.gotIn(envelope);
-    if (verdict === 'full') this.ledger.stayedOut(envelope);
+    if (verdict === 'accepted') this.ledger.gotIn(envelope);
+    else this.ledger.stayedOut(envelope);
     return verdict;
   }
 

@@ -48,6 +48,12 @@ export interface FeedSettings {
   readonly capacity: number;
 }
 
+/** Attempts at one message, complete. */
+export interface RetrySettings {
+  readonly attemptsMax: number;
+  readonly backoff: Backoff;
+}
+
 /** Handlers and hooks as the engine calls them. */
 export type ErasedFunction = (...parameters: unknown[]) => unknown;
 
@@ -61,9 +67,7 @@ export interface AgentSettings {
   readonly mailbox: MailboxSettings;
   readonly turnTimeoutMs: number;
   readonly startTimeoutMs: number;
-  readonly onFailure:
-    | 'fail'
-    | { readonly retry: { readonly attemptsMax: number; readonly backoff: Backoff } };
+  readonly onFailure: 'fail' | { readonly retry: RetrySettings };
   readonly decide: ((error: unknown) => unknown) | undefined;
   readonly subscribe: readonly FeedSettings[];
   readonly validate: 'boundary' | 'always';
@@ -182,15 +186,15 @@ function onFailureOption(value: unknown): AgentSettings['onFailure'] {
   if (typeof value !== 'object' || value === null)
     throw invalidOption('onFailure', "'fail' or { retry: { ... } }", value);
   const { retry } = objectOption('onFailure', value, ['retry']);
-  const given = objectOption('onFailure.retry', recordOption('onFailure.retry', retry), [
-    'attemptsMax',
-    'backoff',
-  ]);
+  return Object.freeze({ retry: retryOption('onFailure.retry', recordOption('onFailure.retry', retry)) });
+}
+
+/** Reads how often and when a message is tried again. @internal */
+export function retryOption(option: string, value: unknown): RetrySettings {
+  const given = objectOption(option, value, ['attemptsMax', 'backoff']);
   return Object.freeze({
-    retry: Object.freeze({
-      attemptsMax: integerOption('onFailure.retry.attemptsMax', given['attemptsMax'], 1, ATTEMPTS_MAX),
-      backoff: backoffOption('onFailure.retry.backoff', given['backoff']),
-    }),
+    attemptsMax: integerOption(`${option}.attemptsMax`, given['attemptsMax'], 1, ATTEMPTS_MAX),
+    backoff: backoffOption(`${option}.backoff`, given['backoff']),
   });
 }
 

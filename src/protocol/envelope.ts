@@ -4,6 +4,8 @@
  * through retries, the stash and the dead letters.
  */
 
+import type { FailedAttempt } from './dead-letters.ts';
+import type { DeadLetterReason } from './events.ts';
 import type { Rank } from './priority.ts';
 import { type Priority, priorityAt } from './priority.ts';
 
@@ -41,22 +43,50 @@ export interface AskChain {
   readonly outer: AskChain | undefined;
 }
 
+/** How a message ended that a mailbox had accepted. */
+export type Outcome = 'handled' | 'cancelled' | DeadLetterReason;
+
+/** Somebody who wants to know what becomes of a publication: told once for each copy that a mailbox has accepted. */
+export interface Witness {
+  ended(envelope: Envelope, outcome: Outcome, error?: unknown): void;
+}
+
+/** A message's place in a trace. Whoever records traces makes it, and ends by it the span of the call. */
+export interface Trace {
+  readonly traceId: string;
+  /** The call is over: the mailbox has said this, or the reply has come. */
+  sent(verdict: string): void;
+  /** The call was in vain. */
+  failed(error: unknown): void;
+  /** The same place, for a message that is kept for long: it holds on to no span. */
+  kept(): Trace;
+}
+
 /** What only some envelopes carry. */
 export class Extras {
+  /** All copies of one publication share one: whoever changes it for one of them alone goes through `ensureExtras`. */
+  isShared = false;
   id: string | undefined = undefined;
+  witness: Witness | undefined = undefined;
   /** Clock time after which no turn may start for this message; `Infinity` for none. An ask has its customer's. */
   deadline = Infinity;
   headers: Readonly<Record<string, string>> | undefined = undefined;
+  /** The topic it was published to, if it was. */
+  topic: string | undefined = undefined;
   /** Whole milliseconds since the system started, if the mailbox ages its messages. */
   sentAtMs = 0;
   /** Attempts so far, the present one included. */
   attempt = 1;
-  /** What went wrong in earlier attempts, oldest first. */
-  causes: unknown[] | undefined = undefined;
+  /** The earlier attempts that failed, oldest first; never changed once it is there. */
+  history: readonly FailedAttempt[] | undefined = undefined;
   /** Times it was replayed as a dead letter, under whatever ids. */
   replays = 0;
   /** It sits in a slot of the self-send reserve. */
   isOwn = false;
+  /** While traces are recorded. */
+  trace: Trace | undefined = undefined;
+  /** Clock time since which it waits for a turn, where somebody has looked; else -1. */
+  waitsSince = -1;
 }
 
 let envelopesIdentified = 0;
@@ -88,11 +118,11 @@ export class Envelope {
     this.extras = extras;
   }
 
-  /** Identifies this message in this process; made when it is first read. */
+  /** Identifies this message in this process; made when it is first read. The copies of one publication have one id. */
   get id(): string {
-    const extras = this.ensureExtras();
-    extras.id ??= `m${++envelopesIdentified}`;
-    return extras.id;
+    this.extras ??= new Extras();
+    this.extras.id ??= `m${++envelopesIdentified}`;
+    return this.extras.id;
   }
 
   get priority(): Priority {
@@ -114,8 +144,18 @@ export class Envelope {
     return this.extras === undefined ? 1 : this.extras.attempt;
   }
 
+  /** The extras of this envelope alone, to be changed. */
   ensureExtras(): Extras {
-    this.extras ??= new Extras();
-    return this.extras;
+    const { extras } = this;
+    if (extras !== undefined && !extras.isShared) return extras;
+    return this.ownExtras();
+  }
+
+  private ownExtras(): Extras {
+    const own = new Extras();
+    // Once the copies go different ways it is too late to agree on an id.
+    if (this.extras !== undefined) Object.assign(own, this.extras, { id: this.id, isShared: false });
+    this.extras = own;
+    return own;
   }
 }

@@ -13,14 +13,32 @@ export interface ErrorDetails {
   ERR_ASK_OUTRUN: { readonly address: string; readonly message: string };
   ERR_ASK_TIMEOUT: { readonly address: string; readonly message: string; readonly timeoutMs: number };
   ERR_ASKS_IN_FLIGHT_FULL: { readonly max: number };
+  ERR_BUS_CLOSED: { readonly name: string };
+  ERR_CLOUD_EVENT_INVALID: { readonly problem: string };
+  ERR_CONFIRM_TIMEOUT: {
+    readonly topic: string;
+    readonly id: string;
+    readonly timeoutMs: number;
+    readonly handled: number;
+    readonly failed: number;
+  };
+  ERR_COST_EXCESSIVE: {
+    readonly address: string;
+    readonly message: string;
+    readonly cost: number;
+    readonly tokens: number;
+  };
   ERR_DEAD_LETTER_UNKNOWN: { readonly id: string };
   ERR_CHILDREN_FULL: { readonly address: string; readonly childrenMax: number };
+  ERR_DRIVER_MISSING: { readonly package: string };
   ERR_GENERATION_STALE: { readonly address: string; readonly call: string };
   ERR_LINK_DIED: { readonly address: string; readonly linked: string; readonly reason: string };
   ERR_MAILBOX_FULL: { readonly address: string; readonly capacity: number };
   ERR_MAILBOX_WAITERS_FULL: { readonly address: string; readonly waitersMax: number };
   ERR_MESSAGE_DROPPED: { readonly address: string; readonly message: string; readonly reason: string };
   ERR_MESSAGE_INVALID: { readonly subject: string; readonly issues: readonly string[] };
+  ERR_MESSAGE_REJECTED: { readonly address: string; readonly message: string };
+  ERR_MESSAGE_STORED: { readonly id: string };
   ERR_MESSAGE_UNKNOWN: {
     readonly protocol: string;
     readonly message: string;
@@ -28,7 +46,10 @@ export interface ErrorDetails {
   };
   ERR_NAME_TAKEN: { readonly name: string; readonly holder: string };
   ERR_OPTION_INVALID: { readonly option: string; readonly expected: string; readonly given: string };
+  ERR_PAYLOAD_TOO_LARGE: { readonly sizeBytes: number; readonly sizeBytesMax: number };
+  ERR_PAYLOAD_UNSERIALIZABLE: { readonly path: string; readonly given: string };
   ERR_POOL_DESERTED: { readonly address: string; readonly size: number };
+  ERR_PULLS_FULL: { readonly pattern: string; readonly pullsMax: number };
   ERR_REPLAY_REFUSED: { readonly id: string; readonly message: string; readonly problem: string };
   ERR_REPLAYS_EXHAUSTED: { readonly id: string; readonly message: string; readonly replaysMax: number };
   ERR_REPLY_INVALID: {
@@ -37,12 +58,22 @@ export interface ErrorDetails {
     readonly issues: readonly string[];
   };
   ERR_REPLY_MISSING: { readonly address: string; readonly message: string };
+  ERR_REPLY_UNWANTED: { readonly topic: string; readonly id: string };
+  ERR_REQUEST_FAILED: { readonly topic: string; readonly subscribers: number };
+  ERR_REQUEST_OUTRUN: { readonly topic: string };
+  ERR_REQUEST_TIMEOUT: { readonly topic: string; readonly timeoutMs: number; readonly subscribers: number };
   ERR_RESTART_INTENSITY: { readonly address: string; readonly limit: string };
   ERR_ROUTING_MISMATCH: { readonly protocol: string; readonly message: string; readonly routing: string };
+  ERR_SCHEMA_MISSING: { readonly topic: string };
   ERR_SEND_TIMEOUT: { readonly address: string; readonly timeoutMs: number; readonly capacity: number };
   ERR_SHUTDOWN_TIMEOUT: { readonly phase: string; readonly task: string; readonly timeoutMs: number };
   ERR_START_FAILED: { readonly address: string };
   ERR_STASH_FULL: { readonly address: string; readonly stashMax: number };
+  ERR_STORE_BUSY: { readonly store: string; readonly waiting: number; readonly waitingBytes: number };
+  ERR_STORE_CLOSED: { readonly store: string };
+  ERR_STORE_FAILED: { readonly store: string; readonly problem: string };
+  ERR_STORE_UNUSABLE: { readonly store: string; readonly problem: string };
+  ERR_SUBSCRIBER_MISSING: { readonly topic: string };
   ERR_TIMERS_FULL: { readonly address: string; readonly timersMax: number };
   ERR_TEST_FAILED: { readonly seed: number; readonly finding: string };
   ERR_TOPIC_INVALID: { readonly topic: string; readonly problem: string };
@@ -102,6 +133,24 @@ const RULES: { readonly [C in ErrorCode]: Rule<C> } = {
     message: (d) =>
       `${d.max} asks of this system are in flight. Await some before asking more, or raise asksInFlightMax.`,
   },
+  ERR_BUS_CLOSED: {
+    retryable: false,
+    message: (d) => `The bus '${d.name}' is closed, or is about to be. Connect another one.`,
+  },
+  ERR_CONFIRM_TIMEOUT: {
+    retryable: false,
+    message: (d) =>
+      `Message ${d.id}, published to '${d.topic}', was not handled by all within ${d.timeoutMs} ms (${d.handled} handled, ${d.failed} failed so far). It stays published; raise timeoutMs, or do not wait.`,
+  },
+  ERR_CLOUD_EVENT_INVALID: {
+    retryable: false,
+    message: (d) => `This is no CloudEvent 1.0: ${d.problem}. Look at what made it.`,
+  },
+  ERR_COST_EXCESSIVE: {
+    retryable: false,
+    message: (d) =>
+      `'${d.message}' costs ${d.cost} tokens, and the bucket of ${d.address} holds ${d.tokens} at most. Split the message, or raise rateLimit.tokens.`,
+  },
   ERR_DEAD_LETTER_UNKNOWN: {
     retryable: false,
     message: (d) =>
@@ -111,6 +160,10 @@ const RULES: { readonly [C in ErrorCode]: Rule<C> } = {
     retryable: true,
     message: (d) =>
       `${d.address} has all the children it may have (childrenMax ${d.childrenMax}). Wait until one has ended, or raise childrenMax.`,
+  },
+  ERR_DRIVER_MISSING: {
+    retryable: false,
+    message: (d) => `The package '${d.package}' cannot be loaded. Run: npm install ${d.package}`,
   },
   ERR_GENERATION_STALE: {
     retryable: false,
@@ -142,6 +195,16 @@ const RULES: { readonly [C in ErrorCode]: Rule<C> } = {
     message: (d) =>
       `${d.subject} does not fit its schema: ${d.issues.join('; ')}. Send what the schema accepts.`,
   },
+  ERR_MESSAGE_REJECTED: {
+    retryable: false,
+    message: (d) =>
+      `${d.address} rejected '${d.message}': the message is at fault, not the actor. The cause says why; mend the message before it is sent again.`,
+  },
+  ERR_MESSAGE_STORED: {
+    retryable: false,
+    message: (d) =>
+      `The store holds a message of the id '${d.id}' already. Give each message an id of its own, unlike those of earlier runs.`,
+  },
   ERR_MESSAGE_UNKNOWN: {
     retryable: false,
     message: (d) =>
@@ -156,10 +219,25 @@ const RULES: { readonly [C in ErrorCode]: Rule<C> } = {
     retryable: false,
     message: (d) => `Option ${d.option} must be ${d.expected}; it was given ${d.given}.`,
   },
+  ERR_PAYLOAD_TOO_LARGE: {
+    retryable: false,
+    message: (d) =>
+      `The payload has ${d.sizeBytes} bytes as JSON; ${d.sizeBytesMax} are allowed. Send a reference to the data, or raise payloadBytesMax.`,
+  },
+  ERR_PAYLOAD_UNSERIALIZABLE: {
+    retryable: false,
+    message: (d) =>
+      `JSON cannot give back ${d.path} as it is: ${d.given}. Send plain objects, lists, strings, finite numbers, booleans and null.`,
+  },
   ERR_POOL_DESERTED: {
     retryable: true,
     message: (d) =>
       `All ${d.size} workers of ${d.address} have ended. The cause is the last one's failure: mend that, or raise the limits.`,
+  },
+  ERR_PULLS_FULL: {
+    retryable: true,
+    message: (d) =>
+      `${d.pullsMax} calls of next() wait at one iterator of '${d.pattern}'. Await some of them, or use for await.`,
   },
   ERR_REPLAY_REFUSED: {
     retryable: false,
@@ -180,6 +258,26 @@ const RULES: { readonly [C in ErrorCode]: Rule<C> } = {
     message: (d) =>
       `The turn of '${d.message}' at ${d.address} ended without a reply. Return the reply, or return ctx.replyTo to answer later.`,
   },
+  ERR_REPLY_UNWANTED: {
+    retryable: false,
+    message: (d) =>
+      `Message ${d.id} of '${d.topic}' is no request: nobody waits for a reply. Look at message.isRequest, or publish the answer to a topic.`,
+  },
+  ERR_REQUEST_FAILED: {
+    retryable: false,
+    message: (d) =>
+      `None of the ${d.subscribers} subscribers of '${d.topic}' answers the request. The cause is the last one's failure.`,
+  },
+  ERR_REQUEST_OUTRUN: {
+    retryable: false,
+    message: (d) =>
+      `Another subscriber of '${d.topic}' has answered the request first. Watch message.signal and return: nobody waits for this handler.`,
+  },
+  ERR_REQUEST_TIMEOUT: {
+    retryable: true,
+    message: (d) =>
+      `No reply from the ${d.subscribers} subscribers of '${d.topic}' within ${d.timeoutMs} ms. Raise timeoutMs, or see that a handler calls message.reply.`,
+  },
   ERR_RESTART_INTENSITY: {
     retryable: false,
     message: (d) =>
@@ -189,6 +287,11 @@ const RULES: { readonly [C in ErrorCode]: Rule<C> } = {
     retryable: false,
     message: (d) =>
       `'${d.message}' of protocol '${d.protocol}' cannot be asked of a pool with routing '${d.routing}': every worker would reply. Tell it, or use 'scatter-gather-first'.`,
+  },
+  ERR_SCHEMA_MISSING: {
+    retryable: false,
+    message: (d) =>
+      `No schema is for '${d.topic}', and this bus is strict. Add one to schemas, or connect with validate: 'lenient'.`,
   },
   ERR_SEND_TIMEOUT: {
     retryable: true,
@@ -209,6 +312,29 @@ const RULES: { readonly [C in ErrorCode]: Rule<C> } = {
     retryable: false,
     message: (d) =>
       `The stash of ${d.address} is full (stashMax ${d.stashMax}). Unstash earlier, or raise mailbox.stashMax.`,
+  },
+  ERR_STORE_BUSY: {
+    retryable: true,
+    message: (d) =>
+      `${d.waiting} changes (${d.waitingBytes} bytes) wait to become safe in the store ${d.store}. Await some before making more, or raise waitingMax or waitingBytesMax.`,
+  },
+  ERR_STORE_CLOSED: {
+    retryable: false,
+    message: (d) => `The store ${d.store} was closed. Open it again, or close it last.`,
+  },
+  ERR_STORE_FAILED: {
+    retryable: true,
+    message: (d) =>
+      `The store ${d.store} failed: ${d.problem}. Nothing of this change was kept. Look at the disk's space and health.`,
+  },
+  ERR_STORE_UNUSABLE: {
+    retryable: false,
+    message: (d) => `The store ${d.store} cannot be opened: ${d.problem}.`,
+  },
+  ERR_SUBSCRIBER_MISSING: {
+    retryable: true,
+    message: (d) =>
+      `Nobody is subscribed to '${d.topic}', so nobody can answer. Check the topic, or subscribe before the request.`,
   },
   ERR_TIMERS_FULL: {
     retryable: false,

@@ -16,6 +16,7 @@ export type DeadLetterReason =
   | 'stale-incarnation'
   | 'overflow-dropped'
   | 'validation'
+  | 'rejected'
   | 'stash-cleared'
   | 'killed'
   | 'late-reply'
@@ -75,11 +76,25 @@ export type RuntimeEvent =
     }
   | {
       readonly type: 'message-dead';
+      /** The dead letter's. */
       readonly id: string;
+      readonly messageId: string;
       readonly address: string;
       readonly message: string;
+      /** The topic it was published to, if it was. */
+      readonly topic: string | undefined;
       readonly reason: DeadLetterReason;
       readonly error: unknown;
+    }
+  | {
+      /** More than `deadLettersMax` were kept: the oldest is gone for good. */
+      readonly type: 'dead-letter-evicted';
+      readonly id: string;
+      readonly messageId: string;
+      readonly address: string;
+      readonly message: string;
+      readonly topic: string | undefined;
+      readonly reason: DeadLetterReason;
     }
   | { readonly type: 'shutdown-phase-entered'; readonly phase: ShutdownPhase }
   | {

@@ -65,8 +65,10 @@ export const PROCESS_END_MS = 1_000;
 export const DEAD_LETTERS_MAX = 10_000;
 /** Replays of one message: what died four times is not mended by a fifth try, and each may cost money. */
 export const REPLAYS_MAX = 3;
-/** Causes kept with a message that failed several times. */
-export const CAUSES_MAX = 8;
+/** Failed attempts kept with a message: each holds on to an error and its stack. */
+export const HISTORY_MAX = 8;
+/** Topics that the statistics of dead letters name; the others are summed. */
+export const DEAD_TOPICS_MAX = 20;
 
 /** Turns of one actor before the next runnable one has its go. */
 export const TURNS_PER_SLICE = 16;
@@ -80,6 +82,25 @@ export const POOL_SIZE_MAX = 10_000;
 /** Points of one worker on a hash ring: with 128 the largest share of a few workers stays within about a fifth of the mean. */
 export const RING_POINTS = 128;
 
+/** Messages held for a consumer that pulls: enough that the next one is there when it asks, few enough to stay fresh. */
+export const PULL_WINDOW = 16;
+/** Calls of `next` that may wait at one iterator. A loop has one; whoever makes thousands does not wait for them. */
+export const PULLS_MAX = 1_000;
+/** Milliseconds after which an `unsubscribe` that still waits for a handler is told of: it may wait for its own caller. */
+export const UNSUBSCRIBE_WARNING_MS = 1_000;
+
+/** Characters of a sender or a correlation id on a bus: as many as a topic, and as an id in a store. */
+export const BUS_TEXT_CHARACTERS_MAX = 200;
+/** Share of its capacity above which a subscription brakes its publishers, and milliseconds of each braking. */
+export const BRAKE_THRESHOLD = 0.8;
+export const BRAKE_DELAY_MS = 10;
+/** Milliseconds that handlers may go on with what is queued when a bus is closed: who closes it has published the last of it. */
+export const BUS_DRAIN_MS = 5_000;
+/** Messages that `pending` shows. */
+export const PENDING_SHOWN = 100;
+/** Changes of status that wait until the store has taken those before them; beyond it the oldest is given up, and said. */
+export const STATUSES_WAITING_MAX = 10_000;
+
 /** Topic grammar: bytes of a whole topic, segments, bytes of a segment. */
 export const TOPIC_BYTES_MAX = 200;
 export const TOPIC_SEGMENTS_MAX = 8;
@@ -88,7 +109,30 @@ export const TOPIC_SEGMENT_BYTES_MAX = 64;
 /** Headers of one message, and characters of their names and values together: what HTTP servers allow a request. */
 export const HEADERS_MAX = 64;
 export const HEADERS_CHARACTERS_MAX = 8_192;
+/** Characters or bytes of CloudEvents that are read at once, and events of one batch: a page of a log, not a whole one. */
+export const CLOUD_EVENTS_BYTES_MAX = 8_388_608;
+export const CLOUD_EVENTS_MAX = 1_000;
+/** Types of agents that are counted apart: what collects metrics allows about as many values of an attribute. */
+export const AGENT_TYPES_MAX = 1_000;
 /** Characters of a name of an actor, protocol or message. */
 export const NAME_CHARACTERS_MAX = 128;
+/** Messages a store keeps before the oldest fall off: days of work for most, and some hundred megabytes at worst. */
+export const STORED_MESSAGES_MAX = 100_000;
+/** Bytes of one stored payload as JSON: what is larger belongs in a file, with its name in the message. */
+export const STORED_PAYLOAD_BYTES_MAX = 1_048_576;
+/** Characters of a stored message's id, of its other texts (sender, correlation id, last error), and levels of its payload. */
+export const STORED_ID_CHARACTERS_MAX = 200;
+export const STORED_TEXT_CHARACTERS_MAX = 1_000;
+export const STORED_PAYLOAD_DEPTH_MAX = 256;
+/** Changes that may wait for a store's next sync, and the bytes of their payloads: as many as may wait at a mailbox. */
+export const STORE_WAITING_MAX = 10_000;
+export const STORE_WAITING_BYTES_MAX = 67_108_864;
+/** Changes written by one sync. Writing this many holds the event loop for about as long as the sync itself takes. */
+export const STORE_BATCH_MAX = 512;
+/** Messages of a store's page, their bytes, and messages looked at for one: what is read without giving way to other work. */
+export const STORE_PAGE_MESSAGES = 256;
+export const STORE_PAGE_BYTES = 1_048_576;
+export const STORE_PAGE_LOOKS = 4_096;
+
 /** Milliseconds that `setTimeout` can count (2^31 - 1); longer waits are refused at the door or use `Infinity`. */
 export const TIMER_MS_MAX = 2_147_483_647;

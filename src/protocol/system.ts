@@ -4,7 +4,8 @@
 
 import type { ActorStatus } from './actor-status.ts';
 import type { AnySupervisor, ChildPolicy, Spawnable } from './child-spec.ts';
-import type { DeadLetterReason, LogLevel, RuntimeEvent } from './events.ts';
+import type { DeadLetters } from './dead-letters.ts';
+import type { LogLevel, RuntimeEvent } from './events.ts';
 import type { Routing } from './pool.ts';
 import type { Priority } from './priority.ts';
 import type { AnyProtocol } from './protocol.ts';
@@ -19,7 +20,9 @@ import type {
 import type {
   AnyTopic,
   MessageMeta,
+  MessagesOptions,
   PublishParameters,
+  PulledMessage,
   SubscribeOptions,
   Subscription,
 } from './subscription.ts';
@@ -45,80 +48,6 @@ export type SpawnParameters<Args> = undefined extends Args
   ? [options?: SpawnOptions<Args>]
   : [options: SpawnOptionsWithArgs<Args>];
 
-/** A message that could not be handled, kept for reading. */
-export interface DeadLetter {
-  readonly id: string;
-  readonly reason: DeadLetterReason;
-  /** Address of the actor it was for. */
-  readonly address: string;
-  /** The name of the message. */
-  readonly message: string;
-  readonly payload: unknown;
-  readonly priority: Priority;
-  /** Address of the actor that sent it, if one did. */
-  readonly sender: string | undefined;
-  /** Attempts that were made at it; 0 if it never had a turn. */
-  readonly attempts: number;
-  /** Times it was replayed before it died again; three at most, whatever ids it had. */
-  readonly replays: number;
-  /** What went wrong, oldest first. */
-  readonly causes: readonly unknown[];
-  /** Wall-clock milliseconds since 1970. */
-  readonly deadAtMs: number;
-}
-
-/** Which dead letters `list` gives; without a field, all. */
-export interface DeadLetterFilter {
-  readonly reason?: DeadLetterReason | undefined;
-  readonly address?: string | undefined;
-  readonly message?: string | undefined;
-}
-
-/** How many dead letters there are, and were. */
-export interface DeadLetterStats {
-  /** Kept at present. */
-  readonly kept: number;
-  /** Ever seen, the ones that fell off included. */
-  readonly total: number;
-  /** Fell off because more than `deadLettersMax` were kept. */
-  readonly evicted: number;
-  /** Removed by `discard`. */
-  readonly discarded: number;
-  /** Left by `replay`. One that dies again is a new one. */
-  readonly replayed: number;
-  readonly byReason: Readonly<Partial<Record<DeadLetterReason, number>>>;
-}
-
-/** What became of a `replayAll`. */
-export interface ReplayReport {
-  /** Accepted by their actors. */
-  readonly replayed: number;
-  /** Still kept, each with the error of its `replay`, oldest first. */
-  readonly refused: readonly { readonly id: string; readonly error: unknown }[];
-}
-
-/** The messages that could not be handled. Iterating gives those to come, until the system shuts down. */
-export interface DeadLetters extends AsyncIterable<DeadLetter> {
-  /** Those kept, oldest first. */
-  list(filter?: DeadLetterFilter): readonly DeadLetter[];
-  /** Removes one; false if it is not kept. */
-  discard(id: string): boolean;
-  /**
-   * Sends a message again to where it was going: to the actor that lives there now. It waits for room as `send` does,
-   * and leaves the list when it is accepted; until then it is kept. Payload, priority, headers and sender are the old
-   * ones; it has a new id and no deadline, and its attempts are counted on. Nobody waits for the reply to an ask any
-   * more: it is handled, and its reply goes nowhere.
-   *
-   * Rejects with `ERR_DEAD_LETTER_UNKNOWN`; `ERR_REPLAYS_EXHAUSTED` after three replays of the same message;
-   * `ERR_REPLAY_REFUSED` for what cannot be sent again (a reply, what failed its schema, the runtime's own messages);
-   * and as `send` does.
-   */
-  replay(id: string): Promise<void>;
-  /** Replays all that match, oldest first, those whose actors have room without waiting for the others. */
-  replayAll(filter?: DeadLetterFilter): Promise<ReplayReport>;
-  stats(): DeadLetterStats;
-}
-
 /** The workers of a pool at one instant. */
 export interface PoolInspection {
   readonly routing: Routing;
@@ -126,12 +55,24 @@ export interface PoolInspection {
   readonly size: number;
   /** Jobs whose turns run. */
   readonly inFlight: number;
+  /** What its rate limit has left now, fractions included; `undefined` without one. */
+  readonly tokens: number | undefined;
   readonly workers: readonly {
     readonly address: string;
     readonly isBusy: boolean;
     /** It takes no job any more. */
     readonly isLeaving: boolean;
   }[];
+}
+
+/** A timer of an actor at one instant. */
+export interface TimerInspection {
+  readonly key: string;
+  /** The internal message that its ticks are. */
+  readonly message: string;
+  readonly kind: 'once' | 'every';
+  /** Milliseconds until its next tick is due; 0 while one is queued or has its turn. */
+  readonly dueInMs: number;
 }
 
 /** One actor at one instant; given also while a turn runs. */
@@ -148,6 +89,8 @@ export interface Inspection {
     readonly stashed: number;
     /** Sends that wait for room. */
     readonly waiting: number;
+    /** What the runtime itself has for it, before any message: ticks, continuations, word of ends. */
+    readonly control: number;
   };
   /** The message whose turn runs, and for how long. */
   readonly turn:
@@ -159,6 +102,19 @@ export interface Inspection {
   readonly lastError: unknown;
   /** Turns that were disowned and still run. */
   readonly zombies: number;
+  /** Its timers, in the order in which they were started. */
+  readonly timers: readonly TimerInspection[];
+  /**
+   * The time after which `onIdle` runs, if it was set, and how much of it is left: all of it while a message has its
+   * turn, 0 when it is over and `onIdle` waits for a turn.
+   */
+  readonly idleTimeout: { readonly ms: number; readonly dueInMs: number } | undefined;
+  /** Actors that will hear of its end: by `watch`, by `link`, or both. */
+  readonly watchers: number;
+  /** Actors whose end it will hear of, by `watch`. */
+  readonly watching: number;
+  /** Actors whose abnormal end fails it, by `link`. */
+  readonly links: number;
   /** Its workers, if it is a pool; the ledger counts theirs too then. */
   readonly pool: PoolInspection | undefined;
   /** The ledger: what became of the messages it accepted. */
@@ -175,9 +131,10 @@ export interface Inspection {
 export interface TreeNode {
   readonly name: string;
   readonly address: string;
-  readonly kind: 'supervisor' | 'agent';
+  readonly kind: 'supervisor' | 'agent' | 'pool';
   readonly status: ActorStatus;
   readonly generation: number;
+  /** A supervisor's children, an agent's that it spawned, a pool's workers. */
   readonly children: readonly TreeNode[];
 }
 
@@ -204,6 +161,8 @@ export interface SystemOptions<Root extends AnySupervisor = AnySupervisor> {
   readonly root?: Root | undefined;
   /** Dead letters kept; 10,000 unless said. */
   readonly deadLettersMax?: number | undefined;
+  /** Replays of one message, over all its deaths together; 3 unless said, 0 for none. */
+  readonly replaysMax?: number | undefined;
   /** Asks in flight at once; 100,000 unless said. */
   readonly asksInFlightMax?: number | undefined;
   /** Where `ctx.log` goes; to the console unless said; `false` for nowhere. */
@@ -236,12 +195,29 @@ export interface System<out Refs = unknown> extends AsyncDisposable {
   lookup<P extends AnyProtocol>(protocol: P, name: string): Ref<P> | undefined;
   /** Publishes to every subscriber. Resolves when each one with `backpressure` has accepted. */
   publish<T extends AnyTopic>(topic: T, ...rest: PublishParameters<T>): Promise<void>;
-  /** Calls `handler` for each message, one at a time. Resolves when effective: everything published afterwards is seen. */
+  /**
+   * Calls `handler` for each message, one at a time unless `concurrency` says more. Resolves when effective: everything
+   * published afterwards is seen. Rejects with `ERR_OPTION_INVALID`, also for a member of a group whose topic, `capacity` or
+   * `overflow` is not the group's.
+   */
   subscribe<Message = unknown>(
     topic: TopicFilter<Message> | string,
     handler: (message: Message, meta: MessageMeta) => unknown,
     options?: SubscribeOptions,
   ): Promise<Subscription>;
+  /**
+   * The messages of a topic, to be pulled: `for await (const { message } of system.messages(Verdict))`. Each iteration is a
+   * subscription of its own, from the call that makes its iterator to its end. At most `window` messages are held for it,
+   * the one in the consumer's hand included; those that wait come most urgent first. A message is settled as handled when
+   * the next one is asked for, and when the loop is left, by whatever way; what is queued then is cancelled, as by
+   * `unsubscribe`. `throw` of the iterator settles it as failed. The iteration is done when the system shuts down.
+   * Throws `ERR_OPTION_INVALID`, and `ERR_ACTOR_STOPPED` where it begins after a shutdown has; `next` rejects with
+   * `ERR_PULLS_FULL` when 1,000 calls of it wait.
+   */
+  messages<Message = unknown>(
+    topic: TopicFilter<Message> | string,
+    options?: MessagesOptions,
+  ): AsyncIterable<PulledMessage<Message>>;
   /** Tells an actor to finish its turn and end. Resolves when it has, with everything below it. */
   stop(ref: AnyRef, reason?: 'normal' | 'shutdown'): Promise<void>;
   /** Lets an actor finish its queue, refuses what comes meanwhile as `stopped`, then stops it. Resolves when it has ended. */

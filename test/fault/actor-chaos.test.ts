@@ -225,7 +225,7 @@ describe('actors in disorder', () => {
               ]).toEqual([ref.address, counts.accepted]);
             }
             // One dead letter for one message; a reply is a message of its own.
-            const dead = system.deadLetters.list().map(({ id }) => id);
+            const dead = system.deadLetters.list().map(({ messageId }) => messageId);
             expect(new Set(dead).size).toBe(dead.length);
             for (const { reason } of system.deadLetters.list()) reached.deadReasons.add(reason);
             for (const [id, times] of handled) expect([id, times]).toEqual([id, 1]);

@@ -96,6 +96,7 @@ export class ActorModel {
     const givesUpAt = this.now + call.waitMs;
     const message: Message = { call, seq: ++this.calls, deadline, givesUpAt, attempt: 1, wasStashed: false };
     if (verb !== 'tell') this.open.set(call.id, message);
+    if (!this.hasRoom(call.rank)) this.dropExpired();
     if (this.hasRoom(call.rank)) {
       this.accept(message);
       return 'accepted';
@@ -197,6 +198,19 @@ export class ActorModel {
   private hasRoom(rank: number): boolean {
     const { capacity, criticalReserve } = this.settings;
     return this.queue.length + this.stash.length < (rank === 0 ? capacity + criticalReserve : capacity);
+  }
+
+  /** Who finds no room moves out those whose time is over, as far as they are first of their rank. */
+  private dropExpired(): void {
+    for (let rank = 0; rank <= 5; rank++) {
+      for (;;) {
+        const head = inOrder(this.queue).find((message) => message.call.rank === rank);
+        if (head === undefined || this.now <= head.deadline) break;
+        this.queue = without(this.queue, head);
+        this.admitWaiters();
+        this.bury(head, 'expired', 'ERR_MESSAGE_DROPPED');
+      }
+    }
   }
 
   private accept(message: Message): void {

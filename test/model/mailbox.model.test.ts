@@ -46,6 +46,7 @@ class Actual {
         this.dropped.push(dropped.payload);
         this.end(dropped, 'dropped');
       },
+      isOver: () => false,
     });
   }
 

@@ -17,9 +17,9 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: 'a refused call takes no place in the order',
     file: 'runtime/actor/mailbox.ts',
-    find: 'if (!this.admission.take(envelope, isSelfSend)) return this.overflow(envelope);',
+    find: 'if (!this.admission.take(envelope, isSelfSend)) return this.overflow(envelope, isSelfSend);',
     replace:
-      'if (!this.admission.take(envelope, isSelfSend)) { this.calls--; return this.overflow(envelope); }',
+      'if (!this.admission.take(envelope, isSelfSend)) { this.calls--; return this.overflow(envelope, isSelfSend); }',
     tests: MAILBOX,
   },
   {

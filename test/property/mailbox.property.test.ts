@@ -52,6 +52,7 @@ describe('mailbox', () => {
         fc.property(agingMs, calls, (aging, all) => {
           const mailbox = new Mailbox(mailboxSettings({ capacity: 100, agingMs: aging }), {
             dropped: ignored,
+            isOver: () => false,
           });
           const messages = tellAll(mailbox, all);
           expect(drain(mailbox)).toEqual(messages.sort(byKey(aging)));
@@ -79,6 +80,7 @@ describe('mailbox', () => {
           const settings = mailboxSettings({ capacity, agingMs: aging, criticalReserve: 1, waitersMax: 100 });
           const mailbox = new Mailbox(settings, {
             dropped: () => expect.unreachable('backpressure drops nobody'),
+            isOver: () => false,
           });
           const handled: Envelope[] = [];
           const order: Envelope[] = [];
@@ -129,7 +131,7 @@ describe('mailbox', () => {
           calls,
           (aging, turnMs, capacity, criticalReserve, victimRank, before) => {
             const settings = mailboxSettings({ capacity, criticalReserve, agingMs: aging });
-            const mailbox = new Mailbox(settings, { dropped: ignored });
+            const mailbox = new Mailbox(settings, { dropped: ignored, isOver: () => false });
             tellAll(mailbox, before);
             while (mailbox.queued >= capacity) mailbox.next();
             const sentAtMs = 60 * 15;
@@ -170,7 +172,10 @@ describe('mailbox', () => {
           (overflow, aging, capacity, all) => {
             const dropped: Envelope[] = [];
             const settings = mailboxSettings({ capacity, overflow, agingMs: aging });
-            const mailbox = new Mailbox(settings, { dropped: (message) => dropped.push(message) });
+            const mailbox = new Mailbox(settings, {
+              dropped: (message) => dropped.push(message),
+              isOver: () => false,
+            });
             const messages = tellAll(mailbox, all);
             const sorted = [...messages].sort(byKey(aging));
             const kept = {
@@ -197,7 +202,7 @@ describe('mailbox', () => {
         fc.property(agingMs, calls, fc.nat({ max: 1_000 }), (aging, all, pick) => {
           fc.pre(all.length > 0);
           const settings = mailboxSettings({ capacity: all.length, agingMs: aging });
-          const mailbox = new Mailbox(settings, { dropped: ignored });
+          const mailbox = new Mailbox(settings, { dropped: ignored, isOver: () => false });
           const messages = tellAll(mailbox, all);
           const gone = messages[pick % messages.length];
           expect(gone !== undefined && mailbox.cancel(gone)).toBe(true);
@@ -222,7 +227,10 @@ describe('mailbox', () => {
       });
       fc.assert(
         fc.property(sizes, ({ capacity, selfReserve, told }) => {
-          const mailbox = new Mailbox(mailboxSettings({ capacity, selfReserve }), { dropped: ignored });
+          const mailbox = new Mailbox(mailboxSettings({ capacity, selfReserve }), {
+            dropped: ignored,
+            isOver: () => false,
+          });
           for (let i = 0; i < told; i++) mailbox.offer(envelope(3), 0, false);
           let accepted = 0;
           while (mailbox.offer(envelope(3), 0, true) === 'accepted') accepted++;
@@ -242,6 +250,7 @@ describe('mailbox', () => {
         fc.property(agingMs, calls, calls, fc.nat({ max: 60 }), (aging, first, second, stashed) => {
           const mailbox = new Mailbox(mailboxSettings({ capacity: 200, stashMax: 200, agingMs: aging }), {
             dropped: ignored,
+            isOver: () => false,
           });
           const messages = tellAll(mailbox, first);
           for (let i = 0; i < Math.min(stashed, messages.length); i++) {

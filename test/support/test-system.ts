@@ -51,10 +51,12 @@ export async function runTestSystem<Root extends AnySupervisor = never>(
 
 /** Starts a system that ends with the test. `random` is 0 unless given, so that backoff delays are full. */
 export async function testSystem<Root extends AnySupervisor = never>(
-  options: Partial<SystemOptions<Root>> & { readonly random?: () => number } = {},
+  options: Partial<SystemOptions<Root>> & {
+    readonly random?: () => number;
+    readonly clock?: VirtualClock;
+  } = {},
 ): Promise<TestSystem<[Root] extends [never] ? Record<never, never> : RefsOf<Root>>> {
-  const { random = () => 0, ...rest } = options;
-  const clock = new VirtualClock();
+  const { random = () => 0, clock = new VirtualClock(), ...rest } = options;
   const host: Host = {
     clock,
     random,

@@ -47,10 +47,17 @@ function isGlobalUse(node: ts.Identifier): boolean {
   return !(isMember && parent.name === node);
 }
 
+/** `new Date(value)` and `Date.parse(text)` convert between a number and its text, and read no clock. */
+function isConversion(node: ts.Identifier): boolean {
+  const { parent } = node;
+  if (ts.isNewExpression(parent)) return parent.expression === node && (parent.arguments?.length ?? 0) > 0;
+  return ts.isPropertyAccessExpression(parent) && parent.expression === node && parent.name.text === 'parse';
+}
+
 function primitivesIn(file: ts.SourceFile): string[] {
   const found: string[] = [];
   for (const node of walk(file)) {
-    if (ts.isIdentifier(node) && GLOBALS.has(node.text) && isGlobalUse(node)) {
+    if (ts.isIdentifier(node) && GLOBALS.has(node.text) && isGlobalUse(node) && !isConversion(node)) {
       found.push(`${place(node)} ${node.text}`);
     } else if (ts.isPropertyAccessExpression(node)) {
       const text = node.getText().replace(/^globalThis\./, '');
@@ -80,7 +87,8 @@ describe('clock, timers and randomness', () => {
       // setTimeout(f); Date.now()
       const text = 'Math.random() performance';
       interface Clock { setTimeout(f: () => void): void; performance: number }
-      clock.setTimeout(f); const o = { Date: 1 }; x instanceof Date; let d: Date;`;
+      clock.setTimeout(f); const o = { Date: 1 }; x instanceof Date; let d: Date;
+      new Date(ms).toISOString(); Date.parse(text);`;
     expect(primitivesIn(parse('harmless.ts', harmless))).toEqual([]);
 
     const harmful = [

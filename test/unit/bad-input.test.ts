@@ -82,6 +82,7 @@ describe('options of createSystem', () => {
     [{ name: 'a', root: { kind: 'supervisor', children: {} } }, 'root: an object'],
     [{ name: 'a', root: deskAgent().desk }, 'root: an object'],
     [{ name: 'a', deadLettersMax: 0 }, 'deadLettersMax: 0'],
+    [{ name: 'a', replaysMax: -1 }, 'replaysMax: -1'],
     [{ name: 'a', asksInFlightMax: 1.5 }, 'asksInFlightMax: 1.5'],
     [{ name: 'a', asksInFlightMax: '5' }, "asksInFlightMax: '5'"],
     [{ name: 'a', log: true }, 'log: true'],
@@ -244,7 +245,16 @@ describe('options of publish and subscribe', () => {
     [[{ ...News }, () => undefined], 'topic: an object'],
     [[{ pattern: 'a', topic: {} }, () => undefined], 'topic: an object'],
     [['news.#', () => undefined, null], 'subscribe options: null'],
-    [['news.#', () => undefined, { group: 'g' }], "subscribe options.group: 'g'"],
+    [['news.#', () => undefined, { groups: 'g' }], "subscribe options.groups: 'g'"],
+    [['news.#', () => undefined, { group: 'a b' }], "group: 'a b'"],
+    [['news.#', () => undefined, { group: '' }], "group: ''"],
+    [['news.#', () => undefined, { concurrency: 0 }], 'concurrency: 0'],
+    [['news.#', () => undefined, { concurrency: 10_001 }], 'concurrency: 10001'],
+    [['news.#', () => undefined, { retry: 3 }], 'retry: 3'],
+    [['news.#', () => undefined, { retry: { max: 3 } }], 'retry.max: 3'],
+    [['news.#', () => undefined, { retry: { attemptsMax: 0 } }], 'retry.attemptsMax: 0'],
+    [['news.#', () => undefined, { retry: { backoff: { minMs: -1 } } }], 'retry.backoff.minMs: -1'],
+    [['news.#', () => undefined, { turnTimeoutMs: 0 }], 'turnTimeoutMs: 0'],
     [['news.#', () => undefined, { overflow: 'dropOldest' }], "overflow: 'dropOldest'"],
     [['news.#', () => undefined, { capacity: 0 }], 'capacity: 0'],
     [['news.#', () => undefined, { capacity: Number.POSITIVE_INFINITY }], 'capacity: Infinity'],
@@ -252,6 +262,18 @@ describe('options of publish and subscribe', () => {
     const { system } = await testSystem();
     expect(await refusedOption(() => loose(system)['subscribe']?.(...parameters))).toBe(refused);
     expect(system.tree().children.find((top) => top.name === 'system')?.children).toEqual([]);
+  });
+
+  it.each<[unknown[], string]>([
+    [[5], 'topic: 5'],
+    [['news.#', null], 'messages options: null'],
+    [['news.#', { windows: 1 }], 'messages options.windows: 1'],
+    [['news.#', { window: 0 }], 'window: 0'],
+    [['news.#', { overflow: 'drop' }], "overflow: 'drop'"],
+    [['news.#', { signal: {} }], 'signal: an object'],
+  ])('are refused by messages: %j', async (parameters, refused) => {
+    const { system } = await testSystem();
+    expect(await refusedOption(() => loose(system)['messages']?.(...parameters))).toBe(refused);
   });
 
   it('are refused by ctx.subscribe', async () => {
@@ -711,7 +733,7 @@ describe('a handler', () => {
     await advance(1);
     expect(system.inspect(ref)).toMatchObject({ status: 'restarting', zombies: 1, turn: undefined });
     const [letter] = system.deadLetters.list({ reason: 'handler-failed' });
-    expect(letter?.causes).toMatchObject([{ code: 'ERR_TURN_TIMEOUT', details: { timeoutMs: 100 } }]);
+    expect(letter?.error).toMatchObject({ code: 'ERR_TURN_TIMEOUT', details: { timeoutMs: 100 } });
     await advance(1_000);
     expect(await ref.ask('answer', () => 1)).toBe(1);
   });

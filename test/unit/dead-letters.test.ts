@@ -1,5 +1,10 @@
+import { supervisor } from 'troupe';
 import { describe, expect, it } from 'vitest';
-import type { DeadLetter } from '../../src/protocol/system.ts';
+import type { Kernel } from '../../runtime/actor/kernel.ts';
+import { entryWithoutHandler } from '../../runtime/actor/outcomes.ts';
+import type { DeadLetter } from '../../src/protocol/dead-letters.ts';
+import { Envelope, Extras } from '../../src/protocol/envelope.ts';
+import { NORMAL_RANK } from '../../src/protocol/priority.ts';
 import { endingOf, Puppet, puppet } from '../support/puppet.ts';
 import { testSystem } from '../support/test-system.ts';
 
@@ -7,6 +12,17 @@ const FAIL = (): never => {
   throw new Error('fail');
 };
 const NOTHING = (): void => undefined;
+
+/** Lets a message die as one that was published: its copies share their extras. */
+function publishedTo(kernel: Kernel, topic: string, addresses: readonly string[], payload?: unknown): void {
+  const extras = new Extras();
+  extras.topic = topic;
+  for (const address of addresses) {
+    const entry = entryWithoutHandler('deliver', 'tell');
+    const copy = new Envelope(entry, payload, NORMAL_RANK, undefined, undefined, extras);
+    kernel.deadLetters.add(copy, address, 'stopped');
+  }
+}
 
 describe('dead letters', () => {
   it('P3 are told once each, with id, reason, target, sender, attempts and causes', async () => {
@@ -30,21 +46,26 @@ describe('dead letters', () => {
         sender: ref.address,
         priority: 'high',
         attempts: 0,
-        causes: [],
+        error: undefined,
+        history: [],
       },
       { reason: 'actor-unknown', address: 'nobody', attempts: 0 },
       {
         reason: 'handler-failed',
-        id,
+        messageId: id,
         address: ref.address,
         sender: undefined,
         attempts: 1,
-        causes: [{ message: 'fail' }],
+        error: { message: 'fail' },
+        history: [{ attempt: 1, error: { message: 'fail' }, generation: 0 }],
       },
     ]);
-    const told = events.flatMap((event) => (event.type === 'message-dead' ? [event.id] : []));
-    expect(told).toEqual(system.deadLetters.list().map((letter) => letter.id));
-    expect(new Set(told).size).toBe(3);
+    const told = events.filter((event) => event.type === 'message-dead');
+    expect(told.map(({ id: letter, messageId }) => [letter, messageId])).toEqual(
+      system.deadLetters.list().map((letter) => [letter.id, letter.messageId]),
+    );
+    expect(new Set(told.map((event) => event.id)).size).toBe(3);
+    expect(new Set(told.map((event) => event.messageId)).size).toBe(3);
   });
 
   it('P3 never make another one: a listener that tells a dead actor is told of its own, and no more', async () => {
@@ -64,9 +85,19 @@ describe('dead letters', () => {
   });
 
   it('are kept up to deadLettersMax; what falls off is counted', async () => {
-    const { system } = await testSystem({ deadLettersMax: 3 });
+    const { system, events, logs } = await testSystem({ deadLettersMax: 3 });
     const nobody = system.ref(Puppet, 'nobody');
     for (let i = 0; i < 5; i++) nobody.tell('act', NOTHING);
+    const fallen = events.filter((event) => event.type === 'dead-letter-evicted');
+    const dead = events.filter((event) => event.type === 'message-dead');
+    expect(fallen).toMatchObject(
+      dead.slice(0, 2).map(({ id, messageId, address, message, topic, reason }) => {
+        return { id, messageId, address, message, topic, reason };
+      }),
+    );
+    expect(fallen).toHaveLength(2);
+    // The log hears of the first: a flood of dead letters is none of lines.
+    expect(logs.filter(({ text }) => text.startsWith('more than 3 dead letters'))).toHaveLength(1);
     expect(system.deadLetters.stats()).toEqual({
       total: 5,
       kept: 3,
@@ -74,6 +105,8 @@ describe('dead letters', () => {
       discarded: 0,
       replayed: 0,
       byReason: { 'actor-unknown': 5 },
+      byTopic: [],
+      otherTopics: 0,
     });
     const [first] = system.deadLetters.list();
     expect(system.deadLetters.discard(first?.id ?? '')).toBe(true);
@@ -92,6 +125,167 @@ describe('dead letters', () => {
     expect(deadLetters.list({ reason: 'handler-failed' })).toHaveLength(2);
     expect(deadLetters.list({ message: 'answer' })).toHaveLength(1);
     expect(deadLetters.list({ address: ref.address, message: 'act' })).toHaveLength(1);
+  });
+
+  it('have ids of their own: the copies of one publication share the message and nothing else', async () => {
+    const { system, kernel, events } = await testSystem();
+    const { deadLetters } = system;
+    publishedTo(kernel, 'mail.in', ['a', 'b']);
+    const [first, second, ...others] = deadLetters.list();
+    expect(others).toEqual([]);
+    expect(first?.messageId).toBe(second?.messageId);
+    expect(first?.id).not.toBe(second?.id);
+    expect([first?.topic, second?.topic]).toEqual(['mail.in', 'mail.in']);
+    expect(events).toMatchObject(
+      [first, second].map((letter) => {
+        return { type: 'message-dead', id: letter?.id, messageId: letter?.messageId, topic: 'mail.in' };
+      }),
+    );
+    expect(deadLetters.discard(first?.messageId ?? '')).toBe(false);
+    expect(deadLetters.discard(first?.id ?? '')).toBe(true);
+    expect(deadLetters.get(first?.id ?? '')).toBeUndefined();
+    expect(deadLetters.get(second?.id ?? '')).toBe(second);
+    expect(deadLetters.list()).toEqual([second]);
+  });
+
+  it('are found by topic and pattern, and what was not published has none', async () => {
+    const { system, kernel } = await testSystem();
+    for (const topic of ['mail', 'mail.in', 'mail.in.spam', 'log.in']) publishedTo(kernel, topic, ['a']);
+    system.ref(Puppet, 'nobody').tell('act', NOTHING);
+    const found = (topic: string) => system.deadLetters.list({ topic }).map((letter) => letter.topic);
+    expect(found('mail.in')).toEqual(['mail.in']);
+    expect(found('mail.*')).toEqual(['mail.in']);
+    expect(found('*.in')).toEqual(['mail.in', 'log.in']);
+    expect(found('mail.#')).toEqual(['mail', 'mail.in', 'mail.in.spam']);
+    expect(found('#')).toHaveLength(4);
+    expect(found('mail.out')).toEqual([]);
+  });
+
+  it('are found by sender and by the time of their deaths', async () => {
+    const { system, clock, settle, advance } = await testSystem();
+    const sender = await system.spawn(puppet());
+    const nobody = system.ref(Puppet, 'nobody');
+    const startMs = clock.wallNow();
+    for (let n = 0; n < 3; n++) {
+      nobody.tell('act', NOTHING);
+      sender.tell('act', (ctx) => ctx.tell(nobody, 'act', NOTHING));
+      await settle();
+      await advance(10);
+    }
+    const { deadLetters } = system;
+    expect(deadLetters.list({ sender: sender.address })).toHaveLength(3);
+    const at = (filter: object) => deadLetters.list(filter).map(({ deadAtMs }) => deadAtMs - startMs);
+    expect(at({ sinceMs: startMs + 10 })).toEqual([10, 10, 20, 20]);
+    expect(at({ untilMs: startMs + 10 })).toEqual([0, 0]);
+    expect(at({ sinceMs: startMs + 10, untilMs: startMs + 20, sender: sender.address })).toEqual([10]);
+  });
+
+  it('are read page by page, each once, although letters leave and come meanwhile', async () => {
+    const { system } = await testSystem({ deadLettersMax: 8 });
+    const nobody = system.ref(Puppet, 'nobody');
+    const die = (count: number): void => {
+      for (let n = 0; n < count; n++) nobody.tell('act', NOTHING);
+    };
+    die(8);
+    const { deadLetters } = system;
+    const first = deadLetters.list({ limit: 3 });
+    expect(first.map(({ id }) => id)).toEqual(['d1', 'd2', 'd3']);
+    for (const { id } of first) deadLetters.discard(id);
+    const second = deadLetters.list({ limit: 3, after: first.at(-1)?.id });
+    expect(second.map(({ id }) => id)).toEqual(['d4', 'd5', 'd6']);
+    die(5); // d4 and d5 fall off
+    const third = deadLetters.list({ limit: 10, after: second.at(-1)?.id });
+    expect(third.map(({ id }) => id)).toEqual(['d7', 'd8', 'd9', 'd10', 'd11', 'd12', 'd13']);
+    expect(deadLetters.list({ after: 'd13' })).toEqual([]);
+    expect(deadLetters.list({ after: 'd999' })).toEqual([]);
+  });
+
+  it('are discarded all that match, and counted', async () => {
+    const { system, kernel } = await testSystem();
+    for (let n = 0; n < 4; n++) publishedTo(kernel, `mail.${n % 2}`, ['a']);
+    expect(system.deadLetters.discardAll({ topic: 'mail.0', limit: 1 })).toBe(1);
+    expect(system.deadLetters.discardAll({ topic: 'mail.0' })).toBe(1);
+    expect(system.deadLetters.discardAll({ topic: 'mail.0' })).toBe(0);
+    expect(system.deadLetters.stats()).toMatchObject({ kept: 2, discarded: 2, evicted: 0 });
+    expect(system.deadLetters.discardAll()).toBe(2);
+    expect(system.deadLetters.stats()).toMatchObject({ total: 4, kept: 0, discarded: 4 });
+  });
+
+  it('are counted by topic for those that have most, and all others in one sum', async () => {
+    const { system, kernel } = await testSystem();
+    for (let n = 1; n <= 25; n++)
+      for (let copies = 0; copies < n; copies++) publishedTo(kernel, `t.${n}`, ['a']);
+    publishedTo(kernel, '__proto__', ['a']);
+    const { byTopic, otherTopics, kept } = system.deadLetters.stats();
+    expect(byTopic).toEqual(
+      Array.from({ length: 20 }, (_, place) => ({ topic: `t.${25 - place}`, kept: 25 - place })),
+    );
+    expect(otherTopics).toBe(1 + 2 + 3 + 4 + 5 + 1);
+    expect(byTopic.reduce((sum, topic) => sum + topic.kept, 0) + otherTopics).toBe(kept);
+    system.deadLetters.discardAll({ topic: 't.25' });
+    expect(system.deadLetters.stats().byTopic[0]).toEqual({ topic: 't.24', kept: 24 });
+  });
+
+  it('tell the attempts that failed with error, time and generation, the last eight of them', async () => {
+    const backoff = { minMs: 5, maxMs: 5, jitter: 0 };
+    const stubborn = puppet({ onFailure: { retry: { attemptsMax: 10, backoff } } });
+    const root = supervisor({
+      intensity: { max: Infinity, withinMs: 1_000 },
+      restartsWithoutProgressMax: Infinity,
+      children: { ref: stubborn.child({ backoff }) },
+    });
+    const { system, advance, clock } = await testSystem({ root });
+    const startMs = clock.wallNow();
+    const { ref } = system.refs;
+    const errors: Error[] = [];
+    ref.tell('act', (ctx) => {
+      const error = new Error(`attempt ${ctx.message.attempt}`, { cause: 'the weather' });
+      errors.push(error);
+      throw error;
+    });
+    await advance(1_000);
+    const [letter] = system.deadLetters.list();
+    expect(letter).toMatchObject({ reason: 'attempts-exhausted', attempts: 10 });
+    expect(letter?.error).toBe(errors[9]);
+    expect(letter?.history).toHaveLength(8);
+    for (const [place, { attempt, error, atMs, generation }] of (letter?.history ?? []).entries()) {
+      expect([attempt, generation, atMs - startMs]).toEqual([place + 3, place + 2, (place + 2) * 5]);
+      expect(error).toBe(errors[place + 2]);
+    }
+    expect(errors[9]?.stack).toContain('dead-letters.test.ts');
+    expect([letter, letter?.history, letter?.history[0]].map(Object.isFrozen)).toEqual([true, true, true]);
+  });
+
+  it('refuse a filter that is none, naming the field', async () => {
+    const { system } = await testSystem();
+    for (const [filter, option] of [
+      [{ reason: 'late' }, 'filter.reason'],
+      [{ address: 5 }, 'filter.address'],
+      [{ message: {} }, 'filter.message'],
+      [{ sender: null }, 'filter.sender'],
+      [{ sinceMs: '1' }, 'filter.sinceMs'],
+      [{ untilMs: Number.NaN }, 'filter.untilMs'],
+      [{ limit: 0 }, 'filter.limit'],
+      [{ limit: 1.5 }, 'filter.limit'],
+      [{ after: 'm1' }, 'filter.after'],
+      [{ after: 'd01' }, 'filter.after'],
+      [{ until: 1 }, 'filter.until'],
+      ['stopped', 'filter'],
+    ] as const) {
+      const details: unknown = expect.objectContaining({ option });
+      const refused = { code: 'ERR_OPTION_INVALID', details };
+      const given = filter as object;
+      expect(() => system.deadLetters.list(given)).toThrow(expect.objectContaining(refused));
+      expect(() => system.deadLetters.discardAll(given)).toThrow(expect.objectContaining(refused));
+      await expect(system.deadLetters.replayAll(given)).rejects.toMatchObject(refused);
+    }
+    expect(() => system.deadLetters.list({ topic: 'a.#.b' })).toThrow(
+      expect.objectContaining({ code: 'ERR_TOPIC_INVALID' }),
+    );
+    for (const id of ['', 'd0', 'd1', 'd-1', 5, undefined, {}]) {
+      expect(system.deadLetters.discard(id as string)).toBe(false);
+      expect(system.deadLetters.get(id as string)).toBeUndefined();
+    }
   });
 
   it('are iterated as they come, until the system ends; a slow reader misses only what fell off', async () => {

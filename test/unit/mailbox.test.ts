@@ -16,6 +16,7 @@ class Desk {
   constructor(settings: Partial<MailboxSettings> = {}) {
     this.mailbox = new Mailbox(mailboxSettings(settings), {
       dropped: ({ payload }) => this.dropped.push(payload),
+      isOver: () => false,
     });
   }
 

@@ -1,6 +1,9 @@
 import { agent, ask, protocol, supervisor, tell, topic, type } from 'troupe';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
+import { entryWithoutHandler } from '../../runtime/actor/outcomes.ts';
+import { Envelope, Extras } from '../../src/protocol/envelope.ts';
+import { NORMAL_RANK } from '../../src/protocol/priority.ts';
 import { deferred, endingOf, puppet } from '../support/puppet.ts';
 import { testSystem } from '../support/test-system.ts';
 
@@ -54,7 +57,14 @@ describe('a replay', () => {
     await system.deadLetters.replay(letter?.id ?? '');
     await settle();
     expect(seen).toEqual([
-      { payload: 'x', attempt: 1, id: letter?.id, sender: sender.address, headers, priority: 'urgent' },
+      {
+        payload: 'x',
+        attempt: 1,
+        id: letter?.messageId,
+        sender: sender.address,
+        headers,
+        priority: 'urgent',
+      },
       {
         payload: 'x',
         attempt: 2,
@@ -64,7 +74,7 @@ describe('a replay', () => {
         priority: 'urgent',
       },
     ]);
-    expect(seen[1]?.id).not.toBe(letter?.id);
+    expect(seen[1]?.id).not.toBe(letter?.messageId);
     expect(system.deadLetters.list()).toEqual([]);
     expect(system.deadLetters.stats()).toMatchObject({ total: 1, kept: 0, replayed: 1, evicted: 0 });
     expect(system.inspect(ref)?.counts).toMatchObject({ accepted: 2, handled: 1, failed: 1 });
@@ -83,7 +93,9 @@ describe('a replay', () => {
     for (const replays of [0, 1, 2]) {
       const [letter, ...others] = system.deadLetters.list();
       expect(letter).toMatchObject({ replays, attempts: replays + 1, payload: 'x' });
-      expect(letter?.causes).toHaveLength(replays + 1);
+      expect(letter?.history.map(({ attempt }) => attempt)).toEqual(
+        Array.from({ length: replays + 1 }, (_, earlier) => earlier + 1),
+      );
       expect(others).toEqual([]);
       await system.deadLetters.replay(letter?.id ?? '');
       await settle();
@@ -97,6 +109,70 @@ describe('a replay', () => {
     expect(seen.map(({ attempt }) => attempt)).toEqual([1, 2, 3, 4]);
     expect(system.deadLetters.list()).toEqual([letter]);
     expect(system.deadLetters.stats()).toMatchObject({ total: 4, kept: 1, replayed: 3 });
+  });
+
+  it.each([0, 1, 5])('is made replaysMax times at most, when that is %i', async (replaysMax) => {
+    const { job, seen } = workshop();
+    const { system, settle } = await testSystem({ replaysMax });
+    const ref = await system.spawn(job);
+    ref.tell('run', 'x');
+    await settle();
+    const all = { replayed: 1, refused: [] };
+    for (let n = 0; n < replaysMax; n++) {
+      expect(await system.deadLetters.replayAll()).toEqual(all);
+      await settle();
+    }
+    const [letter] = system.deadLetters.list();
+    const exhausted = { code: 'ERR_REPLAYS_EXHAUSTED', details: { replaysMax } };
+    await expect(system.deadLetters.replay(letter?.id ?? '')).rejects.toMatchObject(exhausted);
+    expect(await system.deadLetters.replayAll()).toMatchObject({
+      replayed: 0,
+      refused: [{ id: letter?.id, error: exhausted }],
+    });
+    expect(seen).toHaveLength(1 + replaysMax);
+  });
+
+  it('is counted for a message and not for a letter: the copies of a broadcast do not begin anew', async () => {
+    const { job } = workshop();
+    const pool = job.pool({ size: 2, routing: 'broadcast' });
+    const { system, settle } = await testSystem({ replaysMax: 2 });
+    await system.stop(await system.spawn(pool, { name: 'all' }));
+    system.ref(Job, '/user/all').tell('run', 'x');
+    await system.spawn(pool, { name: 'all' });
+    for (const replays of [1, 2]) {
+      expect(await system.deadLetters.replayAll()).toMatchObject({ refused: [] });
+      await settle();
+      const letters = system.deadLetters.list();
+      expect(letters.length).toBeGreaterThan(1);
+      for (const letter of letters) expect(letter).toMatchObject({ replays, attempts: replays });
+    }
+    const { replayed, refused } = await system.deadLetters.replayAll();
+    expect(replayed).toBe(0);
+    for (const { error } of refused) expect(error).toMatchObject({ code: 'ERR_REPLAYS_EXHAUSTED' });
+  });
+
+  it('keeps topic and history: what was published is found by its topic, however often it dies', async () => {
+    const { system, settle, kernel } = await testSystem();
+    const ref = await system.spawn(puppet({ decide: () => 'resume' }));
+    const errors = [1, 2, 3].map((n) => new Error(`attempt ${n}`));
+    const entry = entryWithoutHandler('act', 'tell');
+    const extras = new Extras();
+    extras.topic = 'mail.in';
+    const act = (ctx: { readonly message: { readonly attempt: number } }): never => {
+      throw errors[ctx.message.attempt - 1];
+    };
+    const never = new Envelope(entry, act, NORMAL_RANK, undefined, undefined, extras);
+    kernel.deadLetters.add(never, ref.address, 'overflow-dropped');
+    for (const attempts of [0, 1, 2]) {
+      const [letter] = system.deadLetters.list({ topic: 'mail.*' });
+      expect(letter).toMatchObject({ topic: 'mail.in', attempts, replays: attempts });
+      expect(letter?.history.map(({ error }) => error)).toEqual(errors.slice(0, attempts));
+      expect(letter?.error).toBe(attempts === 0 ? undefined : errors[attempts - 1]);
+      await system.deadLetters.replay(letter?.id ?? '');
+      await settle();
+    }
+    const [letter] = system.deadLetters.list();
+    expect(letter).toMatchObject({ attempts: 3, replays: 3, history: [{}, {}, {}] });
   });
 
   it('counts on through other deaths: attempts used up, a stop', async () => {
@@ -120,7 +196,10 @@ describe('a replay', () => {
     system.suspend(ref);
     await system.deadLetters.replay(system.deadLetters.list()[0]?.id ?? '');
     await system.stop(ref);
-    expect(system.deadLetters.list()).toMatchObject([{ reason: 'stopped', attempts: 3, replays: 2 }]);
+    // A death without an attempt adds nothing to what went wrong before.
+    expect(system.deadLetters.list()).toMatchObject([
+      { reason: 'stopped', attempts: 3, replays: 2, error: undefined, history: [{}, {}, { attempt: 3 }] },
+    ]);
     state.isBroken = false;
     const again = await system.spawn(job, { name: 'job' });
     await system.deadLetters.replay(system.deadLetters.list()[0]?.id ?? '');

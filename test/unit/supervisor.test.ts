@@ -229,7 +229,8 @@ describe('a supervisor', () => {
       {
         reason: 'attempts-exhausted',
         attempts: 3,
-        causes: [{ message: 'attempt 1' }, { message: 'attempt 2' }, { message: 'attempt 3' }],
+        error: { message: 'attempt 3' },
+        history: [1, 2, 3].map((attempt) => ({ attempt, error: { message: `attempt ${attempt}` } })),
       },
     ]);
     expect(system.inspect(ref)).toMatchObject({

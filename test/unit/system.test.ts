@@ -171,6 +171,8 @@ describe('dead letters', () => {
       discarded: 1,
       replayed: 0,
       byReason: { 'actor-unknown': 3, stopped: 1 },
+      byTopic: [],
+      otherTopics: 0,
     });
   });
 

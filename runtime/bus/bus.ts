@@ -1,0 +1,199 @@
+/**
+ * The message bus: a system without agents, for people who only want to publish and subscribe. This file joins the parts;
+ * what a message passes on its way out is in outgoing.ts, what handlers get is in incoming.ts, and the queues, turns and
+ * dead letters behind are those of every actor.
+ */
+
+import type {
+  MessageBus as Bus,
+  BusHandler,
+  BusMessage,
+  BusOptions,
+  BusStats,
+  PendingMessage,
+  PublishReceipt,
+  QueueSize,
+} from '../../src/protocol/bus.ts';
+import type { Host } from '../../src/protocol/clock.ts';
+import type { DeadLetters } from '../../src/protocol/dead-letters.ts';
+import { TroupeError } from '../../src/protocol/errors.ts';
+import { BUS_DRAIN_MS, PENDING_SHOWN } from '../../src/protocol/limits.ts';
+import {
+  functionOption,
+  integerOption,
+  invalidOption,
+  objectOption,
+  recordOption,
+} from '../../src/protocol/options.ts';
+import type { PulledMessage, Subscription } from '../../src/protocol/subscription.ts';
+import type { RuntimeEvents } from '../../src/protocol/system.ts';
+import { checkPattern, checkTopic } from '../../src/protocol/topic.ts';
+import { Cell } from '../actor/cell.ts';
+import { actorRef } from '../actor/local-ref.ts';
+import { systemHost } from '../host/system-clock.ts';
+import { deliveryAgent, FunctionReceiver } from '../routing/function-subscriber.ts';
+import { LocalSystem } from '../system.ts';
+import { Brake } from './brake.ts';
+import { pendingMessages, queueSizes } from './gauges.ts';
+import { busMessages, subscriberOf } from './incoming.ts';
+import { Journal } from './journal.ts';
+import { type BusSettings, connectOptions, publishOptions, requestOptions } from './options.ts';
+import { Outgoing } from './outgoing.ts';
+import { Replay, replayOptions } from './replay.ts';
+import { Schemas } from './schemas.ts';
+
+export type MessageBus = Bus;
+
+/** The front door for people who only want a bus. */
+export const MessageBus = {
+  /** Connects a bus, in memory. Rejects with `ERR_OPTION_INVALID`, `ERR_TOPIC_INVALID`. */
+  connect(options?: BusOptions): Promise<MessageBus> {
+    return connectBus(options, systemHost);
+  },
+} as const;
+
+/** As `MessageBus.connect`, in surroundings of the caller's choosing. */
+export async function connectBus(options: BusOptions | undefined, host: Host): Promise<MessageBus> {
+  const bus = new LocalBus(connectOptions(options), host);
+  await bus.start();
+  // Its calls take what the public types say, with types erased.
+  return bus as unknown as MessageBus;
+}
+
+class LocalBus {
+  readonly name: string;
+  private readonly capacity: number;
+  private readonly system: LocalSystem;
+  private readonly schemas: Schemas;
+  private readonly brake: Brake;
+  private readonly journal: Journal | undefined;
+  private readonly outgoing: Outgoing;
+
+  constructor(settings: BusSettings, host: Host) {
+    this.name = settings.name;
+    this.capacity = settings.capacity;
+    this.schemas = new Schemas(settings.schemas, settings.isStrict);
+    this.system = new LocalSystem(settings.system, host);
+    const { kernel, topics } = this.system;
+    this.brake = new Brake(kernel, settings.brake);
+    this.journal = settings.store === undefined ? undefined : new Journal(kernel, settings.store);
+    const { schemas, brake, journal } = this;
+    this.outgoing = new Outgoing({ kernel, router: topics.router, schemas, journal, brake });
+  }
+
+  get deadLetters(): DeadLetters {
+    return this.system.deadLetters;
+  }
+
+  get events(): RuntimeEvents {
+    return this.system.events;
+  }
+
+  async start(): Promise<void> {
+    const { system, brake, outgoing, journal } = this;
+    system.onShutdown('stop-intake', 'brake', () => brake.release());
+    system.onShutdown('flush', 'calls', () => outgoing.withdraw(this.closed()));
+    system.onShutdown('flush', 'statuses', () => journal?.flush());
+    await system.start();
+  }
+
+  // --- publishing -------------------------------------------------------------------------------------------------
+
+  async publish(topic: unknown, payload: unknown, options?: unknown): Promise<PublishReceipt> {
+    this.needOpen();
+    return this.outgoing.publish(checkTopic(topic), payload, publishOptions(options));
+  }
+
+  async request(topic: unknown, payload: unknown, options?: unknown): Promise<unknown> {
+    this.needOpen();
+    return this.outgoing.request(checkTopic(topic), payload, requestOptions(options));
+  }
+
+  // --- subscribing ------------------------------------------------------------------------------------------------
+
+  async subscribe(pattern: unknown, handler: unknown, options?: unknown): Promise<Subscription> {
+    this.needOpen();
+    const subscriber = subscriberOf(handlerOption(handler));
+    return this.system.topics.subscribe(checkPattern(pattern), subscriber, options, this.capacity);
+  }
+
+  async unsubscribe(subscription: unknown): Promise<void> {
+    const { unsubscribe } = recordOption('subscription', subscription);
+    if (typeof unsubscribe !== 'function')
+      throw invalidOption('subscription', 'what subscribe gave', subscription);
+    await unsubscribe();
+  }
+
+  messages(pattern: unknown, options?: unknown): AsyncIterable<BusMessage> {
+    const pulled = this.system.topics.messages(checkPattern(pattern), options);
+    return busMessages(pulled as AsyncIterable<PulledMessage<unknown>>); // that is what its iterations give
+  }
+
+  // --- looking ----------------------------------------------------------------------------------------------------
+
+  pending(pattern: unknown, options?: unknown): readonly PendingMessage[] {
+    const { limit } = objectOption('pending options', options, ['limit']);
+    const shown = integerOption('limit', limit, 1, PENDING_SHOWN);
+    return pendingMessages(this.system.topics.router.subscribers, checkPattern(pattern), shown);
+  }
+
+  queueSizes(): readonly QueueSize[] {
+    return queueSizes(this.system.topics.router.subscribers);
+  }
+
+  async stats(): Promise<BusStats> {
+    const { published, requested } = this.outgoing;
+    return {
+      published,
+      requested,
+      backpressure: this.brake.stats,
+      queues: this.queueSizes(),
+      deadLetters: this.deadLetters.stats(),
+      store: await this.journal?.store.stats(),
+      statusesLost: this.journal?.statusesLost ?? 0,
+    };
+  }
+
+  // --- history ----------------------------------------------------------------------------------------------------
+
+  async replay(pattern: unknown, handler: unknown, options?: unknown): Promise<number> {
+    this.needOpen();
+    const { journal, schemas, system } = this;
+    if (journal === undefined) throw invalidOption('replay', 'called on a bus with a store', undefined);
+    const { range, signal } = replayOptions(checkPattern(pattern), options);
+    signal?.throwIfAborted();
+    const receiver = new FunctionReceiver(subscriberOf(handlerOption(handler)));
+    const ref = await system.spawn(deliveryAgent({ capacity: 1 }), { args: receiver });
+    const cell = actorRef(ref, system.kernel).target();
+    if (!(cell instanceof Cell)) throw this.closed();
+    try {
+      return await new Replay(cell, schemas, signal).run(journal.store, range);
+    } finally {
+      await system.stop(ref);
+    }
+  }
+
+  // --- the end ----------------------------------------------------------------------------------------------------
+
+  close(options?: unknown): Promise<void> {
+    const { drainMs = BUS_DRAIN_MS, ...rest } =
+      options === undefined ? {} : recordOption('close options', options);
+    return this.system.shutdown({ drainMs, ...rest });
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  private needOpen(): void {
+    if (this.system.kernel.isIntakeClosed) throw this.closed();
+  }
+
+  private closed(): TroupeError {
+    return new TroupeError('ERR_BUS_CLOSED', { name: this.name });
+  }
+}
+
+function handlerOption(handler: unknown): BusHandler {
+  return functionOption('handler', handler ?? null) as BusHandler; // any function can be called
+}

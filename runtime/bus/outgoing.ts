@@ -1,0 +1,162 @@
+/**
+ * What goes out of a bus: publishes and requests. A publish passes the schemas, then the journal, then the router, and
+ * resolves when its subscribers have taken it, or have handled it. The order of one publisher's calls is the order of his
+ * messages: without a store they are in their queues when the call returns, and with one the journal keeps the order.
+ */
+
+import type { HandledReceipt, PublishReceipt } from '../../src/protocol/bus.ts';
+import { Extras } from '../../src/protocol/envelope.ts';
+import { priorityAt } from '../../src/protocol/priority.ts';
+import type { NewMessage } from '../../src/protocol/store.ts';
+import { TopicMessage } from '../../src/protocol/topic-message.ts';
+import type { Kernel } from '../actor/kernel.ts';
+import { Publication } from '../routing/publication.ts';
+import type { Router } from '../routing/router.ts';
+import type { Brake } from './brake.ts';
+import { Confirmation } from './confirmation.ts';
+import { nameOfLife } from './id.ts';
+import type { Journal } from './journal.ts';
+import type { OpenCalls } from './open-calls.ts';
+import type { Labels, PublishSettings, RequestSettings } from './options.ts';
+import { Request } from './request.ts';
+import type { Schemas } from './schemas.ts';
+import { Tally } from './tally.ts';
+
+/** The parts of a bus that a message passes on its way out. */
+export interface Way {
+  readonly kernel: Kernel;
+  readonly router: Router;
+  readonly schemas: Schemas;
+  readonly journal: Journal | undefined;
+  readonly brake: Brake;
+}
+
+/** What a message is made of: its labels, its time to live, and who is asked by it. */
+interface Making {
+  readonly labels: Labels;
+  readonly ttlMs: number;
+  readonly request?: Request;
+}
+
+/** The publishes and requests of one bus. */
+export class Outgoing {
+  published = 0;
+  requested = 0;
+  private readonly way: Way;
+  /** Requests and confirmations that wait. */
+  private readonly calls: OpenCalls = new Set();
+  private readonly life: string;
+  private messages = 0;
+
+  constructor(way: Way) {
+    this.way = way;
+    this.life = nameOfLife(way.kernel.host);
+  }
+
+  /** Resolves as `settings.confirm` says. */
+  async publish(topic: string, given: unknown, settings: PublishSettings): Promise<PublishReceipt> {
+    settings.signal?.throwIfAborted();
+    const payload = this.way.schemas.checked(topic, given);
+    const publication = this.publication(topic, payload, { labels: settings, ttlMs: settings.ttlMs });
+    const { id } = publication;
+    if (settings.confirm === 'handled') return this.confirmed(publication, settings);
+    await this.hand(publication, this.way.journal === undefined ? undefined : new Tally());
+    return { id, delivered: publication.delivered };
+  }
+
+  /** Resolves with the first reply. */
+  async request(topic: string, given: unknown, settings: RequestSettings): Promise<unknown> {
+    settings.signal?.throwIfAborted();
+    const payload = this.way.schemas.checked(topic, given);
+    const { kernel, router } = this.way;
+    const request = new Request(this.calls, kernel, topic, settings);
+    this.requested++;
+    router.distribute(
+      this.publication(topic, payload, { labels: settings, ttlMs: Infinity, request }),
+      router.last,
+    );
+    request.seal();
+    return request.result;
+  }
+
+  /** Ends the calls that wait: the bus is closed. */
+  withdraw(reason: unknown): void {
+    for (const call of this.calls) call.withdraw(reason);
+  }
+
+  private async confirmed(publication: Publication, settings: PublishSettings): Promise<HandledReceipt> {
+    const { id, topic } = publication;
+    const tally = new Tally();
+    const confirmation = new Confirmation(this.calls, this.way.kernel, { topic, id, tally }, settings);
+    try {
+      await Promise.all([this.hand(publication, tally), confirmation.result]);
+    } catch (error) {
+      confirmation.withdraw(error);
+      throw error;
+    }
+    const { handled, failed } = tally;
+    return { id, delivered: handled + failed, handled, failed };
+  }
+
+  /** Gives a message to its subscribers, after the store; resolves when they have taken it and its publisher may go on. */
+  private async hand(publication: Publication, tally: Tally | undefined): Promise<void> {
+    const { router, journal, brake } = this.way;
+    const { last } = router;
+    if (tally !== undefined) publication.extras.witness = tally;
+    const distribute = (): void => {
+      this.published++;
+      router.distribute(publication, last);
+      tally?.begin(publication);
+    };
+    if (journal === undefined || tally === undefined) distribute();
+    else await journal.append(this.stored(publication), tally, distribute);
+    const held = brake.holds(publication);
+    if (held !== undefined) await held;
+  }
+
+  private publication(topic: string, payload: unknown, { labels, ttlMs, request }: Making): Publication {
+    const { kernel, brake } = this.way;
+    const { rank, sender, correlationId, headers, timeoutMs, signal } = labels;
+    const number = ++this.messages;
+    const publishedAtMs = Math.floor(kernel.host.clock.wallNow());
+    const extras = new Extras();
+    extras.id = `${this.life}-${number}`;
+    extras.headers = headers;
+    if (ttlMs !== Infinity) extras.deadline = kernel.now() + ttlMs;
+    return new Publication(
+      {
+        content: new TopicMessage(topic, payload, { correlationId, publishedAtMs, number }),
+        payload,
+        definition: undefined,
+        rank,
+        inquiry: request,
+        isGauged: brake.isGauging,
+      },
+      extras,
+      {
+        from: undefined,
+        sender: sender === undefined ? undefined : { address: sender },
+        timeoutMs,
+        // A request takes all its copies back itself.
+        signal: request === undefined ? signal : undefined,
+      },
+    );
+  }
+
+  private stored({ id, topic, payload, rank, publisher, content, extras }: Publication): NewMessage {
+    const { kernel } = this.way;
+    const { publishedAtMs = 0, correlationId } = content.label ?? {};
+    const ttlMs = extras.deadline - kernel.now();
+    return {
+      id,
+      topic,
+      payload,
+      priority: priorityAt(rank),
+      headers: extras.headers ?? {},
+      sender: publisher.sender?.address,
+      correlationId,
+      publishedAtMs,
+      expiresAtMs: ttlMs === Infinity ? undefined : Math.floor(publishedAtMs + ttlMs),
+    };
+  }
+}
