@@ -13,6 +13,8 @@ export interface ErrorDetails {
   ERR_ASK_OUTRUN: { readonly address: string; readonly message: string };
   ERR_ASK_TIMEOUT: { readonly address: string; readonly message: string; readonly timeoutMs: number };
   ERR_ASKS_IN_FLIGHT_FULL: { readonly max: number };
+  ERR_BROKER_DENIED: { readonly broker: string; readonly url: string; readonly problem: string };
+  ERR_BROKER_UNAVAILABLE: { readonly broker: string; readonly url: string; readonly problem: string };
   ERR_BUS_CLOSED: { readonly name: string };
   ERR_CLOUD_EVENT_INVALID: { readonly problem: string };
   ERR_CONFIRM_TIMEOUT: {
@@ -31,6 +33,8 @@ export interface ErrorDetails {
   ERR_DEAD_LETTER_UNKNOWN: { readonly id: string };
   ERR_CHILDREN_FULL: { readonly address: string; readonly childrenMax: number };
   ERR_DRIVER_MISSING: { readonly package: string };
+  ERR_FRAME_INVALID: { readonly problem: string };
+  ERR_FRAME_TOO_LARGE: { readonly sizeBytes: number; readonly sizeBytesMax: number };
   ERR_GENERATION_STALE: { readonly address: string; readonly call: string };
   ERR_LINK_DIED: { readonly address: string; readonly linked: string; readonly reason: string };
   ERR_MAILBOX_FULL: { readonly address: string; readonly capacity: number };
@@ -133,6 +137,16 @@ const RULES: { readonly [C in ErrorCode]: Rule<C> } = {
     message: (d) =>
       `${d.max} asks of this system are in flight. Await some before asking more, or raise asksInFlightMax.`,
   },
+  ERR_BROKER_DENIED: {
+    retryable: false,
+    message: (d) =>
+      `The ${d.broker} at ${d.url} refuses this client: ${d.problem}. Check user, password, certificate and permissions.`,
+  },
+  ERR_BROKER_UNAVAILABLE: {
+    retryable: true,
+    message: (d) =>
+      `The ${d.broker} at ${d.url} cannot be used: ${d.problem}. Check that it runs, and that the address is right.`,
+  },
   ERR_BUS_CLOSED: {
     retryable: false,
     message: (d) => `The bus '${d.name}' is closed, or is about to be. Connect another one.`,
@@ -164,6 +178,16 @@ const RULES: { readonly [C in ErrorCode]: Rule<C> } = {
   ERR_DRIVER_MISSING: {
     retryable: false,
     message: (d) => `The package '${d.package}' cannot be loaded. Run: npm install ${d.package}`,
+  },
+  ERR_FRAME_INVALID: {
+    retryable: false,
+    message: (d) =>
+      `What has arrived is no frame: ${d.problem}. Check that all nodes run compatible versions.`,
+  },
+  ERR_FRAME_TOO_LARGE: {
+    retryable: false,
+    message: (d) =>
+      `A message of ${d.sizeBytes} bytes is above the ${d.sizeBytesMax} that a frame may have. Store the content, and send its name.`,
   },
   ERR_GENERATION_STALE: {
     retryable: false,

@@ -136,3 +136,25 @@ export const STORE_PAGE_LOOKS = 4_096;
 
 /** Milliseconds that `setTimeout` can count (2^31 - 1); longer waits are refused at the door or use `Infinity`. */
 export const TIMER_MS_MAX = 2_147_483_647;
+
+/** Frames that wait in one lane of an inbox or a group at a broker: minutes of work, and at worst some gigabytes of its disk. */
+export const BROKER_LENGTH_MAX = 10_000;
+/** Milliseconds that a broker keeps an inbox without its node, and a group without members: a restart, not a holiday. */
+export const BROKER_EXPIRES_MS = 600_000;
+/** Milliseconds for a connection to a broker, and for its answer to a published frame. */
+export const BROKER_CONNECT_TIMEOUT_MS = 5_000;
+export const BROKER_PUBLISH_TIMEOUT_MS = 5_000;
+/** Attempts to connect at the start: a wrong address is an error within seconds. Once open, it never gives up. */
+export const BROKER_OPEN_ATTEMPTS_MAX = 5;
+/** Milliseconds between attempts to connect again: soon after a blip, and never a storm. */
+export const RECONNECT_MIN_MS = 100;
+export const RECONNECT_MAX_MS = 5_000;
+/** Milliseconds between signs of life of a node, and without one until it counts as dead: three may be late. */
+export const BROKER_HEARTBEAT_MS = 3_000;
+export const BROKER_DOWN_AFTER_MS = 10_000;
+/** Unsettled frames of each lane, most urgent first: urgent lanes are short, and most of the work is normal. */
+export const LANE_WINDOWS = [64, 64, 128, 256, 128, 64] as const;
+/** Bytes of one frame: what a Kafka broker takes unless told otherwise, less its own overhead. */
+export const FRAME_BYTES_MAX = 1_048_576;
+/** Deliveries of one frame after which its consumers have died of it often enough. */
+export const DELIVERIES_MAX = 5;
