@@ -50,6 +50,7 @@ export interface ErrorDetails {
   };
   ERR_NAME_TAKEN: { readonly name: string; readonly holder: string };
   ERR_OPTION_INVALID: { readonly option: string; readonly expected: string; readonly given: string };
+  ERR_OUTBOX_FULL: { readonly destination: string; readonly waiting: number };
   ERR_PAYLOAD_TOO_LARGE: { readonly sizeBytes: number; readonly sizeBytesMax: number };
   ERR_PAYLOAD_UNSERIALIZABLE: { readonly path: string; readonly given: string };
   ERR_POOL_DESERTED: { readonly address: string; readonly size: number };
@@ -242,6 +243,11 @@ const RULES: { readonly [C in ErrorCode]: Rule<C> } = {
   ERR_OPTION_INVALID: {
     retryable: false,
     message: (d) => `Option ${d.option} must be ${d.expected}; it was given ${d.given}.`,
+  },
+  ERR_OUTBOX_FULL: {
+    retryable: true,
+    message: (d) =>
+      `${d.waiting} messages wait for the broker already, so none is taken for ${d.destination}. Await what you send.`,
   },
   ERR_PAYLOAD_TOO_LARGE: {
     retryable: false,
