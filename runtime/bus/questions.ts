@@ -6,7 +6,7 @@
 import { TroupeError } from '../../src/protocol/errors.ts';
 import type { Cell } from '../actor/cell.ts';
 import type { Branch, Inquiry } from '../routing/publication.ts';
-import { type Asked, RequestBranch } from './request.ts';
+import { type Asked, causeOf, RequestBranch } from './request.ts';
 
 /** How the node that asked is told. */
 export interface Answering {
@@ -57,7 +57,7 @@ export class Question implements Inquiry, Asked {
     if (this.isOver || !this.branches.delete(branch)) return false;
     if (this.isSealed && this.branches.size === 0) {
       this.end();
-      this.answering.refuse(error);
+      this.answering.refuse(causeOf(error));
     }
     return true;
   }

@@ -163,7 +163,7 @@ export class RequestBranch implements Branch {
 }
 
 /** What the handler threw or said, where it did; else why its copy was lost. */
-function causeOf(error: unknown): unknown {
+export function causeOf(error: unknown): unknown {
   const isHandlers = isTroupeError(error, 'ERR_ACTOR_FAILED') || isTroupeError(error, 'ERR_MESSAGE_REJECTED');
   return isHandlers ? error.cause : error;
 }

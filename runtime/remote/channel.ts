@@ -94,7 +94,8 @@ export class Channel {
 
   private pump(): void {
     if (this.isPublishing || this.pause !== undefined) return;
-    this.unconfirmed = this.unconfirmed.filter(isWanted);
+    const wallMs = this.ports.kernel.host.clock.wallNow();
+    this.unconfirmed = this.unconfirmed.filter(({ parcels }) => this.wanted(parcels, wallMs).length > 0);
     while (this.unconfirmed.length < PUBLISH_FRAMES_MAX && this.pack());
     if (this.unconfirmed.length === 0) {
       this.ports.emptied(this);
@@ -139,11 +140,7 @@ export class Channel {
       )
         break;
       taken++;
-      if (parcel.isSettled) continue;
-      if (parcel.expiresAtMs !== undefined && parcel.expiresAtMs < wallMs) {
-        parcel.refuse(expired(this.key));
-        continue;
-      }
+      if (this.wanted([parcel], wallMs).length === 0) continue;
       parcels.push(parcel);
       sizeBytes += parcel.bytes.length;
     }
@@ -160,6 +157,15 @@ export class Channel {
     const frame = { to: this.to, lane: this.lane, bytes, expiresAtMs: expiryOf(parcels) };
     this.unconfirmed.push({ parcels, frame });
     return true;
+  }
+
+  /** Those that somebody waits for; what has expired on the way is told so. */
+  private wanted(parcels: readonly Parcel[], wallMs: number): readonly Parcel[] {
+    return parcels.filter((parcel) => {
+      const { expiresAtMs = Infinity } = parcel;
+      if (expiresAtMs < wallMs) parcel.refuse(expired(this.key));
+      return !parcel.isSettled;
+    });
   }
 
   /** Tells those who wait how it ended; false when it has not. */
@@ -204,11 +210,6 @@ export class Channel {
     if (this.pause !== undefined) this.ports.kernel.timeouts.cancel(this.pause);
     this.pause = undefined;
   }
-}
-
-/** A frame for which nobody waits any more need not be tried again. */
-function isWanted({ parcels }: Unconfirmed): boolean {
-  return parcels.some((parcel) => !parcel.isSettled);
 }
 
 function refuseAll(parcels: readonly Parcel[], error: TroupeError): true {

@@ -306,7 +306,7 @@ const RULES: { readonly [C in ErrorCode]: Rule<C> } = {
   ERR_REQUEST_TIMEOUT: {
     retryable: true,
     message: (d) =>
-      `No reply from the ${d.subscribers} subscribers of '${d.topic}' within ${d.timeoutMs} ms. Raise timeoutMs, or see that a handler calls message.reply.`,
+      `No reply from ${d.subscribers === 0 ? 'subscribers elsewhere' : `the ${d.subscribers} subscribers`} of '${d.topic}' within ${d.timeoutMs} ms. Raise timeoutMs, or see that a handler calls message.reply.`,
   },
   ERR_RESTART_INTENSITY: {
     retryable: false,
