@@ -154,6 +154,8 @@ export const BROKER_HEARTBEAT_MS = 3_000;
 export const BROKER_DOWN_AFTER_MS = 10_000;
 /** Unsettled frames of each lane, most urgent first: urgent lanes are short, and most of the work is normal. */
 export const LANE_WINDOWS = [64, 64, 128, 256, 128, 64] as const;
+/** The same for a member of a group: few, so that what comes in a burst is spread over all members. */
+export const GROUP_WINDOWS = [8, 8, 8, 8, 8, 8] as const;
 /** Bytes of one frame: what a Kafka broker takes unless told otherwise, less its own overhead. */
 export const FRAME_BYTES_MAX = 1_048_576;
 /** Deliveries of one frame after which its consumers have died of it often enough. */
@@ -183,3 +185,5 @@ export const GROUP_FRAMES_KNOWN_MAX = 10_000;
 export const BURY_AGAIN_MS = 1_000;
 /** Messages of one lane that were taken from a broker and wait for room in a queue; further frames wait unread. */
 export const LANE_MESSAGES_WAITING_MAX = 1_024;
+/** Dead letters that an adapter keeps at its broker: beyond it frames stay unsettled, and an operator has to look. */
+export const DEAD_FRAMES_MAX = 100_000;
