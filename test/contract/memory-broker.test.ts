@@ -2,7 +2,7 @@ import { type MemoryHub, memory, memoryHub } from '../../adapters/memory/index.t
 import type { Host } from '../../src/protocol/clock.ts';
 import { FRAME_BYTES_MAX } from '../../src/protocol/limits.ts';
 import type { BrokerHarness, ConnectedNode, ConnectRequest, LinkControl } from '../support/broker-harness.ts';
-import { seededRandom } from '../support/broker-schedule.ts';
+import { seededRandom } from '../support/seeded-random.ts';
 import { VirtualClock } from '../support/virtual-clock.ts';
 import { brokerContract } from './broker.contract.ts';
 

@@ -23,7 +23,7 @@ export const BROKER_BUGS: readonly PlantedBug[] = [
     file: FRAME_QUEUE,
     find: 'if (lane.freshCount >= this.maxLength) return false;',
     replace: 'if (lane.size >= this.maxLength) return false;',
-    tests,
+    tests: ['test/unit/memory-broker.test.ts'],
   },
   {
     name: 'a full lane drops frames and says ok',

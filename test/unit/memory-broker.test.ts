@@ -401,6 +401,22 @@ describe('a memory broker', () => {
     expect(got.texts()).toEqual(['1']);
   });
 
+  it('counts only what nobody has got yet against its bound', async () => {
+    const [a, b] = [await open('a', { maxLength: 2 }), await open('b', { maxLength: 2 })];
+    const held = await read(b, undefined, true);
+    await settled(a.publish([to('b', '1'), to('b', '2')]));
+    await pass(10);
+    await settled(held.consumption.stop());
+    expect(await settled(a.publish(['3', '4', '5'].map((text) => to('b', text))))).toEqual([
+      'ok',
+      'ok',
+      'full',
+    ]);
+    const got = await read(b);
+    await pass(10);
+    expect(got.texts()).toEqual(['1', '2', '3', '4']);
+  });
+
   it('refuses a host with another clock while nodes of its hub run on the first', async () => {
     await open('a');
     const stranger = memory({ hub });

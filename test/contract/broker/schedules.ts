@@ -17,7 +17,8 @@ import {
   toTopic,
   windowOf,
 } from '../../support/broker-play.ts';
-import { type Linked, type ScheduleStep, scheduleOf, seededRandom } from '../../support/broker-schedule.ts';
+import { type Linked, type ScheduleStep, scheduleOf } from '../../support/broker-schedule.ts';
+import { seededRandom } from '../../support/seeded-random.ts';
 import type { BrokerCases } from './cases.ts';
 
 const OPTIONS: BrokerOptions = {
