@@ -1,0 +1,118 @@
+/**
+ * A durable store under load, in a folder that it makes and removes. The first argument says which scene:
+ *
+ * - `append`: windows of 1,000 raw appends, each window awaited;
+ * - `publish`: the same with awaited publishes of a bus to one subscriber, whose statuses are kept too;
+ * - `open`: 100,000 messages are stored, the store is closed, and opened in the time that is measured;
+ * - `replay`: a bus replays those 100,000 to a handler.
+ *
+ * The second is how many messages, the third the folder in which a folder is made. Prints counts and the time in JSON.
+ */
+
+import { mkdtemp, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { openLmdbStore } from '../../../adapters/store/index.ts';
+import { MessageBus } from '../../../runtime/bus/bus.ts';
+import type { MessageStore } from '../../../src/protocol/store.ts';
+import type { StoreResult, StoreScene } from '../store.ts';
+
+const WINDOW = 1_000;
+const WARM_UP_WINDOWS = 20;
+const PAYLOAD = { text: 'x'.repeat(240) };
+
+const [scene, count, parent = ''] = process.argv.slice(2);
+const messages = Number(count);
+const folder = await mkdtemp(join(parent, 'troupe-store-'));
+const openOne = (): Promise<MessageStore> => openLmdbStore({ folder, messagesMax: Number.POSITIVE_INFINITY });
+
+let ids = 0;
+const append = (store: MessageStore): Promise<unknown> =>
+  store.append({
+    id: `bench-${++ids}`,
+    topic: `bench.topic-${ids % 10}`,
+    payload: PAYLOAD,
+    priority: 'normal',
+    headers: {},
+    publishedAtMs: ids,
+  });
+
+/** Calls in windows; answers the milliseconds. */
+async function inWindows(total: number, call: () => Promise<unknown>): Promise<number> {
+  const startMs = performance.now();
+  for (let done = 0; done < total; done += WINDOW) {
+    const window: Promise<unknown>[] = [];
+    for (let index = 0; index < WINDOW; index++) window.push(call());
+    await Promise.all(window);
+  }
+  return performance.now() - startMs;
+}
+
+async function measure(): Promise<StoreResult> {
+  switch (scene as StoreScene) {
+    case 'append':
+      return measureAppends();
+    case 'publish':
+      return measurePublishes();
+    case 'open':
+      return measureOpening();
+    case 'replay':
+      return measureReplay();
+  }
+}
+
+async function measureAppends(): Promise<StoreResult> {
+  await using store = await openOne();
+  await inWindows(WARM_UP_WINDOWS * WINDOW, () => append(store));
+  const elapsedMs = await inWindows(messages, () => append(store));
+  const stored = (await store.stats()).messages - WARM_UP_WINDOWS * WINDOW;
+  return { sent: messages, stored, handled: stored, elapsedMs };
+}
+
+async function measurePublishes(): Promise<StoreResult> {
+  await using store = await openOne();
+  await using bus = await MessageBus.connect({ store, capacity: WINDOW });
+  let handled = 0;
+  await bus.subscribe('bench.topic', () => {
+    handled++;
+  });
+  const publish = (): Promise<unknown> => bus.publish('bench.topic', PAYLOAD);
+  await inWindows(WARM_UP_WINDOWS * WINDOW, publish);
+  const elapsedMs = await inWindows(messages, publish);
+  await bus.close();
+  const { byStatus } = await store.stats();
+  const warmUp = WARM_UP_WINDOWS * WINDOW;
+  return { sent: messages, stored: byStatus.handled - warmUp, handled: handled - warmUp, elapsedMs };
+}
+
+async function fill(): Promise<void> {
+  await using store = await openOne();
+  await inWindows(messages, () => append(store));
+}
+
+async function measureOpening(): Promise<StoreResult> {
+  await fill();
+  const startMs = performance.now();
+  await using store = await openOne();
+  const elapsedMs = performance.now() - startMs;
+  const { messages: stored } = await store.stats();
+  return { sent: messages, stored, handled: stored, elapsedMs };
+}
+
+async function measureReplay(): Promise<StoreResult> {
+  await fill();
+  await using store = await openOne();
+  await using bus = await MessageBus.connect({ store });
+  let handled = 0;
+  const startMs = performance.now();
+  const stored = await bus.replay('#', () => {
+    handled++;
+  });
+  return { sent: messages, stored, handled, elapsedMs: performance.now() - startMs };
+}
+
+try {
+  const result = await measure();
+  process.stdout.write(JSON.stringify(result));
+} finally {
+  await rm(folder, { recursive: true, force: true });
+}
