@@ -112,6 +112,8 @@ export class Outgoing {
     else await journal.append(this.stored(publication), tally, distribute);
     const held = brake.holds(publication);
     if (held !== undefined) await held;
+    const behind = journal?.holds();
+    if (behind !== undefined) await behind;
   }
 
   private publication(topic: string, payload: unknown, { labels, ttlMs, request }: Making): Publication {
