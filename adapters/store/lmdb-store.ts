@@ -36,7 +36,7 @@ export interface LmdbStoreOptions extends StoreOptions {
   readonly waitingMax?: number | undefined;
   /** Bytes of payload that may wait to become safe, 64 MiB unless said; more rejects with `ERR_STORE_BUSY`. */
   readonly waitingBytesMax?: number | undefined;
-  /** Changes written by one sync: 512 unless said. More of them hold the event loop longer at a time. */
+  /** Changes written by one sync: 1,024 unless said. More of them hold the event loop longer at a time. */
   readonly batchMax?: number | undefined;
 }
 
