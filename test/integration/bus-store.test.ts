@@ -1,7 +1,7 @@
 import { describe, expect, it, vi } from 'vitest';
 import { memoryStore, openLmdbStore } from '../../adapters/store/index.ts';
 import { MessageBus } from '../../runtime/bus/bus.ts';
-import type { MessageStatus, MessageStore } from '../../src/protocol/store.ts';
+import type { MessageStatus, MessageStore, Trimmed } from '../../src/protocol/store.ts';
 import { temporaryFolders } from '../support/temporary-folder.ts';
 
 vi.setConfig({ testTimeout: 120_000 });
@@ -40,6 +40,9 @@ describe('a bus with a durable store', () => {
     await using bus = await MessageBus.connect({ store, log: false });
     const seen: unknown[] = [];
     await bus.subscribe('some', ({ payload }) => seen.push(payload));
+    await expect(bus.publish('some', new Date())).rejects.toMatchObject({
+      code: 'ERR_PAYLOAD_UNSERIALIZABLE',
+    });
     await expect(bus.publish('some', 'x'.repeat(20))).rejects.toMatchObject({
       code: 'ERR_PAYLOAD_TOO_LARGE',
     });
@@ -47,6 +50,22 @@ describe('a bus with a durable store', () => {
     await store.close();
     await expect(bus.publish('some', 'late')).rejects.toMatchObject({ code: 'ERR_STORE_CLOSED' });
     expect(seen).toEqual(['fits']);
+  });
+
+  it('lets the oldest fall off at messagesMax, and tells how many had not been handled', async () => {
+    const told: Trimmed[] = [];
+    const options = { messagesMax: 3, onTrimmed: (trimmed: Trimmed) => told.push(trimmed) };
+    await using store = await openLmdbStore({ ...options, folder: await newFolder() });
+    await using bus = await MessageBus.connect({ store });
+    for (let number = 1; number <= 5; number++) await bus.publish('nobody.listens', number);
+    const kept: unknown[] = [];
+    expect(await bus.replay('#', ({ payload }) => kept.push(payload))).toBe(3);
+    expect(kept).toEqual([3, 4, 5]);
+    expect(told).toEqual([
+      { messages: 1, unfinished: 1 },
+      { messages: 1, unfinished: 1 },
+    ]);
+    expect((await bus.stats()).store?.trimmed).toEqual({ messages: 2, unfinished: 2 });
   });
 
   it.each<[MessageStatus, (bus: MessageBus) => Promise<unknown>]>([

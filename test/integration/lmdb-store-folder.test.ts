@@ -251,3 +251,20 @@ describe('changes that wait for the disk', () => {
     expect(await readdir(folder)).toEqual([]);
   });
 });
+
+describe('a durable store without its driver', () => {
+  it('says which package to install, and makes no folder', async () => {
+    vi.resetModules();
+    vi.doMock('lmdb', () => {
+      throw new Error('Cannot find package');
+    });
+    const { openLmdbStore: openWithoutDriver } = await import('../../adapters/store/index.ts');
+    const parent = await newFolder();
+    await expect(openWithoutDriver({ folder: join(parent, 'store') })).rejects.toMatchObject({
+      code: 'ERR_DRIVER_MISSING',
+      details: { package: 'lmdb' },
+    });
+    expect(await readdir(parent)).toEqual([]);
+    vi.doUnmock('lmdb');
+  });
+});
