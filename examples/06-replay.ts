@@ -17,8 +17,8 @@ else await live(given);
 
 /** One life of the process: it remembers what the store holds, then works until it is killed. */
 async function live(folder: string): Promise<void> {
-  await using store = await openLmdbStore({ folder }); // synced to disk before publish resolves
-  await using bus = await MessageBus.connect({ store }); // closed before its store
+  const store = await openLmdbStore({ folder }); // synced to disk before publish resolves
+  const bus = await MessageBus.connect({ store });
   const balances = new Map<string, number>();
   const book = ({ account, cents }: Deposit): void => {
     balances.set(account, (balances.get(account) ?? 0) + cents);
@@ -36,6 +36,8 @@ async function live(folder: string): Promise<void> {
     await bus.publish('deposit.anna', { account: 'anna', cents }, { confirm: 'handled' });
     console.log(`booked ${cents}:`, Object.fromEntries(balances));
   }
+  await bus.close(); // before its store
+  await store.close();
 }
 
 /** Runs this file as two processes, one after the other, on one folder. */

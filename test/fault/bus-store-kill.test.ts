@@ -8,6 +8,7 @@ import { openLmdbStore } from '../../adapters/store/index.ts';
 import { MessageBus } from '../../runtime/bus/bus.ts';
 import type { BusReplayOptions } from '../../src/protocol/bus.ts';
 import type { MessageStore } from '../../src/protocol/store.ts';
+import { closing } from '../support/closing.ts';
 import { runProgram } from '../support/run-program.ts';
 import { IS_SOAKING, SEED, seeded } from '../support/soak.ts';
 import { temporaryFolders } from '../support/temporary-folder.ts';
@@ -45,9 +46,11 @@ async function inNextLife(
   folder: string,
   look: (bus: MessageBus, store: MessageStore) => Promise<void>,
 ): Promise<void> {
-  await using store = await openLmdbStore({ folder, messagesMax: Number.POSITIVE_INFINITY });
-  await using bus = await MessageBus.connect({ store, log: false });
+  const store = closing(await openLmdbStore({ folder, messagesMax: Number.POSITIVE_INFINITY }));
+  const bus = closing(await MessageBus.connect({ store, log: false }));
   await look(bus, store);
+  await bus.close();
+  await store.close();
 }
 
 /** What one replay gives, by id; each once, or it fails. */

@@ -3,9 +3,10 @@
  * Method: programs append as fast as they can and say what was acknowledged; after SIGKILL the folder is opened and compared.
  */
 
-import { afterEach, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { openLmdbStore } from '../../adapters/store/index.ts';
 import type { MessageStore, StoredMessage } from '../../src/protocol/store.ts';
+import { closing } from '../support/closing.ts';
 import { runProgram } from '../support/run-program.ts';
 import { IS_SOAKING, SEED, seeded } from '../support/soak.ts';
 import { temporaryFolders } from '../support/temporary-folder.ts';
@@ -17,10 +18,6 @@ vi.setConfig({ testTimeout: 60_000 + ROUNDS * 10_000 });
 
 const newFolder = temporaryFolders();
 const random = seeded(SEED);
-const open: MessageStore[] = [];
-afterEach(async () => {
-  for (const store of open.splice(0)) await store.close();
-});
 
 /** Runs the program on a folder and kills it: after so many lines, and so many milliseconds more. */
 async function runAndKill(
@@ -82,9 +79,7 @@ function missing(lines: readonly string[], held: Map<string, StoredMessage>, fir
 }
 
 async function reopened(folder: string): Promise<MessageStore> {
-  const store = await openLmdbStore({ folder, messagesMax: Number.POSITIVE_INFINITY });
-  open.push(store);
-  return store;
+  return closing(await openLmdbStore({ folder, messagesMax: Number.POSITIVE_INFINITY }));
 }
 
 describe(`a durable store whose process is killed (TROUPE_SEED=${SEED})`, () => {

@@ -2,6 +2,7 @@ import { describe, expect, it, vi } from 'vitest';
 import { memoryStore, openLmdbStore } from '../../adapters/store/index.ts';
 import { MessageBus } from '../../runtime/bus/bus.ts';
 import type { MessageStatus, MessageStore, Trimmed } from '../../src/protocol/store.ts';
+import { closing } from '../support/closing.ts';
 import { temporaryFolders } from '../support/temporary-folder.ts';
 
 vi.setConfig({ testTimeout: 120_000 });
@@ -11,7 +12,7 @@ const newFolder = temporaryFolders();
 describe('a bus with a durable store', () => {
   it('loses no message and no status to thousands of publishers at once, and none of them is refused', async () => {
     const publishers = 7_500;
-    await using store = await openLmdbStore({ folder: await newFolder() });
+    const store = closing(await openLmdbStore({ folder: await newFolder() }));
     const bus = await MessageBus.connect({ store, capacity: publishers });
     await bus.subscribe('many', () => {});
     const publishTwice = async (): Promise<void> => {
@@ -23,8 +24,8 @@ describe('a bus with a durable store', () => {
   });
 
   it('gives its handlers messages in the order of the publishes, those of the store among them', async () => {
-    await using store = await openLmdbStore({ folder: await newFolder(), batchMax: 3 });
-    await using bus = await MessageBus.connect({ store });
+    const store = closing(await openLmdbStore({ folder: await newFolder(), batchMax: 3 }));
+    const bus = closing(await MessageBus.connect({ store }));
     const seen: unknown[] = [];
     await bus.subscribe('order', ({ payload }) => seen.push(payload));
     const numbers = Array.from({ length: 100 }, (_, number) => number);
@@ -37,7 +38,7 @@ describe('a bus with a durable store', () => {
 
   it('rejects a publish that cannot be stored, and nobody gets it', async () => {
     const store = memoryStore({ payloadBytesMax: 10 });
-    await using bus = await MessageBus.connect({ store, log: false });
+    const bus = closing(await MessageBus.connect({ store, log: false }));
     const seen: unknown[] = [];
     await bus.subscribe('some', ({ payload }) => seen.push(payload));
     await expect(bus.publish('some', new Date())).rejects.toMatchObject({
@@ -55,8 +56,8 @@ describe('a bus with a durable store', () => {
   it('lets the oldest fall off at messagesMax, and tells how many had not been handled', async () => {
     const told: Trimmed[] = [];
     const options = { messagesMax: 3, onTrimmed: (trimmed: Trimmed) => told.push(trimmed) };
-    await using store = await openLmdbStore({ ...options, folder: await newFolder() });
-    await using bus = await MessageBus.connect({ store });
+    const store = closing(await openLmdbStore({ ...options, folder: await newFolder() }));
+    const bus = closing(await MessageBus.connect({ store }));
     for (let number = 1; number <= 5; number++) await bus.publish('nobody.listens', number);
     const kept: unknown[] = [];
     expect(await bus.replay('#', ({ payload }) => kept.push(payload))).toBe(3);

@@ -9,6 +9,7 @@ import { open as openLmdb } from 'lmdb';
 import { describe, expect, it, vi } from 'vitest';
 import { openLmdbStore } from '../../adapters/store/index.ts';
 import type { NewMessage } from '../../src/protocol/store.ts';
+import { closing } from '../support/closing.ts';
 import { runProgram } from '../support/run-program.ts';
 import { temporaryFolders } from '../support/temporary-folder.ts';
 
@@ -24,9 +25,10 @@ function message(id: string, fields: Partial<NewMessage> = {}): NewMessage {
 /** A folder with a store of so many messages, closed. */
 async function storedFolder(count = 3, textLength = 10): Promise<string> {
   const folder = await newFolder();
-  await using store = await openLmdbStore({ folder });
+  const store = closing(await openLmdbStore({ folder }));
   const payload = 'x'.repeat(textLength);
   await Promise.all(Array.from({ length: count }, (_, n) => store.append(message(`m-${n}`, { payload }))));
+  await store.close();
   return folder;
 }
 
@@ -34,15 +36,16 @@ describe('a durable store that is opened again', () => {
   it('has everything, goes on with positions and sums, and still knows its ids', async () => {
     const folder = await newFolder();
     {
-      await using store = await openLmdbStore({ folder });
+      const store = closing(await openLmdbStore({ folder }));
       await store.append(message('one', { headers: { h: '1' }, sender: 's', expiresAtMs: 9 }));
       await store.append(message('two'));
       await store.append(message('three'));
       await store.mark(2, { status: 'failed', attempts: 2, lastError: 'why' });
       await store.trim({ messagesMax: 2 });
       await store.remove(3);
+      await store.close();
     }
-    await using store = await openLmdbStore({ folder });
+    const store = closing(await openLmdbStore({ folder }));
     expect(await store.get('one')).toBeUndefined();
     expect(await store.get('two')).toEqual({
       ...message('two'),
@@ -73,7 +76,7 @@ describe('a durable store that is opened again', () => {
   it('opens a file that its process made and was killed before it wrote to it', async () => {
     const folder = await newFolder();
     await writeFile(join(folder, 'data.mdb'), '');
-    await using store = await openLmdbStore({ folder });
+    const store = closing(await openLmdbStore({ folder }));
     expect(await store.append(message('first'))).toBe(1);
   });
 });
@@ -83,7 +86,7 @@ describe('the folder of a durable store', () => {
     const parent = await newFolder();
     const folder = join(parent, 'a', 'b');
     {
-      await using store = await openLmdbStore({ folder });
+      const store = closing(await openLmdbStore({ folder }));
       await store.append(
         message('../../id', { sender: '../x', correlationId: '/etc/x', headers: { '../h': '../v' } }),
       );
@@ -91,6 +94,7 @@ describe('the folder of a durable store', () => {
         code: 'ERR_TOPIC_INVALID',
       });
       expect((await store.get('../../id'))?.sender).toBe('../x');
+      await store.close();
     }
     expect((await readdir(parent, { recursive: true })).toSorted()).toEqual([
       'a',
@@ -101,7 +105,7 @@ describe('the folder of a durable store', () => {
   });
 
   it('keeps topics apart that differ in a separator only', async () => {
-    await using store = await openLmdbStore({ folder: await newFolder() });
+    const store = closing(await openLmdbStore({ folder: await newFolder() }));
     for (const topic of ['a.b', 'a_b', 'a-b', 'a.b.c']) await store.append(message(topic, { topic }));
     for (const topic of ['a.b', 'a_b', 'a-b', 'a.b.c']) {
       const found: string[] = [];
@@ -204,7 +208,7 @@ describe.skipIf(IS_WINDOWS)('a durable store whose disk is full', () => {
     for (const failure of failures) expect(failure).toContain('failed ERR_STORE_FAILED');
     const appended = lines.filter((line) => line.startsWith('append'));
     expect(appended.length).toBeGreaterThan(100);
-    await using store = await openLmdbStore({ folder });
+    const store = closing(await openLmdbStore({ folder }));
     for (const line of appended) expect(await store.get(line.split(' ')[2] ?? '')).toBeDefined();
     // Nothing of what was refused is there.
     expect((await store.stats()).messages).toBe(appended.length);
@@ -215,11 +219,13 @@ describe.skipIf(IS_WINDOWS)('a durable store whose disk is full', () => {
 
 describe('changes that wait for the disk', () => {
   it('are bounded by number and bytes: one more is refused with ERR_STORE_BUSY, and none is lost', async () => {
-    await using store = await openLmdbStore({
-      folder: await newFolder(),
-      waitingMax: 10,
-      waitingBytesMax: 1_000,
-    });
+    const store = closing(
+      await openLmdbStore({
+        folder: await newFolder(),
+        waitingMax: 10,
+        waitingBytesMax: 1_000,
+      }),
+    );
     const outcomes = await Promise.allSettled(
       Array.from({ length: 15 }, (_, n) => store.append(message(`few-${n}`))),
     );

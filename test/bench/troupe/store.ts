@@ -61,16 +61,17 @@ async function measure(): Promise<StoreResult> {
 }
 
 async function measureAppends(): Promise<StoreResult> {
-  await using store = await openOne();
+  const store = await openOne();
   await inWindows(WARM_UP_WINDOWS * WINDOW, () => append(store));
   const elapsedMs = await inWindows(messages, () => append(store));
   const stored = (await store.stats()).messages - WARM_UP_WINDOWS * WINDOW;
+  await store.close();
   return { sent: messages, stored, handled: stored, elapsedMs };
 }
 
 async function measurePublishes(): Promise<StoreResult> {
-  await using store = await openOne();
-  await using bus = await MessageBus.connect({ store, capacity: WINDOW });
+  const store = await openOne();
+  const bus = await MessageBus.connect({ store, capacity: WINDOW });
   let handled = 0;
   await bus.subscribe('bench.topic', () => {
     handled++;
@@ -80,34 +81,40 @@ async function measurePublishes(): Promise<StoreResult> {
   const elapsedMs = await inWindows(messages, publish);
   await bus.close();
   const { byStatus } = await store.stats();
+  await store.close();
   const warmUp = WARM_UP_WINDOWS * WINDOW;
   return { sent: messages, stored: byStatus.handled - warmUp, handled: handled - warmUp, elapsedMs };
 }
 
 async function fill(): Promise<void> {
-  await using store = await openOne();
+  const store = await openOne();
   await inWindows(messages, () => append(store));
+  await store.close();
 }
 
 async function measureOpening(): Promise<StoreResult> {
   await fill();
   const startMs = performance.now();
-  await using store = await openOne();
+  const store = await openOne();
   const elapsedMs = performance.now() - startMs;
   const { messages: stored } = await store.stats();
+  await store.close();
   return { sent: messages, stored, handled: stored, elapsedMs };
 }
 
 async function measureReplay(): Promise<StoreResult> {
   await fill();
-  await using store = await openOne();
-  await using bus = await MessageBus.connect({ store });
+  const store = await openOne();
+  const bus = await MessageBus.connect({ store });
   let handled = 0;
   const startMs = performance.now();
   const stored = await bus.replay('#', () => {
     handled++;
   });
-  return { sent: messages, stored, handled, elapsedMs: performance.now() - startMs };
+  const elapsedMs = performance.now() - startMs;
+  await bus.close();
+  await store.close();
+  return { sent: messages, stored, handled, elapsedMs };
 }
 
 try {
