@@ -1,5 +1,6 @@
 /** Troupe: a supervised actor runtime. What is named here is public; nothing else is. */
 
+export { MessageBus } from '../runtime/bus/bus.ts';
 export { createSystem } from '../runtime/system.ts';
 export {
   type AgentDefinition,

@@ -126,6 +126,8 @@ export class Outgoing {
     if (wire !== undefined) await Promise.all(publication.waits ?? []);
     const held = wire === undefined ? brake.holds(publication) : brake.brakes(publication.fullest);
     if (held !== undefined) await held;
+    const behind = journal?.holds();
+    if (behind !== undefined) await behind;
   }
 
   private publication(topic: string, payload: unknown, { labels, ttlMs, request }: Making): Publication {

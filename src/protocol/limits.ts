@@ -100,6 +100,11 @@ export const BUS_DRAIN_MS = 5_000;
 export const PENDING_SHOWN = 100;
 /** Changes of status that wait until the store has taken those before them; beyond it the oldest is given up, and said. */
 export const STATUSES_WAITING_MAX = 10_000;
+/**
+ * Changes of status that a store is told at once: a fifth of what may wait there, so that there is room for appends. When as
+ * many wait for the next time, publishers are held.
+ */
+export const STATUSES_AT_ONCE_MAX = 2_048;
 
 /** Topic grammar: bytes of a whole topic, segments, bytes of a segment. */
 export const TOPIC_BYTES_MAX = 200;
@@ -127,8 +132,8 @@ export const STORED_PAYLOAD_DEPTH_MAX = 256;
 /** Changes that may wait for a store's next sync, and the bytes of their payloads: as many as may wait at a mailbox. */
 export const STORE_WAITING_MAX = 10_000;
 export const STORE_WAITING_BYTES_MAX = 67_108_864;
-/** Changes written by one sync. Writing this many holds the event loop for about as long as the sync itself takes. */
-export const STORE_BATCH_MAX = 512;
+/** Changes written by one sync. Writing this many holds the event loop for about as long as a slice of turns, 5 ms. */
+export const STORE_BATCH_MAX = 1_024;
 /** Messages of a store's page, their bytes, and messages looked at for one: what is read without giving way to other work. */
 export const STORE_PAGE_MESSAGES = 256;
 export const STORE_PAGE_BYTES = 1_048_576;
