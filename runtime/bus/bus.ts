@@ -16,7 +16,7 @@ import type {
 } from '../../src/protocol/bus.ts';
 import type { Host } from '../../src/protocol/clock.ts';
 import type { DeadLetters } from '../../src/protocol/dead-letters.ts';
-import { TroupeError } from '../../src/protocol/errors.ts';
+import { isTroupeError, TroupeError } from '../../src/protocol/errors.ts';
 import { BUS_DRAIN_MS, PENDING_SHOWN } from '../../src/protocol/limits.ts';
 import {
   functionOption,
@@ -92,6 +92,8 @@ class LocalBus {
   async start(): Promise<void> {
     const { system, brake, outgoing, journal } = this;
     system.onShutdown('stop-intake', 'brake', () => brake.release());
+    // What was published before the end is on its way to the store: its subscribers get it before they are drained.
+    system.onShutdown('stop-intake', 'journal', () => journal?.passed());
     system.onShutdown('flush', 'calls', () => outgoing.withdraw(this.closed()));
     system.onShutdown('flush', 'statuses', () => journal?.flush());
     await system.start();
@@ -125,8 +127,10 @@ class LocalBus {
   }
 
   messages(pattern: unknown, options?: unknown): AsyncIterable<BusMessage> {
+    this.needOpen();
     const pulled = this.system.topics.messages(checkPattern(pattern), options);
-    return busMessages(pulled as AsyncIterable<PulledMessage<unknown>>); // that is what its iterations give
+    // That is what its iterations give.
+    return busMessages(pulled as AsyncIterable<PulledMessage<unknown>>, () => this.needOpen());
   }
 
   // --- looking ----------------------------------------------------------------------------------------------------
@@ -168,6 +172,9 @@ class LocalBus {
     if (!(cell instanceof Cell)) throw this.closed();
     try {
       return await new Replay(cell, schemas, signal).run(journal.store, range);
+    } catch (error) {
+      if (isTroupeError(error, 'ERR_ACTOR_STOPPED')) this.needOpen();
+      throw error;
     } finally {
       await system.stop(ref);
     }

@@ -5,7 +5,7 @@
 
 import type { Outcome } from '../../src/protocol/envelope.ts';
 import { isTroupeError } from '../../src/protocol/errors.ts';
-import { STATUSES_WAITING_MAX } from '../../src/protocol/limits.ts';
+import { STATUSES_WAITING_MAX, STORE_BATCH_MAX } from '../../src/protocol/limits.ts';
 import { describeValue } from '../../src/protocol/options.ts';
 import type { MessageStatus, MessageStore, NewMessage, StatusChange } from '../../src/protocol/store.ts';
 import type { Kernel } from '../actor/kernel.ts';
@@ -17,7 +17,7 @@ export class Journal {
   /** Changes of status that the store did not take. */
   statusesLost = 0;
   private readonly kernel: Kernel;
-  /** Resolves when all that was published so far has gone on, or has failed. */
+  /** The end of the last publish on its way. */
   private before: Promise<unknown> = Promise.resolve();
   /** By position, the last change the store has not been told of. */
   private unsaid = new Map<number, StatusChange>();
@@ -43,6 +43,11 @@ export class Journal {
     return gone;
   }
 
+  /** Resolves when all that was published so far has gone on, or has failed. */
+  async passed(): Promise<void> {
+    await this.before;
+  }
+
   /** Resolves when the store has been told everything. */
   async flush(): Promise<void> {
     while (this.telling !== undefined) await this.telling;
@@ -66,13 +71,16 @@ export class Journal {
     this.kernel.background(this.telling);
   }
 
-  /** One round after the other: what changes during a round goes with the next, once for each message. */
+  /**
+   * One round after the other: what changes during a round goes with the next, once for each message. A round is what a
+   * store writes by one sync, so that those who publish find room in it.
+   */
   private async tell(): Promise<void> {
     await Promise.resolve(); // what ends in this step goes with it
     while (this.unsaid.size > 0) {
-      const changes = this.unsaid;
-      this.unsaid = new Map();
-      await Promise.all([...changes].map(([position, change]) => this.tellOne(position, change)));
+      const changes = [...this.unsaid].slice(0, STORE_BATCH_MAX);
+      for (const [position] of changes) this.unsaid.delete(position);
+      await Promise.all(changes.map(([position, change]) => this.tellOne(position, change)));
     }
     this.telling = undefined;
   }

@@ -12,6 +12,7 @@ import { TopicMessage } from '../../src/protocol/topic-message.ts';
 import type { Kernel } from '../actor/kernel.ts';
 import { Publication } from '../routing/publication.ts';
 import type { Router } from '../routing/router.ts';
+import { abortable } from './abortable.ts';
 import type { Brake } from './brake.ts';
 import { Confirmation } from './confirmation.ts';
 import { nameOfLife } from './id.ts';
@@ -102,6 +103,7 @@ export class Outgoing {
   private async hand(publication: Publication, tally: Tally | undefined): Promise<void> {
     const { router, journal, brake } = this.way;
     const { last } = router;
+    const { signal } = publication.publisher;
     if (tally !== undefined) publication.extras.witness = tally;
     const distribute = (): void => {
       this.published++;
@@ -109,15 +111,16 @@ export class Outgoing {
       tally?.begin(publication);
     };
     if (journal === undefined || tally === undefined) distribute();
-    else await journal.append(this.stored(publication), tally, distribute);
+    else await abortable(journal.append(this.stored(publication), tally, distribute), signal);
     const held = brake.holds(publication);
-    if (held !== undefined) await held;
+    if (held !== undefined) await abortable(held, signal);
   }
 
   private publication(topic: string, payload: unknown, { labels, ttlMs, request }: Making): Publication {
     const { kernel, brake } = this.way;
     const { rank, sender, correlationId, headers, timeoutMs, signal } = labels;
     const number = ++this.messages;
+    const isRequest = request !== undefined;
     const publishedAtMs = Math.floor(kernel.host.clock.wallNow());
     const extras = new Extras();
     extras.id = `${this.life}-${number}`;
@@ -125,7 +128,7 @@ export class Outgoing {
     if (ttlMs !== Infinity) extras.deadline = kernel.now() + ttlMs;
     return new Publication(
       {
-        content: new TopicMessage(topic, payload, { correlationId, publishedAtMs, number }),
+        content: new TopicMessage(topic, payload, { correlationId, publishedAtMs, number, isRequest }),
         payload,
         definition: undefined,
         rank,
