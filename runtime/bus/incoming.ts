@@ -53,12 +53,22 @@ export class Incoming implements BusMessage {
     return this.#turn.signal;
   }
 
-  reply(value: unknown): void {
+  // Both may be taken out of the message: handlers like to name what they need in their parameters.
+
+  get reply(): (value: unknown) => void {
+    return (value) => this.#answer(value);
+  }
+
+  get reject(): (reason: unknown) => void {
+    return (reason) => this.#refuse(reason);
+  }
+
+  #answer(value: unknown): void {
     if (!this.isRequest) throw this.#unwanted();
     this.#replyTo?.reply(value);
   }
 
-  reject(reason: unknown): void {
+  #refuse(reason: unknown): void {
     const { isRunning } = this.#turn;
     if (!isRunning && !this.isRequest) throw this.#unwanted();
     if (isRunning) this.#noteRejection(reason);

@@ -144,13 +144,13 @@ export interface BusMessage<out Payload = unknown> {
    * after it, or too late, is a dead letter `late-reply`, a second one of the same handler `duplicate-reply`. The reply to
    * a request that was replayed from the dead letters goes nowhere. Throws `ERR_REPLY_UNWANTED` for a message that is no request.
    */
-  reply(value: unknown): void;
+  readonly reply: (value: unknown) => void;
   /**
    * Says that the message is at fault: when the handler ends, it is a dead letter `rejected` with that reason, and is not
    * tried again. For a request this subscriber will not answer; that can also be said after the handler. Throws
    * `ERR_REPLY_UNWANTED` when the handler has ended and nobody asked.
    */
-  reject(reason: unknown): void;
+  readonly reject: (reason: unknown) => void;
 }
 
 /** Handles messages of a subscription. What it returns is awaited; what it throws is a failure of this message alone. */

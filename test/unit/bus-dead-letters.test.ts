@@ -56,14 +56,17 @@ describe('the dead letters of a bus', () => {
     held.release();
     await settle();
     const letters = bus.deadLetters.list().map(({ topic, reason, payload }) => [topic, reason, payload]);
-    expect(letters.toSorted()).toEqual([
-      ['conflated', 'overflow-dropped', 1],
-      ['dropped', 'overflow-dropped', 2],
-      ['expired', 'expired', 1],
-      ['failed', 'handler-failed', 1],
-      ['refused', 'overflow-dropped', 2],
-      ['rejected', 'rejected', 1],
-    ]);
+    expect(letters).toHaveLength(6);
+    expect(new Set(letters)).toEqual(
+      new Set([
+        ['conflated', 'overflow-dropped', 1],
+        ['dropped', 'overflow-dropped', 2],
+        ['expired', 'expired', 1],
+        ['failed', 'handler-failed', 1],
+        ['refused', 'overflow-dropped', 2],
+        ['rejected', 'rejected', 1],
+      ]),
+    );
   });
 
   it('are listed by topic, pattern, reason, sender and time, page by page', async () => {

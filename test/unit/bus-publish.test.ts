@@ -76,10 +76,10 @@ describe('a publish', () => {
     const { connect, settle } = busBench();
     const bus = await connect();
     const seen: string[] = [];
-    const first = await bus.subscribe('t', ({ payload }) => seen.push(`first ${payload}`));
+    const first = await bus.subscribe('t', ({ payload }) => seen.push(`first ${String(payload)}`));
     await bus.publish('t', 1);
     await settle();
-    await bus.subscribe('t', ({ payload }) => seen.push(`second ${payload}`));
+    await bus.subscribe('t', ({ payload }) => seen.push(`second ${String(payload)}`));
     await bus.unsubscribe(first);
     await bus.publish('t', 2);
     await settle();
@@ -107,8 +107,10 @@ describe('a publish', () => {
     const bus = await connect();
     const seen: string[] = [];
     for (const name of ['a', 'b'])
-      await bus.subscribe('t', ({ payload }) => seen.push(`group ${payload} by ${name}`), { group: 'g' });
-    await bus.subscribe('t', ({ payload }) => seen.push(`alone ${payload}`));
+      await bus.subscribe('t', ({ payload }) => seen.push(`group ${String(payload)} by ${name}`), {
+        group: 'g',
+      });
+    await bus.subscribe('t', ({ payload }) => seen.push(`alone ${String(payload)}`));
     for (let n = 0; n < 4; n++) expect((await bus.publish('t', n)).delivered).toBe(2);
     await settle();
     expect(seen.filter((line) => line.startsWith('alone'))).toHaveLength(4);
@@ -283,13 +285,10 @@ describe('the time to live of a message', () => {
     expect(member.payloads).toEqual(['in hand']);
     expect(tried).toEqual([1]);
     const letters = bus.deadLetters.list({ reason: 'expired' });
-    expect(letters.map(({ topic }) => topic).toSorted()).toEqual([
-      'group',
-      'pulled',
-      'queue',
-      'retry',
-      'room',
-    ]);
+    expect(letters).toHaveLength(5);
+    expect(new Set(letters.map(({ topic }) => topic))).toEqual(
+      new Set(['group', 'pulled', 'queue', 'retry', 'room']),
+    );
   });
 
   it('is kept at its last millisecond', async () => {

@@ -212,7 +212,8 @@ describe('a request', () => {
       details: { message: 'answer', issues: [expect.stringContaining('order.total')] },
       cause: { path: 'order.total' },
     });
-    await refused.catch((error: { cause: { value: unknown } }) => expect(error.cause.value).toBe('many'));
+    const error: unknown = await refused.catch((thrown: unknown) => thrown);
+    expect((error as { readonly cause: { readonly value: unknown } }).cause.value).toBe('many');
   });
 
   it('goes to one member of a group', async () => {
@@ -262,6 +263,17 @@ describe('a request', () => {
 });
 
 describe('a reply', () => {
+  it('needs no message before it: what a handler names in its parameters works', async () => {
+    const { connect, settle } = busBench();
+    const bus = await connect();
+    await bus.subscribe('q', ({ payload, reply, reject }) =>
+      payload === 1 ? reply('one') : reject('not one'),
+    );
+    expect(await bus.request('q', 1)).toBe('one');
+    await expect(bus.request('q', 2)).rejects.toMatchObject({ code: 'ERR_REQUEST_FAILED' });
+    await settle();
+  });
+
   it('to what is no request throws ERR_REPLY_UNWANTED, and so does a rejection after the handler', async () => {
     const { connect, settle } = busBench();
     const bus = await connect();
