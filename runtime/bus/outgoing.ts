@@ -54,15 +54,18 @@ export class Outgoing {
     this.life = nameOfLife(way.kernel.host);
   }
 
-  /** Resolves as `settings.confirm` says. */
-  async publish(topic: string, given: unknown, settings: PublishSettings): Promise<PublishReceipt> {
+  /** The receipt, when it is as `settings.confirm` says: at once where there is nothing to wait for. */
+  publish(
+    topic: string,
+    given: unknown,
+    settings: PublishSettings,
+  ): PublishReceipt | Promise<PublishReceipt> {
     settings.signal?.throwIfAborted();
     const payload = this.way.schemas.checked(topic, given);
     const publication = this.publication(topic, payload, { labels: settings, ttlMs: settings.ttlMs });
-    const { id } = publication;
     if (settings.confirm === 'handled') return this.confirmed(publication, settings);
-    await this.hand(publication, this.way.journal === undefined ? undefined : new Tally());
-    return { id, delivered: publication.delivered };
+    const held = this.hand(publication, this.way.journal === undefined ? undefined : new Tally());
+    return held === undefined ? receiptOf(publication) : held.then(() => receiptOf(publication));
   }
 
   /** Resolves with the first reply. */
@@ -99,21 +102,42 @@ export class Outgoing {
     return { id, delivered: handled + failed, handled, failed };
   }
 
-  /** Gives a message to its subscribers, after the store; resolves when they have taken it and its publisher may go on. */
-  private async hand(publication: Publication, tally: Tally | undefined): Promise<void> {
-    const { router, journal, brake } = this.way;
+  /**
+   * Gives a message to its subscribers, after the store; what its publisher has to wait for until they have taken it and he
+   * may go on, undefined for nothing.
+   */
+  private hand(publication: Publication, tally: Tally | undefined): Promise<void> | undefined {
+    const { router, journal } = this.way;
     const { last } = router;
+    if (tally !== undefined) {
+      publication.extras.witness = tally;
+      if (journal !== undefined) return this.handStored(journal, publication, tally, last);
+    }
+    this.distribute(publication, tally, last);
+    return this.held(publication);
+  }
+
+  private async handStored(
+    journal: Journal,
+    publication: Publication,
+    tally: Tally,
+    last: number,
+  ): Promise<void> {
+    const goOn = (): void => this.distribute(publication, tally, last);
     const { signal } = publication.publisher;
-    if (tally !== undefined) publication.extras.witness = tally;
-    const distribute = (): void => {
-      this.published++;
-      router.distribute(publication, last);
-      tally?.begin(publication);
-    };
-    if (journal === undefined || tally === undefined) distribute();
-    else await abortable(journal.append(this.stored(publication), tally, distribute), signal);
-    const held = brake.holds(publication);
-    if (held !== undefined) await abortable(held, signal);
+    await abortable(journal.append(this.stored(publication), tally, goOn), signal);
+    await this.held(publication);
+  }
+
+  private distribute(publication: Publication, tally: Tally | undefined, last: number): void {
+    this.published++;
+    this.way.router.distribute(publication, last);
+    tally?.begin(publication);
+  }
+
+  private held(publication: Publication): Promise<void> | undefined {
+    const held = this.way.brake.holds(publication);
+    return held === undefined ? undefined : abortable(held, publication.publisher.signal);
   }
 
   private publication(topic: string, payload: unknown, { labels, ttlMs, request }: Making): Publication {
@@ -162,4 +186,8 @@ export class Outgoing {
       expiresAtMs: ttlMs === Infinity ? undefined : Math.floor(publishedAtMs + ttlMs),
     };
   }
+}
+
+function receiptOf({ id, delivered }: Publication): PublishReceipt {
+  return { id, delivered };
 }

@@ -177,6 +177,21 @@ describe('a bus with a store', () => {
     expect(await held(store)).toEqual([['t', 1, 'handled', 1]]);
   });
 
+  it('brakes nobody any more whose message came from the store when the bus was about to close', async () => {
+    const { connect, settle } = busBench();
+    const { store, waiting } = slowStore();
+    const bus = await connect({ store, backpressure: { threshold: 0, delayMs: 1_000_000 } });
+    await bus.subscribe('t', () => undefined);
+    const published = settles(bus.publish('t', 1));
+    await settle();
+    const closed = bus.close();
+    await settle();
+    waiting[0]?.();
+    await closed;
+    expect(await published.promise).toMatchObject({ delivered: 1 });
+    expect((await bus.stats()).backpressure.braked).toBe(0);
+  });
+
   it('keeps neither requests nor replies', async () => {
     const { connect } = busBench();
     const store = memoryStore();
