@@ -1,6 +1,6 @@
 import { MessageBus } from 'troupe';
 
-await using bus = await MessageBus.connect(); // in this process: no server, nothing to configure
+const bus = await MessageBus.connect(); // in this process: no server, nothing to configure
 
 // Who listens does not know who publishes.
 await bus.subscribe('agent.*', ({ topic, payload, priority }) => {
@@ -19,3 +19,4 @@ console.log(receipt.handled, receipt.failed, bus.deadLetters.list()[0]?.reason);
 // A question to whoever is subscribed: the first reply wins.
 await bus.subscribe('math.double', (message) => message.reply(Number(message.payload) * 2));
 console.log(await bus.request('math.double', 21, { timeoutMs: 5_000 })); // 42
+await bus.close(); // or `await using bus = ...`: handlers get what is queued, then it ends

@@ -255,13 +255,10 @@ export function ambContract(
       });
 
       it('a bus ends with its block', async () => {
-        const { connect } = await begin();
-        let kept: MessageBus;
-        {
-          await using bus = await connect();
-          kept = bus;
-        }
-        await expect(kept.publish('t', 1)).rejects.toMatchObject({ code: 'ERR_BUS_CLOSED' });
+        // What `await using` calls. (The syntax itself is beyond a tool of the gate.)
+        const bus = await (await begin()).connect();
+        await bus[Symbol.asyncDispose]();
+        await expect(bus.publish('t', 1)).rejects.toMatchObject({ code: 'ERR_BUS_CLOSED' });
       });
 
       it('fire and forget does not wait for handlers', async () => {

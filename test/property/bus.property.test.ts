@@ -192,7 +192,9 @@ it(
           expect(new Set(given.map(({ value }) => value?.payload)).size).toBe(given.length);
           // Once over, always over.
           const isOver = results.map(({ done }) => done === true);
-          expect(isOver.lastIndexOf(false)).toBeLessThan(isOver.includes(true) ? isOver.indexOf(true) : isOver.length);
+          expect(isOver.lastIndexOf(false)).toBeLessThan(
+            isOver.includes(true) ? isOver.indexOf(true) : isOver.length,
+          );
           expect(await iterator.next()).toEqual({ done: true, value: undefined });
           await settle();
           expect(published.every(({ hasSettled }) => hasSettled)).toBe(true);

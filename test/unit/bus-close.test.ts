@@ -108,13 +108,11 @@ describe('the end of a bus', () => {
   });
 
   it('comes with `await using`, on the clock of the process', async () => {
-    let kept: MessageBus | undefined;
-    {
-      await using bus = await MessageBus.connect({ log: false });
-      kept = bus;
-      await bus.subscribe('q', (message) => message.reply('here'));
-      expect(await bus.request('q', 1)).toBe('here');
-    }
-    await expect(kept.publish('t', 1)).rejects.toMatchObject({ code: 'ERR_BUS_CLOSED' });
+    // What `await using` calls. (The syntax itself is beyond a tool of the gate.)
+    const bus = await MessageBus.connect({ log: false });
+    await bus.subscribe('q', (message) => message.reply('here'));
+    expect(await bus.request('q', 1)).toBe('here');
+    await bus[Symbol.asyncDispose]();
+    await expect(bus.publish('t', 1)).rejects.toMatchObject({ code: 'ERR_BUS_CLOSED' });
   });
 });

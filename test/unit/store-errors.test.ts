@@ -23,7 +23,7 @@ function newMessage(): NewMessage {
 
 describe('a store', () => {
   it('refuses one change more than may wait with ERR_STORE_BUSY, and takes it later', async () => {
-    await using store = await openLmdbStore({ folder: await newFolder(), waitingMax: 2 });
+    const store = await openLmdbStore({ folder: await newFolder(), waitingMax: 2 });
     const [first, second, third] = [1, 2, 3].map(() => store.append(newMessage()));
     await expect(third).rejects.toMatchObject({
       code: 'ERR_STORE_BUSY',
@@ -32,11 +32,12 @@ describe('a store', () => {
     });
     await Promise.all([first, second]);
     expect(await store.append(newMessage())).toBe(3);
+    await store.close();
   });
 
   it('refuses a folder that it cannot use with ERR_STORE_UNUSABLE: open already, or of something else', async () => {
     const folder = await newFolder();
-    await using store = await openLmdbStore({ folder });
+    const store = await openLmdbStore({ folder });
     await expect(openLmdbStore({ folder })).rejects.toMatchObject({ code: 'ERR_STORE_UNUSABLE' });
     const other = await newFolder();
     await writeFile(join(other, 'data.mdb'), 'no database');
@@ -45,10 +46,11 @@ describe('a store', () => {
       details: { store: other, problem: expect.any(String) },
     });
     expect(await store.append(newMessage())).toBe(1);
+    await store.close();
   });
 
   it('says ERR_STORE_FAILED with the cause when its medium fails', async () => {
-    await using store = await openLmdbStore({ folder: await newFolder() });
+    const store = await openLmdbStore({ folder: await newFolder() });
     const { tables } = store as unknown as {
       readonly tables: { readonly sums: { get(key: string): unknown } };
     };
@@ -61,6 +63,7 @@ describe('a store', () => {
       details: { problem: 'input/output error' },
       cause,
     });
+    await store.close();
   });
 
   it('refuses an id that it holds with ERR_MESSAGE_STORED, and everything with ERR_STORE_CLOSED once it is closed', async () => {
