@@ -83,6 +83,21 @@ describe('a bus with a store', () => {
     expect(seen).toEqual([0, 1, 2]);
   });
 
+  it('fixes who gets a message at the call: who subscribes while it becomes safe does not', async () => {
+    const { connect, settle } = busBench();
+    const { store, waiting } = slowStore();
+    const bus = await connect({ store });
+    const seen: unknown[] = [];
+    await bus.subscribe('t', ({ payload }) => seen.push(['early', payload]));
+    const published = settles(bus.publish('t', 1));
+    await settle();
+    await bus.subscribe('t', ({ payload }) => seen.push(['late', payload]));
+    waiting[0]?.();
+    expect(await published.promise).toMatchObject({ delivered: 1 });
+    await settle();
+    expect(seen).toEqual([['early', 1]]);
+  });
+
   it('gives nobody a message that the store refuses, and rejects as the store does', async () => {
     const { connect, settle } = busBench();
     const bus = await connect({ store: memoryStore() });
