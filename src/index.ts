@@ -11,6 +11,22 @@ export {
   type MailboxOptions,
   type OnFailure,
 } from './protocol/agent.ts';
+export type {
+  BackpressureStats,
+  BrakeOptions,
+  BusDeadLetterOptions,
+  BusHandler,
+  BusMessage,
+  BusOptions,
+  BusPublishOptions,
+  BusReplayOptions,
+  BusStats,
+  HandledReceipt,
+  PendingMessage,
+  PublishReceipt,
+  QueueSize,
+  RequestOptions,
+} from './protocol/bus.ts';
 export {
   type AutoShutdown,
   type BackoffOptions,
@@ -80,6 +96,18 @@ export type {
   ShutdownTask,
   ShutdownTaskOptions,
 } from './protocol/shutdown.ts';
+export type {
+  MessageRange,
+  MessageStatus,
+  MessageStore,
+  NewMessage,
+  StatusChange,
+  StoredMessage,
+  StoreOptions,
+  StoreStats,
+  Trimmed,
+  TrimOptions,
+} from './protocol/store.ts';
 export type {
   FeedOptions,
   FeedOverflow,

@@ -17,7 +17,7 @@ export class Journal {
   /** Changes of status that the store did not take. */
   statusesLost = 0;
   private readonly kernel: Kernel;
-  /** Resolves when all that was published so far has gone on, or has failed. */
+  /** The end of the last publish on its way. */
   private before: Promise<unknown> = Promise.resolve();
   /** By position, the last change the store has not been told of. */
   private unsaid = new Map<number, StatusChange>();
@@ -49,6 +49,11 @@ export class Journal {
     return this.unsaid.size < STATUSES_AT_ONCE_MAX ? undefined : this.caughtUp();
   }
 
+  /** Resolves when all that was published so far has gone on, or has failed. */
+  async passed(): Promise<void> {
+    await this.before;
+  }
+
   /** Resolves when the store has been told everything. */
   async flush(): Promise<void> {
     while (this.telling !== undefined) await this.telling;
@@ -72,7 +77,10 @@ export class Journal {
     this.kernel.background(this.telling);
   }
 
-  /** One round after the other: what changes during a round goes with the next, once for each message. */
+  /**
+   * One round after the other: what changes during a round goes with the next, once for each message. A round is what a
+   * store writes by one sync, so that those who publish find room in it.
+   */
   private async tell(): Promise<void> {
     await Promise.resolve(); // what ends in this step goes with it
     while (this.unsaid.size > 0) {

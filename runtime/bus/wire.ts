@@ -301,6 +301,7 @@ export class Wire {
       correlationId: message.correlationId,
       publishedAtMs: message.sentAtMs,
       number: ++this.arrived,
+      isRequest: message.type === 'request',
     };
     const { sender } = message;
     return new Publication(
