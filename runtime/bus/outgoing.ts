@@ -71,11 +71,16 @@ export class Outgoing {
     const { kernel, router } = this.way;
     const request = new Request(this.calls, kernel, topic, settings);
     this.requested++;
-    router.distribute(
-      this.publication(topic, payload, { labels: settings, ttlMs: Infinity, request }),
-      router.last,
-    );
+    const publication = this.publication(topic, payload, { labels: settings, ttlMs: Infinity, request });
+    router.called(publication);
+    router.distribute(publication, router.last);
     request.seal();
+    const { trace } = publication;
+    if (trace !== undefined)
+      request.result.then(
+        () => trace.sent('accepted'),
+        (error: unknown) => trace.failed(error),
+      );
     return request.result;
   }
 
@@ -103,15 +108,30 @@ export class Outgoing {
     const { router, journal, brake } = this.way;
     const { last } = router;
     if (tally !== undefined) publication.extras.witness = tally;
+    router.called(publication); // whose call it is shows now, and no longer after a wait for the store
     const distribute = (): void => {
       this.published++;
       router.distribute(publication, last);
       tally?.begin(publication);
     };
     if (journal === undefined || tally === undefined) distribute();
-    else await journal.append(this.stored(publication), tally, distribute);
+    else await this.append(journal, publication, tally, distribute);
     const held = brake.holds(publication);
     if (held !== undefined) await held;
+  }
+
+  private async append(
+    journal: Journal,
+    publication: Publication,
+    tally: Tally,
+    distribute: () => void,
+  ): Promise<void> {
+    try {
+      await journal.append(this.stored(publication), tally, distribute);
+    } catch (error) {
+      publication.trace?.failed(error);
+      throw error;
+    }
   }
 
   private publication(topic: string, payload: unknown, { labels, ttlMs, request }: Making): Publication {
@@ -143,7 +163,8 @@ export class Outgoing {
     );
   }
 
-  private stored({ id, topic, payload, rank, publisher, content, extras }: Publication): NewMessage {
+  private stored(publication: Publication): NewMessage {
+    const { id, topic, payload, rank, publisher, content, extras, trace } = publication;
     const { kernel } = this.way;
     const { publishedAtMs = 0, correlationId } = content.label ?? {};
     const ttlMs = extras.deadline - kernel.now();
@@ -152,7 +173,7 @@ export class Outgoing {
       topic,
       payload,
       priority: priorityAt(rank),
-      headers: extras.headers ?? {},
+      headers: trace?.headersWith(extras.headers) ?? extras.headers ?? {},
       sender: publisher.sender?.address,
       correlationId,
       publishedAtMs,

@@ -129,18 +129,34 @@ export class Router {
     const publication = readPublication(this.kernel, from, topic, rest);
     const { signal } = publication.publisher;
     if (signal?.aborted === true) return Promise.reject(signal.reason);
+    this.called(publication);
     this.distribute(publication, this.entered);
     const { waits } = publication;
     return waits === undefined ? DELIVERED : Promise.all(waits).then(() => undefined);
   }
 
+  /**
+   * Somebody publishes this now, whenever it is distributed: gives it its place in a trace, in its headers or, while spans
+   * are recorded, as the span of this call.
+   */
+  called(publication: Publication): void {
+    const { kernel } = this;
+    const { telemetry } = kernel;
+    const { extras, publisher } = publication;
+    const { from } = publisher;
+    if (from === undefined) telemetry.look();
+    else if (!telemetry.isTracing) extras.headers = carriedHeaders(from.envelope, extras.headers);
+    if (kernel.isRecorded) publication.trace = telemetry.publishing(publication);
+  }
+
   /** Gives a copy to each subscriber that had entered when `last` was the last. */
   distribute(publication: Publication, last: number): void {
-    const trace = traced(this.kernel, publication);
     this.trie.forEachMatch(publication.topic, (subscriber) => {
       if (subscriber.order <= last) this.deliver(publication, subscriber);
     });
-    if (trace !== undefined) endCall(trace, publication);
+    // A question ends with its answer.
+    if (publication.trace !== undefined && publication.inquiry === undefined)
+      endCall(publication.trace, publication);
   }
 
   /** Gives one subscriber its copy; what the publisher has to wait for is added to the publication. */
@@ -236,16 +252,6 @@ export class Router {
     this.kernel.deadLetters.add(envelope, cell.address, reason, error);
     dropped(envelope, cell, reason);
   }
-}
-
-/** Gives a publication its place in a trace, in its headers or while spans are recorded; what is answered ends its call. */
-function traced(kernel: Kernel, publication: Publication): Trace | undefined {
-  const { telemetry } = kernel;
-  const { extras, publisher } = publication;
-  const { from } = publisher;
-  if (from === undefined) telemetry.look();
-  else if (!telemetry.isTracing) extras.headers = carriedHeaders(from.envelope, extras.headers);
-  return kernel.isRecorded ? telemetry.publishing(publication) : undefined;
 }
 
 /** The call ends when the last copy has got in, or one of them did not in its time. */
