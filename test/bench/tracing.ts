@@ -1,16 +1,17 @@
 /**
  * What tracing costs: `tell` and sequential `ask` without an SDK, with every span kept in memory, and with one trace in a
  * hundred recorded. Run it with `npm run bench:tracing`; `-- --runs 9` sets the number of runs (5 unless said), and
- * `-- --before path/to/another/checkout` adds the same two rows of that version of this package, without an SDK, to see what
- * the code for tracing costs those who do not trace.
+ * `-- --before path/to/another/checkout` runs the same programs with the runtime of that checkout, without an SDK, to see
+ * what the code for tracing costs those who do not trace.
  *
- * All sides of a row take turns, each measurement in a process of its own, and the ratios of medians are what counts. The exit
+ * Measured is processor time, which a busy machine stretches less than the clock's. All sides of a row take turns, each
+ * measurement in a process of its own, and the ratios of medians are what counts. The exit
  * code is 1 when a measurement failed, a lost message or a missing span included, 2 for options it does not know, and else 0.
  */
 
 import { resolve } from 'node:path';
-import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
+import type { Measurement } from './driver.ts';
 import { type Summary, summarize } from './measurement.ts';
 import { Programs } from './programs.ts';
 
@@ -48,13 +49,14 @@ if (typeof options === 'string') {
 
 async function benchmark({ runs, before }: TracingOptions): Promise<void> {
   const programs = await Programs.build();
-  const others = before === undefined ? undefined : await buildAt(before);
+  const others = before === undefined ? undefined : await Programs.build(resolve(before));
+  await others?.take(programs);
   try {
     for (const verb of VERBS) {
       const values = new Map<Side, number[]>();
       for (let run = 1; run <= runs; run++) {
-        if (others !== undefined) note(values, 'before', await rate(others, `troupe/${verb}`, []));
-        for (const mode of MODES) note(values, mode, await rate(programs, 'troupe/traced', [verb, mode]));
+        if (others !== undefined) note(values, 'before', await rate(others, [verb, 'off']));
+        for (const mode of MODES) note(values, mode, await rate(programs, [verb, mode]));
         console.error(`${verb}, run ${run} of ${runs}`);
       }
       print(verb, values);
@@ -68,17 +70,11 @@ async function benchmark({ runs, before }: TracingOptions): Promise<void> {
   }
 }
 
-/** The programs of another checkout, by its own means. */
-async function buildAt(folder: string): Promise<Programs> {
-  const file = pathToFileURL(resolve(folder, 'test/bench/programs.ts')).href;
-  const { Programs: Others } = (await import(file)) as { readonly Programs: typeof Programs }; // the same file, older
-  return Others.build();
-}
-
-async function rate(programs: Programs, path: string, parameters: readonly string[]): Promise<number> {
-  const output = (await programs.run(path, { parameters })) as { readonly value: number }; // what the driver prints
-  if (!Number.isFinite(output.value)) throw new Error(`${path} printed no measurement.`);
-  return output.value;
+async function rate(programs: Programs, parameters: readonly string[]): Promise<number> {
+  const output = await programs.run('troupe/traced', { parameters });
+  const { perCpuSecond = Number.NaN } = output as Measurement; // the driver prints one
+  if (!Number.isFinite(perCpuSecond)) throw new Error(`${parameters.join(' ')} printed no measurement.`);
+  return perCpuSecond;
 }
 
 function note(values: Map<Side, number[]>, side: Side, value: number): void {
@@ -87,7 +83,7 @@ function note(values: Map<Side, number[]>, side: Side, value: number): void {
 
 function print(verb: string, values: ReadonlyMap<Side, readonly number[]>): void {
   const base = summarize(values.get('off') ?? []);
-  console.log(`\n${verb}, messages/s`);
+  console.log(`\n${verb}, messages for each second of processor time`);
   for (const [side, rates] of values) {
     const summary = summarize(rates);
     const share = `${((summary.median / base.median) * 100).toFixed(1)} %`;
