@@ -119,11 +119,11 @@ class Waterfall implements SpanExporter {
 }
 
 function titleOf({ name, attributes }: ReadableSpan): string {
-  const message = attributes['troupe.message'];
-  const destination = attributes['messaging.destination.name'];
-  if (attributes['troupe.call'] !== undefined) return `message: ${message} -> ${destination}`;
-  if (attributes['troupe.attempt'] !== undefined) return `${attributes['troupe.agent']}: ${message}`;
-  if (attributes['troupe.dead_letter.reason'] !== undefined) return `error: dead letter ${message}`;
+  const of = (attribute: string): string => String(attributes[attribute]);
+  const message = of('troupe.message');
+  if ('troupe.call' in attributes) return `message: ${message} -> ${of('messaging.destination.name')}`;
+  if ('troupe.attempt' in attributes) return `${of('troupe.agent')}: ${message}`;
+  if ('troupe.dead_letter.reason' in attributes) return `error: dead letter ${message}`;
   return name;
 }
 

@@ -140,7 +140,7 @@ describe('a turn', () => {
     const { traces } = await actedOn((ctx) => ctx.continue('next', () => undefined));
     expect(traces.tree()).toEqual(['user', '  send puppet', '    process puppet', '      process puppet']);
     const kinds = traces.named('process puppet').map(({ kind }) => kind);
-    expect(kinds.toSorted()).toEqual([SpanKind.INTERNAL, SpanKind.CONSUMER]);
+    expect(new Set(kinds)).toEqual(new Set([SpanKind.INTERNAL, SpanKind.CONSUMER]));
   });
 
   it.each(['once', 'every'] as const)(
