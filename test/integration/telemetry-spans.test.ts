@@ -514,6 +514,21 @@ describe('a message bus', () => {
     expect(traces.named('send nobody')[0]?.attributes['error.type']).toBe('ERR_SUBSCRIBER_MISSING');
   });
 
+  it('marks the call of a message that the store refuses as failed', async () => {
+    const traces = recordTraces();
+    const { connect, settle } = busBench();
+    const store = memoryStore();
+    store.append = () => Promise.reject(new Error('disk full'));
+    const bus = await connect({ store });
+    const published = endingOf(bus.publish('mail', 1));
+    await settle();
+    expect(published.is).toBe('rejected');
+    expect(traces.named('send mail')[0]?.status).toEqual({
+      code: SpanStatusCode.ERROR,
+      message: 'disk full',
+    });
+  });
+
   it('keeps the trace with what it stores: a replay goes on in it', async () => {
     const traces = recordTraces();
     const { connect, settle } = busBench();

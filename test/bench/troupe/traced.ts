@@ -19,6 +19,7 @@ import { agent, ask, createSystem, protocol, tell, type } from 'troupe';
 import { measureRate, type Program, Tally } from '../driver.ts';
 
 const WINDOW = 1_000;
+const WINDOWS_MIN = 40;
 const SAMPLED_SHARE = 0.01;
 
 /** The attributes that Troupe gives them. */
@@ -68,7 +69,7 @@ const between = (): Promise<void> => {
 
 const window = mode === 'alone' ? alone : verb === 'ask' ? await asking() : await telling();
 process.once('exit', checkSpans);
-await measureRate({ tally, operations: WINDOW, window, between });
+await measureRate({ tally, operations: WINDOW, window, between, windowsMin: WINDOWS_MIN });
 
 function register(sampler: Sampler | undefined): void {
   const provider = new NodeTracerProvider({
