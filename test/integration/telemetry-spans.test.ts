@@ -514,6 +514,23 @@ describe('a message bus', () => {
     expect(traces.named('send nobody')[0]?.attributes['error.type']).toBe('ERR_SUBSCRIBER_MISSING');
   });
 
+  it('P124 confirms what was handled and what failed as it does without traces', async () => {
+    const confirmed = async (): Promise<unknown> => {
+      const { connect, advance } = busBench();
+      const bus = await connect();
+      await bus.subscribe('mail', () => undefined);
+      await bus.subscribe('mail', () => Promise.reject(new Error('no')));
+      const published = endingOf(bus.publish('mail', 1, { confirm: 'handled' }));
+      await advance(60_000);
+      return { is: published.is, ...(published.value as object), id: undefined };
+    };
+    const plain = await confirmed();
+    const traces = recordTraces();
+    expect(await confirmed()).toEqual(plain);
+    expect(plain).toMatchObject({ delivered: 2, handled: 1, failed: 1 });
+    expect(traces.named('process mail')).toHaveLength(2);
+  });
+
   it('marks the call of a message that the store refuses as failed', async () => {
     const traces = recordTraces();
     const { connect, settle } = busBench();
