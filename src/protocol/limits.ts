@@ -117,8 +117,8 @@ export const HEADERS_CHARACTERS_MAX = 8_192;
 /** Characters or bytes of CloudEvents that are read at once, and events of one batch: a page of a log, not a whole one. */
 export const CLOUD_EVENTS_BYTES_MAX = 8_388_608;
 export const CLOUD_EVENTS_MAX = 1_000;
-/** Types of agents that are counted apart: what collects metrics allows about as many values of an attribute. */
-export const AGENT_TYPES_MAX = 1_000;
+/** Types of agents that are counted apart: with six priorities each they stay below the 2,000 sets of attributes of an SDK. */
+export const AGENT_TYPES_MAX = 200;
 /** Characters of a name of an actor, protocol or message. */
 export const NAME_CHARACTERS_MAX = 128;
 /** Messages a store keeps before the oldest fall off: days of work for most, and some hundred megabytes at worst. */
