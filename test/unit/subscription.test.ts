@@ -396,7 +396,7 @@ describe('a group', () => {
   });
 
   it('ends with its last member: what is queued is a dead letter, who waits need not, and a new one begins afresh', async () => {
-    const { system, settle } = await testSystem();
+    const { system, settle } = await testSystem({ order: 'engine' });
     const first = new Holding();
     const second = new Holding();
     const one = await system.subscribe('jobs', first.handle, { group: 'g', capacity: 2 });

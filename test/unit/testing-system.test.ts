@@ -1,6 +1,6 @@
 import { agent, ask, protocol, supervisor, tell, type } from 'troupe';
 import { createTestSystem } from 'troupe/testing';
-import { describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { seededRandom } from '../../runtime/testing/chooser.ts';
 import { kitSystem } from '../support/kit-system.ts';
 
@@ -140,6 +140,10 @@ describe('a test system', () => {
   });
 
   it('has another seed each time unless told', async () => {
+    vi.stubEnv('TROUPE_SEED', '');
+    onTestFinished(() => {
+      vi.unstubAllEnvs();
+    });
     const one = await kitSystem();
     const two = await kitSystem();
     expect(one.seed).not.toBe(two.seed);

@@ -1,0 +1,105 @@
+/**
+ * Surroundings of a system under test: a virtual clock, and the checker of `troupe/testing` around everything it runs. Turns
+ * come in the order of the engine's own scheduler, or in one that a seed decides, as in the kit.
+ */
+
+import type { InstrumentedHost, Kernel } from '../../runtime/actor/kernel.ts';
+import { type RunQueue, Scheduler } from '../../runtime/host/scheduler.ts';
+import { Books } from '../../runtime/testing/books.ts';
+import { SeededChooser } from '../../runtime/testing/chooser.ts';
+import { FaultPlan } from '../../runtime/testing/fault-plan.ts';
+import { TestInstruments } from '../../runtime/testing/instruments.ts';
+import { listenForRejections } from '../../runtime/testing/rejections.ts';
+import { SeededScheduler } from '../../runtime/testing/seeded-scheduler.ts';
+import { Trace } from '../../runtime/testing/trace.ts';
+import type { Host } from '../../src/protocol/clock.ts';
+import type { VirtualClock } from './virtual-clock.ts';
+
+/** Decides the order of turns in every test that leaves it open; the engine's own scheduler does where it is not set. */
+const SEED = process.env['TROUPE_SEED'];
+
+/** The order of turns: that of a seed, or the engine's own. */
+export type Order = { readonly seed: number } | 'engine';
+
+/** The order of a test that says nothing of it. */
+export const ORDER: Order = SEED === undefined || SEED === '' ? 'engine' : { seed: Number(SEED) };
+
+/** How one system is surrounded. */
+export interface Surroundings {
+  readonly clock: VirtualClock;
+  readonly random: () => number;
+  readonly order: Order;
+}
+
+/** What surrounds one system, and what was seen of it. */
+export class CheckedHost {
+  readonly host: InstrumentedHost;
+  private readonly books = new Books();
+  private readonly seeded: SeededScheduler | undefined;
+  private readonly runQueue: RunQueue;
+  private readonly stopListening: () => void;
+  private readonly order: Order;
+  private kernel: Kernel | undefined = undefined;
+
+  constructor({ clock, random, order }: Surroundings) {
+    this.order = order;
+    const chooser = order === 'engine' ? undefined : new SeededChooser(order.seed);
+    this.seeded =
+      chooser === undefined ? undefined : new SeededScheduler(chooser, () => new Error('it never settles'));
+    if (chooser !== undefined) clock.choose = (size) => chooser.pick(size);
+    const { seeded } = this;
+    const bare: Host = {
+      clock,
+      random,
+      soon: (task) => {
+        queueMicrotask(task);
+      },
+      later: (task) => {
+        if (seeded === undefined) setImmediate(task);
+        else seeded.later(task);
+      },
+    };
+    this.runQueue = seeded ?? new Scheduler(bare, () => this.kernel?.telemetry.refresh());
+    const trace = new Trace(() => clock.now());
+    const instruments = new TestInstruments(this.runQueue, this.books, new FaultPlan(), trace);
+    const attach = instruments.attach.bind(instruments);
+    instruments.attach = (kernel) => {
+      this.kernel = kernel;
+      attach(kernel);
+    };
+    this.host = { ...bare, instruments };
+    this.stopListening = listenForRejections((reason) =>
+      this.books.findings.add('rejection', String(reason)),
+    );
+  }
+
+  get isIdle(): boolean {
+    return this.runQueue.isIdle;
+  }
+
+  /** Lets everything happen that needs no time. */
+  async settle(): Promise<void> {
+    let quietRounds = 0;
+    while (quietRounds < 3) {
+      await this.seeded?.settled();
+      await new Promise<void>((resolve) => {
+        setImmediate(resolve);
+      });
+      quietRounds = this.isIdle ? quietRounds + 1 : 0;
+    }
+  }
+
+  /** Throws what was found against the laws: a message lost or ended twice, turns that overlap, an order lost, a rejection. */
+  check(): void {
+    this.books.audit();
+    const { text } = this.books.findings;
+    const order = this.order === 'engine' ? 'in the order of the engine' : `TROUPE_SEED=${this.order.seed}`;
+    if (text !== undefined) throw new Error(`The checker found (${order}):\n  ${text}`);
+  }
+
+  /** Checks for the last time. */
+  end(): void {
+    this.stopListening();
+    this.check();
+  }
+}
