@@ -9,6 +9,7 @@ import { describe, expect, it } from 'vitest';
 import type { Cell } from '../../runtime/actor/cell.ts';
 import { Phases } from '../../runtime/host/phases.ts';
 import { SHUTDOWN_PHASES, type ShutdownPhase } from '../../src/protocol/shutdown.ts';
+import { orders } from '../support/checked-host.ts';
 import { HandHost } from '../support/hand-host.ts';
 import { endingOf, never, type PuppetContext, type PuppetRef, puppet } from '../support/puppet.ts';
 import { unhandledDuring } from '../support/rejections.ts';
@@ -146,6 +147,7 @@ const load = fc.record({
   tasks: fc.array(fc.record({ phase: fc.constantFrom(...SHUTDOWN_PHASES), hangs: fc.boolean() }), {
     maxLength: 3,
   }),
+  order: orders,
 });
 
 type Load = typeof load extends fc.Arbitrary<infer T> ? T : never;
@@ -157,7 +159,7 @@ function wait(clock: { setTimer(ms: number, fire: () => void): object }, ms: num
 }
 
 /** Runs a shutdown under load, and gives what came of it. */
-async function shutDown({ actors, drainMs, deadlineMs, callsFirst, tasks }: Load) {
+async function shutDown({ actors, drainMs, deadlineMs, callsFirst, tasks, order }: Load) {
   const result = { endedAtMs: -1, accepted: 0, restarts: 0, sums: [] as number[][], promises: 0, phases: 0 };
   const agents = actors.map(({ stops, retries, ...rest }) => {
     const agent = puppet({
@@ -173,7 +175,7 @@ async function shutDown({ actors, drainMs, deadlineMs, callsFirst, tasks }: Load
     ),
   );
   await runTestSystem(
-    { root: supervisor({ children }) },
+    { root: supervisor({ children }), order },
     async ({ system, clock, advance, settle, events }) => {
       const refs: PuppetRef[] = [];
       for (const [i, { agent, isInRoot, shutdownMs }] of agents.entries()) {

@@ -3,6 +3,7 @@
  * come in the order of the engine's own scheduler, or in one that a seed decides, as in the kit.
  */
 
+import fc from 'fast-check';
 import type { InstrumentedHost, Kernel } from '../../runtime/actor/kernel.ts';
 import { type RunQueue, Scheduler } from '../../runtime/host/scheduler.ts';
 import { Books } from '../../runtime/testing/books.ts';
@@ -23,6 +24,12 @@ export type Order = { readonly seed: number } | 'engine';
 
 /** The order of a test that says nothing of it. */
 export const ORDER: Order = SEED === undefined || SEED === '' ? 'engine' : { seed: Number(SEED) };
+
+/** Orders for a property: the engine's own as often as any other. */
+export const orders: fc.Arbitrary<Order> =
+  ORDER === 'engine'
+    ? fc.oneof(fc.constant('engine' as const), fc.record({ seed: fc.nat(2 ** 31 - 1) }))
+    : fc.constant(ORDER);
 
 /** How one system is surrounded. */
 export interface Surroundings {
