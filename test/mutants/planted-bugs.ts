@@ -320,8 +320,8 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: 'a worker that leaves takes one more job',
     file: 'runtime/pool/worker.ts',
-    find: "return this.isIdle && this.status === 'running' && !this.isLeaving;",
-    replace: "return this.isIdle && this.status === 'running';",
+    find: '    if (this.isLeaving) return undefined;\n',
+    replace: '',
     tests: ['test/unit/pool.test.ts', 'test/property/pool.property.test.ts'],
   },
   {
