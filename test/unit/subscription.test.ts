@@ -590,6 +590,33 @@ describe('what a handler is told', () => {
     expect(ended).toEqual(['aborted', 'awaited']);
   });
 
+  it('lets a handler that awaits its own end in a group go on after 31 s where its turn has no limit: no deadlock', async () => {
+    const { system, settle, advance, clock } = await testSystem();
+    const stayer = new Holding();
+    const seen: unknown[] = [];
+    const options = { group: 'g', turnTimeoutMs: Infinity };
+    const subscription = await system.subscribe(
+      'jobs',
+      async (message) => {
+        await Promise.resolve();
+        await subscription.unsubscribe();
+        seen.push(message, clock.now());
+      },
+      options,
+    );
+    await system.publish('jobs', 1);
+    await settle();
+    await system.subscribe('jobs', stayer.handle, options);
+    await system.publish('jobs', 2);
+    await advance(30_999);
+    expect(seen).toEqual([]);
+    await advance(1);
+    expect(seen).toEqual([1, 31_000]);
+    expect(stayer.got).toEqual([2]);
+    expect(system.deadLetters.stats().total).toBe(0);
+    await subscription.unsubscribe();
+  });
+
   it('says nothing when unsubscribe is quick, and is one end however often it is called', async () => {
     const { system, settle, advance, logs, kernel } = await testSystem();
     const handler = new Holding();
