@@ -595,6 +595,9 @@ describe('what a handler is told', () => {
     const stayer = new Holding();
     const seen: unknown[] = [];
     const options = { group: 'g', turnTimeoutMs: Infinity };
+    await system.subscribe('jobs', stayer.handle, options);
+    await system.publish('jobs', 1);
+    await settle();
     const subscription = await system.subscribe(
       'jobs',
       async (message) => {
@@ -604,15 +607,16 @@ describe('what a handler is told', () => {
       },
       options,
     );
-    await system.publish('jobs', 1);
-    await settle();
-    await system.subscribe('jobs', stayer.handle, options);
     await system.publish('jobs', 2);
+    await settle();
+    await system.publish('jobs', 3);
     await advance(30_999);
     expect(seen).toEqual([]);
     await advance(1);
-    expect(seen).toEqual([1, 31_000]);
-    expect(stayer.got).toEqual([2]);
+    expect(seen).toEqual([2, 31_000]);
+    stayer.finish();
+    await settle();
+    expect(stayer.got).toEqual([1, 3]);
     expect(system.deadLetters.stats().total).toBe(0);
     await subscription.unsubscribe();
   });

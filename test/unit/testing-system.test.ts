@@ -136,7 +136,7 @@ describe('a test system', () => {
     });
     await expect(probe.expect('take')).rejects.toThrow('TROUPE_SEED=7');
     vi.stubEnv('TROUPE_SEED', 'seven');
-    expect(() => createTestSystem()).toThrow('TROUPE_SEED');
+    expect(() => createTestSystem()).toThrow("TROUPE_SEED must be a whole number >= 0; it was given 'seven'");
   });
 
   it('has another seed each time unless told', async () => {
