@@ -38,6 +38,20 @@ export interface Surroundings {
   readonly order: Order;
 }
 
+/** Macrotasks without work after which a system counts as settled. */
+const QUIET_ROUNDS = 3;
+
+/** Lets macrotasks go by until none of these systems has had work in `rounds` of them. */
+export async function quiet(systems: Iterable<CheckedHost>, rounds: number): Promise<void> {
+  for (let quietRounds = 0; quietRounds < rounds; ) {
+    for (const system of systems) await system.turns();
+    await new Promise<void>((resolve) => {
+      setImmediate(resolve);
+    });
+    quietRounds = [...systems].every(({ isIdle }) => isIdle) ? quietRounds + 1 : 0;
+  }
+}
+
 /** What surrounds one system, and what was seen of it. */
 export class CheckedHost {
   readonly host: InstrumentedHost;
@@ -86,14 +100,12 @@ export class CheckedHost {
 
   /** Lets everything happen that needs no time. */
   async settle(): Promise<void> {
-    let quietRounds = 0;
-    while (quietRounds < 3) {
-      await this.seeded?.settled();
-      await new Promise<void>((resolve) => {
-        setImmediate(resolve);
-      });
-      quietRounds = this.isIdle ? quietRounds + 1 : 0;
-    }
+    await quiet([this], QUIET_ROUNDS);
+  }
+
+  /** Lets the turns of the seeded order come; in the engine's own they come by themselves. */
+  async turns(): Promise<void> {
+    await this.seeded?.settled();
   }
 
   /** Throws what was found against the laws: a message lost or ended twice, turns that overlap, an order lost, a rejection. */
