@@ -13,7 +13,7 @@ import { fileURLToPath } from 'node:url';
 import { PLANTED_BUGS, type PlantedBug } from './planted-bugs.ts';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
-const COPIED = ['src', 'runtime', 'test', 'package.json', 'tsconfig.json', 'vitest.config.ts'];
+const COPIED = ['src', 'runtime', 'adapters', 'test', 'package.json', 'tsconfig.json', 'vitest.config.ts'];
 /** A run that lasts so long has noticed nothing: the tests of a bug fail, they do not hang. */
 const RUN_MS_MAX = 180_000;
 

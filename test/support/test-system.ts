@@ -33,15 +33,12 @@ export interface TestSystemSettings {
   readonly clock?: VirtualClock;
   /** Who has the next turn. A test that counts macrotasks says `engine`: in another order each turn has one of its own. */
   readonly order?: Order;
-  /** Why the checker must not judge: the test itself breaks what it watches. */
-  readonly unchecked?: string;
 }
 
 interface Started {
   readonly checked: CheckedHost;
-  readonly isJudged: boolean;
-  shutdown(): Promise<void>;
-  advance(ms: number): Promise<void>;
+  readonly shutdown: () => Promise<void>;
+  readonly advance: (ms: number) => Promise<void>;
 }
 
 const started: Started[] = [];
@@ -51,13 +48,13 @@ afterEach(async () => {
 });
 
 /** Looks at it as the test leaves it, ends it, and looks again. */
-async function end({ checked, isJudged, shutdown, advance }: Started): Promise<void> {
+async function end({ checked, shutdown, advance }: Started): Promise<void> {
   const problems: unknown[] = [];
   const judge = (look: () => void): void => {
     try {
       look();
     } catch (error) {
-      if (isJudged) problems.push(error);
+      problems.push(error);
     }
   };
   await checked.settle();
@@ -94,7 +91,7 @@ export async function runTestSystem<Root extends AnySupervisor = never>(
 export async function testSystem<Root extends AnySupervisor = never>(
   options: Partial<SystemOptions<Root>> & TestSystemSettings = {},
 ): Promise<TestSystem<[Root] extends [never] ? Record<never, never> : RefsOf<Root>>> {
-  const { random = () => 0, clock = new VirtualClock(), order = ORDER, unchecked, ...rest } = options;
+  const { random = () => 0, clock = new VirtualClock(), order = ORDER, ...rest } = options;
   const checked = new CheckedHost({ clock, random, order });
   const logs: LogRecord[] = [];
   const events: RuntimeEvent[] = [];
@@ -109,6 +106,6 @@ export async function testSystem<Root extends AnySupervisor = never>(
   );
   system.events.subscribe((event) => events.push(event));
   const { kernel } = system as unknown as { readonly kernel: Kernel }; // the local system carries its kernel
-  started.push({ checked, isJudged: unchecked === undefined, shutdown: () => system.shutdown(), advance });
+  started.push({ checked, shutdown: () => system.shutdown(), advance });
   return { system, clock, kernel, events, logs, settle, advance };
 }
