@@ -34,7 +34,12 @@ afterEach(async () => {
     const closed = [...open.keys()].map((bus) => bus.close({ drainMs: 0 }));
     await bench.advance(100_000);
     await Promise.all(closed);
-    for (const checked of open.values()) checked.end();
+    for (const [bus, checked] of open) {
+      checked.end();
+      const { asksInFlight } = kernelOf(bus);
+      if (asksInFlight !== 0)
+        throw new Error(`${bus.name} is closed, and ${asksInFlight} calls have not settled.`);
+    }
   }
 });
 
