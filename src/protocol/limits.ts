@@ -88,6 +88,8 @@ export const PULL_WINDOW = 16;
 export const PULLS_MAX = 1_000;
 /** Milliseconds after which an `unsubscribe` that still waits for a handler is told of: it may wait for its own caller. */
 export const UNSUBSCRIBE_WARNING_MS = 1_000;
+/** Milliseconds that an `unsubscribe` waits for a handler whose turn has no limit: what an actor may take to stop, and its grace. */
+export const UNSUBSCRIBE_WAIT_MS = SHUTDOWN_MS + KILL_GRACE_MS;
 
 /** Characters of a sender or a correlation id on a bus: as many as a topic, and as an id in a store. */
 export const BUS_TEXT_CHARACTERS_MAX = 200;
