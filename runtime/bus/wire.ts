@@ -8,7 +8,13 @@ import type { Broker, BrokerState, Lane, NodeIdentity, PerLane } from '../../src
 import { Envelope, Extras, type Outcome } from '../../src/protocol/envelope.ts';
 import { TroupeError } from '../../src/protocol/errors.ts';
 import { encodeMessage, type Frame, type WireMessage, type WirePayload } from '../../src/protocol/frame.ts';
-import { BUS_DRAIN_MS, LANE_WINDOWS, OUTBOX_WAITING_MAX, TIMER_MS_MAX } from '../../src/protocol/limits.ts';
+import {
+  BUS_DRAIN_MS,
+  GROUP_WINDOWS,
+  LANE_WINDOWS,
+  OUTBOX_WAITING_MAX,
+  TIMER_MS_MAX,
+} from '../../src/protocol/limits.ts';
 import { describeValue } from '../../src/protocol/options.ts';
 import { decodePayload, encodePayload } from '../../src/protocol/payload.ts';
 import { TopicMessage } from '../../src/protocol/topic-message.ts';
@@ -37,6 +43,7 @@ export interface WirePorts {
 /** Milliseconds for the running handlers of a group when its last member here leaves. */
 const GROUP_DRAIN_MS = 30_000;
 const WINDOWS: PerLane = LANE_WINDOWS;
+const MEMBER_WINDOWS: PerLane = GROUP_WINDOWS;
 
 interface Group {
   readonly inbound: Inbound;
@@ -206,7 +213,7 @@ export class Wire {
     const inbound = new Inbound(this.kernel, sieve, (arrival) => this.takeShare(arrival, group, pattern));
     const source = { kind: 'group', group, pattern } as const;
     const begin = async (): Promise<void> => {
-      inbound.begin(await this.broker.consume(source, { windows: WINDOWS, receive: inbound.receive }));
+      inbound.begin(await this.broker.consume(source, { windows: MEMBER_WINDOWS, receive: inbound.receive }));
     };
     return { inbound, ready: begin(), members: 0 };
   }
@@ -294,6 +301,7 @@ export class Wire {
       correlationId: message.correlationId,
       publishedAtMs: message.sentAtMs,
       number: ++this.arrived,
+      isRequest: message.type === 'request',
     };
     const { sender } = message;
     return new Publication(

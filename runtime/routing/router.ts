@@ -50,15 +50,14 @@ export interface Subscriber {
 export interface Entered extends Subscriber {
   /** Its place in the order of all that ever entered: a publication reaches those that were there at its call. */
   readonly order: number;
-  /** For `backpressure`: copies that wait for room. */
-  readonly waiting: ReadonlyMap<Withdrawable, Envelope>;
   /** For `latest`: what is on its way. */
   readonly latest: LatestByTopic | undefined;
 }
 
 /** The same, where the router changes it. */
 interface Known extends Entered {
-  readonly waiting: Map<Withdrawable, Envelope>;
+  /** For `backpressure`: copies that wait for room. */
+  readonly waiting: Set<Withdrawable>;
 }
 
 /** The subscriptions of one system. */
@@ -100,7 +99,7 @@ export class Router {
       ...subscriber,
       entry: { name, kind, isInternal, handler },
       order: ++this.entered,
-      waiting: new Map(),
+      waiting: new Set(),
       latest: overflow === 'latest' ? new LatestByTopic(cell, capacity) : undefined,
     };
     this.trie.add(pattern, entered);
@@ -120,7 +119,7 @@ export class Router {
     return () => {
       if (!leases.has(lease)) return;
       lease.end();
-      for (const wait of entered.waiting.keys()) wait.withdraw(UNSUBSCRIBED);
+      for (const wait of entered.waiting) wait.withdraw(UNSUBSCRIBED);
       entered.latest?.withdraw();
       cell.cancelQueued(entered.entry);
     };
@@ -218,7 +217,7 @@ export class Router {
       };
       pending = new PendingSend(cell, envelope, { timeoutMs, signal, from }, now, admitted, ended);
       // Where too many wait already it has ended inside its constructor.
-      if (!pending.isSettled) waiting.set(pending, envelope);
+      if (!pending.isSettled) waiting.add(pending);
       if (branch !== undefined) branch.wait = pending;
     });
   }

@@ -100,6 +100,11 @@ export const BUS_DRAIN_MS = 5_000;
 export const PENDING_SHOWN = 100;
 /** Changes of status that wait until the store has taken those before them; beyond it the oldest is given up, and said. */
 export const STATUSES_WAITING_MAX = 10_000;
+/**
+ * Changes of status that a store is told at once: a fifth of what may wait there, so that there is room for appends. When as
+ * many wait for the next time, publishers are held.
+ */
+export const STATUSES_AT_ONCE_MAX = 2_048;
 
 /** Topic grammar: bytes of a whole topic, segments, bytes of a segment. */
 export const TOPIC_BYTES_MAX = 200;
@@ -127,8 +132,8 @@ export const STORED_PAYLOAD_DEPTH_MAX = 256;
 /** Changes that may wait for a store's next sync, and the bytes of their payloads: as many as may wait at a mailbox. */
 export const STORE_WAITING_MAX = 10_000;
 export const STORE_WAITING_BYTES_MAX = 67_108_864;
-/** Changes written by one sync. Writing this many holds the event loop for about as long as the sync itself takes. */
-export const STORE_BATCH_MAX = 512;
+/** Changes written by one sync. Writing this many holds the event loop for about as long as a slice of turns, 5 ms. */
+export const STORE_BATCH_MAX = 1_024;
 /** Messages of a store's page, their bytes, and messages looked at for one: what is read without giving way to other work. */
 export const STORE_PAGE_MESSAGES = 256;
 export const STORE_PAGE_BYTES = 1_048_576;
@@ -154,6 +159,8 @@ export const BROKER_HEARTBEAT_MS = 3_000;
 export const BROKER_DOWN_AFTER_MS = 10_000;
 /** Unsettled frames of each lane, most urgent first: urgent lanes are short, and most of the work is normal. */
 export const LANE_WINDOWS = [64, 64, 128, 256, 128, 64] as const;
+/** The same for a member of a group: few, so that what comes in a burst is spread over all members. */
+export const GROUP_WINDOWS = [8, 8, 8, 8, 8, 8] as const;
 /** Bytes of one frame: what a Kafka broker takes unless told otherwise, less its own overhead. */
 export const FRAME_BYTES_MAX = 1_048_576;
 /** Deliveries of one frame after which its consumers have died of it often enough. */
@@ -183,3 +190,5 @@ export const GROUP_FRAMES_KNOWN_MAX = 10_000;
 export const BURY_AGAIN_MS = 1_000;
 /** Messages of one lane that were taken from a broker and wait for room in a queue; further frames wait unread. */
 export const LANE_MESSAGES_WAITING_MAX = 1_024;
+/** Dead letters that an adapter keeps at its broker: beyond it frames stay unsettled, and an operator has to look. */
+export const DEAD_FRAMES_MAX = 100_000;

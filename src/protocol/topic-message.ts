@@ -23,6 +23,8 @@ export interface BusLabel {
   readonly publishedAtMs: number;
   /** Its place among all that this bus has published. */
   readonly number: number;
+  /** Somebody waited for a reply when it was published. */
+  readonly isRequest: boolean;
 }
 
 /** What users have published, of a message's payload. @internal */

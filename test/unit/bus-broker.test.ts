@@ -336,6 +336,17 @@ describe('a bus on a broker', () => {
     await advance(0);
   });
 
+  it('does not connect to a broker that cannot be used, and says why', async () => {
+    const { hub, advance, connect } = nodes();
+    const b = await connect('b');
+    hub.cut('a');
+    const refused = endingOf(connect('a'));
+    await advance(60_000);
+    expect(refused.error).toMatchObject({ code: 'ERR_BROKER_UNAVAILABLE', retryable: true });
+    expect(hub.names()).toEqual(['node b']);
+    expect((await b.stats()).broker).toBe('up');
+  });
+
   it('pulls messages from the moment an iteration begins', async () => {
     const { connect, advance, hub } = nodes();
     const [a, b] = [await connect('a'), await connect('b')];
