@@ -21,7 +21,7 @@ export interface Child {
   readonly isReturning: boolean;
   /** Starts it from nothing. Throws or rejects with `ERR_START_FAILED`; it has ended then. */
   start(): void | Promise<void>;
-  /** Ends it for good. */
+  /** Ends it for good; a group restart under way passes it over. */
   stop(reason: EndReason): Promise<void>;
   /** Counts a restart and says how many milliseconds it should wait; it is going to be told to leave. */
   due(error: unknown): number;

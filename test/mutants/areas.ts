@@ -10,6 +10,7 @@ export interface Area {
 /** Tests in which supervisors, and actors under them, live and end. */
 const TREES = [
   'test/unit/supervisor.test.ts',
+  'test/unit/supervisor-order.test.ts',
   'test/unit/dynamic-supervisor.test.ts',
   'test/unit/group-restart.test.ts',
   'test/unit/lifecycle.test.ts',
@@ -19,6 +20,17 @@ const TREES = [
   'test/unit/shutdown.test.ts',
   'test/otp/replay.test.ts',
   'test/model/supervisor-tree.model.test.ts',
+];
+
+/** Tests in which messages go every way there is. */
+const MESSAGES = [
+  'test/unit/actor.test.ts',
+  'test/unit/ask.test.ts',
+  'test/unit/expiry.test.ts',
+  'test/unit/rejected.test.ts',
+  'test/unit/dead-letters.test.ts',
+  'test/unit/replay.test.ts',
+  'test/model/actor.model.test.ts',
 ];
 
 export const AREAS: Readonly<Record<string, Area>> = {
@@ -55,6 +67,83 @@ export const AREAS: Readonly<Record<string, Area>> = {
       'test/unit/backoff.test.ts',
       'test/unit/restart-window.test.ts',
       'test/unit/strategy.test.ts',
+    ],
+  },
+  turns: {
+    folder: 'runtime/actor',
+    files: ['cell.ts', 'lifecycle.ts', 'hooks.ts', 'outcomes.ts', 'rare.ts', 'kernel.ts', 'promise-in.ts'],
+    tests: [
+      ...MESSAGES,
+      'test/unit/lifecycle.test.ts',
+      'test/unit/kill-and-drain.test.ts',
+      'test/unit/supervisor.test.ts',
+      'test/unit/stash.test.ts',
+      'test/unit/timers.test.ts',
+      'test/unit/watch.test.ts',
+      'test/unit/link.test.ts',
+    ],
+  },
+  watch: {
+    folder: 'runtime/actor',
+    files: ['watch.ts', 'control-lane.ts'],
+    tests: [
+      'test/unit/watch.test.ts',
+      'test/unit/link.test.ts',
+      'test/unit/lifecycle.test.ts',
+      'test/unit/actor.test.ts',
+      'test/unit/timers.test.ts',
+      'test/unit/inspection.test.ts',
+      'test/property/actor-watch.property.test.ts',
+    ],
+  },
+  timers: {
+    folder: 'runtime/actor',
+    files: ['timers.ts', 'idle-timeout.ts'],
+    tests: [
+      'test/unit/timers.test.ts',
+      'test/unit/idle-timeout.test.ts',
+      'test/unit/inspection.test.ts',
+      'test/unit/bad-input.test.ts',
+      'test/property/timers.property.test.ts',
+    ],
+  },
+  calls: {
+    folder: 'runtime/actor',
+    files: [
+      'local-ref.ts',
+      'context.ts',
+      'pending.ts',
+      'call-options.ts',
+      'behaviour.ts',
+      'default-directive.ts',
+    ],
+    tests: [
+      ...MESSAGES,
+      'test/unit/agent.test.ts',
+      'test/unit/bad-input.test.ts',
+      'test/unit/kill-and-drain.test.ts',
+      'test/unit/schema.test.ts',
+      'test/unit/stash.test.ts',
+      'test/unit/trace-headers.test.ts',
+    ],
+  },
+  letters: {
+    folder: 'runtime/actor',
+    files: [
+      'dead-letters.ts',
+      'kept-letter.ts',
+      'letter.ts',
+      'letter-filter.ts',
+      'replay.ts',
+      'inspection.ts',
+    ],
+    tests: [
+      'test/unit/dead-letters.test.ts',
+      'test/unit/replay.test.ts',
+      'test/unit/rejected.test.ts',
+      'test/unit/inspection.test.ts',
+      'test/unit/bad-input.test.ts',
+      'test/unit/supervisor.test.ts',
     ],
   },
 };

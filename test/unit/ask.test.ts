@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { PuppetAskContext, PuppetRef } from '../support/puppet.ts';
 import { deferred, endingOf, never, puppet } from '../support/puppet.ts';
 import { unhandledDuring } from '../support/rejections.ts';
+import { RUNS } from '../support/runs.ts';
 import { testSystem } from '../support/test-system.ts';
 
 const QUICK = { minMs: 100, maxMs: 100, jitter: 0 };
@@ -443,7 +444,7 @@ describe('an ask', () => {
     const count = (): void => {
       settled++;
     };
-    const ROUNDS = 250;
+    const ROUNDS = Math.ceil(Math.min(RUNS, 1_000) / 4); // fewer where fewer runs are asked for
     const unheard = await unhandledDuring(async () => {
       for (let round = 0; round < ROUNDS; round++) {
         const dying = await system.spawn(stopped, { shutdownMs: 0 });
