@@ -11,6 +11,8 @@ export interface Area {
 const TREES = [
   'test/unit/supervisor.test.ts',
   'test/unit/supervisor-order.test.ts',
+  'test/unit/actor-child.test.ts',
+  'test/unit/branch.test.ts',
   'test/unit/dynamic-supervisor.test.ts',
   'test/unit/group-restart.test.ts',
   'test/unit/lifecycle.test.ts',
