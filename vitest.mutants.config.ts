@@ -7,5 +7,13 @@ import base from './vitest.config.ts';
 const area = AREAS[process.env['MUTANTS_AREA'] ?? ''];
 if (area === undefined) throw new Error('MUTANTS_AREA names no area of test/mutants/areas.ts');
 
-const config = mergeConfig(base, { test: { testTimeout: 10_000, env: { FC_RUNS: '40' } } });
+// Most of the time goes into loading the engine, so the files of a run load it once.
+const config = mergeConfig(base, {
+  test: {
+    isolate: false,
+    setupFiles: ['test/mutants/setup.ts'],
+    testTimeout: 10_000,
+    env: { FC_RUNS: '40' },
+  },
+});
 export default { ...config, test: { ...config.test, include: [...area.tests] } };

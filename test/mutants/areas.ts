@@ -20,7 +20,6 @@ const TREES = [
   'test/unit/inspection.test.ts',
   'test/unit/system.test.ts',
   'test/unit/shutdown.test.ts',
-  'test/otp/replay.test.ts',
   'test/model/supervisor-tree.model.test.ts',
 ];
 
@@ -89,6 +88,7 @@ export const AREAS: Readonly<Record<string, Area>> = {
     folder: 'runtime/actor',
     files: ['watch.ts', 'control-lane.ts'],
     tests: [
+      'test/unit/control-lane.test.ts',
       'test/unit/watch.test.ts',
       'test/unit/link.test.ts',
       'test/unit/lifecycle.test.ts',

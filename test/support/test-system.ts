@@ -25,13 +25,16 @@ export interface TestSystem<Refs> {
 
 const started: { shutdown(): Promise<void>; advance(ms: number): Promise<void> }[] = [];
 
-afterEach(async () => {
+/** Ends the systems that the test started; for the tests of a file that imports this one first, by itself. */
+export async function endTestSystems(): Promise<void> {
   for (const each of started.splice(0)) {
     const ended = each.shutdown();
     await each.advance(100_000);
     await ended;
   }
-});
+}
+
+afterEach(endTestSystems);
 
 /** Gives `body` a system that ends with it: for properties, which start one for each run. */
 export async function runTestSystem<Root extends AnySupervisor = never>(
