@@ -42,6 +42,7 @@ export const AREAS: Readonly<Record<string, Area>> = {
       'test/unit/heap.test.ts',
       'test/unit/admission.test.ts',
       'test/unit/mailbox.test.ts',
+      'test/unit/expiry.test.ts',
       'test/property/heap.property.test.ts',
       'test/property/mailbox.property.test.ts',
       'test/model/mailbox.model.test.ts',
