@@ -23,7 +23,7 @@ export interface Restarting {
   exclusive<T>(work: () => Promise<T>): Promise<T>;
   /** Counts a restart. False: the supervisor ends. */
   bears(failure: FailedChild): boolean;
-  startFailed(child: Child, error: unknown): 'again' | 'child-ends' | 'all-end';
+  startFailed(child: Child, error: unknown): 'again' | 'child-ends' | undefined;
 }
 
 /** A failure of a child. */

@@ -213,18 +213,18 @@ export class Supervisor implements Children {
     return work();
   }
 
-  /** What follows from a start that failed; unless it may be tried again it has begun. */
-  startFailed(child: Child, error: unknown): 'again' | 'child-ends' | 'all-end' {
+  /** What follows from a start that failed: another, or the end of that child; undefined: all end. Ends have begun. */
+  startFailed(child: Child, error: unknown): 'again' | 'child-ends' | undefined {
     if (!this.bringsBack) {
       this.surroundings.kernel.background(child.stop('failed'));
-      return 'all-end';
+      return undefined;
     }
     const directive = child.afterFailedStart(error);
     if (directive === 'stop') {
       this.surroundings.kernel.background(child.stop('failed').then(() => this.left(child)));
       return 'child-ends';
     }
-    return this.bears({ child, error, isEscalated: directive === 'escalate' }) ? 'again' : 'all-end';
+    return this.bears({ child, error, isEscalated: directive === 'escalate' }) ? 'again' : undefined;
   }
 
   /** Counts a restart. False: it is one too many, or the failure is not to be borne, and what follows from that has begun. */

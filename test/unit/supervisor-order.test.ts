@@ -312,6 +312,15 @@ describe('a supervisor that restarts a group', () => {
     ]);
   });
 
+  it('ends when another child escalates meanwhile, but only when the group is up', async () => {
+    const { supervisor, a, b, since } = handMade({ strategy: 'rest-for-one' });
+    await supervisor.startAll();
+    await since();
+    b.onLeave = () => supervisor.escalated(a.fails(), 'a');
+    supervisor.failed(b.fails(), 'b');
+    expect((await since()).slice(3, 6)).toEqual(['again b', 'again c', 'stop a failed']);
+  });
+
   it('P31 does not end for an escalation whose child was stopped since', async () => {
     const { supervisor, events, a, b, since } = handMade({ strategy: 'one-for-all' });
     await supervisor.startAll();
@@ -387,6 +396,24 @@ describe('a significant child that ends', () => {
       'stop a shutdown',
       'ended shutdown',
     ]);
+  });
+
+  it('P19 while its group leaves ends nothing if all are stopped then', async () => {
+    const { supervisor, events, a, b, since } = handMade({
+      strategy: 'rest-for-one',
+      autoShutdown: 'any-significant',
+    });
+    a.isSignificant = true;
+    await supervisor.startAll();
+    const gate = deferred();
+    b.onLeave = () => gate.promise;
+    supervisor.failed(b.fails(), 'b');
+    a.status = 'stopped';
+    supervisor.left(a);
+    await supervisor.stopAll();
+    gate.resolve();
+    expect(await since()).not.toContain('ended shutdown');
+    expect(events).toEqual([]);
   });
 
   it('P19 is the last one also where another is about to end', async () => {
@@ -496,12 +523,19 @@ describe('a limit', () => {
     supervisor.failed(a.fails(), 'a');
     await since();
     supervisor.failed(a.fails(), 'once more');
-    expect((await since())[0]).toBe('stop a failed');
+    const ends = [
+      'stop a failed',
+      'stop c shutdown',
+      'stop b shutdown',
+      'stop a shutdown',
+      'ended escalated',
+    ];
+    expect(await since()).toEqual(ends);
     await supervisor.startAll();
     await since();
     a.restartsWithoutProgress = 3;
     supervisor.failed(a.fails(), 'no progress');
-    expect((await since())[0]).toBe('stop a failed');
+    expect(await since()).toEqual(ends);
     expect(events).toMatchObject([
       { type: 'supervisor-gave-up', address: '/root/hand', limit: 'a: more than 1 restarts in 1000 ms' },
       {
@@ -516,6 +550,10 @@ describe('a limit', () => {
       { type: 'supervisor-stopped' },
     ]);
     expect(kernel.telemetry.escalations).toBe(2);
+    await supervisor.startAll();
+    await since();
+    supervisor.escalated(a.fails(), 'escalated');
+    expect(await since()).toEqual(ends);
   });
 });
 
