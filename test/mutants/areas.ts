@@ -76,7 +76,10 @@ export const AREAS: Readonly<Record<string, Area>> = {
     files: ['cell.ts', 'lifecycle.ts', 'hooks.ts', 'outcomes.ts', 'rare.ts', 'kernel.ts', 'promise-in.ts'],
     tests: [
       ...MESSAGES,
+      'test/unit/actor-child.test.ts',
+      'test/unit/group-restart.test.ts',
       'test/unit/lifecycle.test.ts',
+      'test/unit/shutdown.test.ts',
       'test/unit/kill-and-drain.test.ts',
       'test/unit/supervisor.test.ts',
       'test/unit/stash.test.ts',

@@ -67,6 +67,7 @@ describe('a group restart', () => {
     b.tell('act', FAIL);
     await settle();
     expect(seen).toEqual(['b failed fail', 'c sibling fail']);
+    expect(system.inspect(a)?.status).toBe('restarting');
     gate.resolve();
     await advance(0);
     const next = 'a in generation 1';
@@ -79,6 +80,23 @@ describe('a group restart', () => {
     ]);
     expect(seen.indexOf(next)).toBeGreaterThan(seen.indexOf('a starts'));
     expect(system.inspect(a)?.counts).toMatchObject({ accepted: 2, handled: 2 });
+  });
+
+  it('P29 goes on when a sibling that finishes its turn is stopped meanwhile, and leaves that one stopped', async () => {
+    const { system, advance, settle, seen } = await trio('one-for-all', { shutdownMs: Infinity });
+    const { a, b } = system.refs;
+    const gate = deferred();
+    a.tell('act', () => gate.promise);
+    b.tell('act', FAIL);
+    await settle();
+    const stopped = endingOf(system.stop(a));
+    await settle();
+    expect(stopped.is).toBeUndefined();
+    gate.resolve();
+    await advance(0);
+    expect(stopped.is).toBe('resolved');
+    expect(seen).toEqual(['b failed fail', 'c sibling fail', 'a stops shutdown', 'b starts', 'c starts']);
+    expect(system.inspect(a)?.status).toBe('stopped');
   });
 
   it('P37 aborts the turn of a sibling that takes too long, and its asker hears the cause before the new start', async () => {
