@@ -428,6 +428,7 @@ export class Cell implements Actor, MailboxOwner, Runnable, Watching {
   }
 
   private timedOut(turn: TurnContext, timeoutMs: number): void {
+    // Stryker disable next-line ConditionalExpression: its timeout ends with a turn; this is a guard.
     if (!turn.isRunning) return;
     const error = new TroupeError('ERR_TURN_TIMEOUT', {
       address: this.address,

@@ -84,6 +84,7 @@ export const AREAS: Readonly<Record<string, Area>> = {
       'test/unit/supervisor.test.ts',
       'test/unit/stash.test.ts',
       'test/unit/timers.test.ts',
+      'test/unit/turn-end.test.ts',
       'test/unit/watch.test.ts',
       'test/unit/link.test.ts',
     ],
