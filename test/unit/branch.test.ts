@@ -25,6 +25,7 @@ describe('a branch', () => {
     await settle();
     const control = system.supervisor('outer');
     expect([control.path, control.status]).toEqual(['/root/outer', 'starting']);
+    expect(system.inspect(system.ref(Puppet, '/root/outer/late/below'))).toBeUndefined();
     expect(control.children()).toEqual([
       { name: 'slow', kind: 'agent', status: 'starting', restart: 'transient', significant: false },
       { name: 'inner', kind: 'supervisor', status: 'stopped', restart: 'permanent', significant: false },
@@ -54,6 +55,44 @@ describe('a branch', () => {
     expect(stopped).toMatchObject({ is: 'resolved', value: 'ok' });
     expect(starting.is).toBe('ERR_START_FAILED');
     expect(root.children()).toEqual([]);
+  });
+
+  it('can be shut down before it has come to all of its children', async () => {
+    const { system, settle, advance } = await testSystem({ root: supervisor({ children: {} }) });
+    const gate = deferred<unknown[]>();
+    const outer = supervisor({
+      children: { slow: puppet({ state: () => gate.promise }).child(), late: puppet().child() },
+    });
+    const starting = endingOf(system.supervisor('/root').startChild('outer', outer));
+    await settle();
+    const ended = endingOf(system.shutdown({ drainMs: 10 }));
+    await advance(10);
+    gate.resolve([]);
+    await advance(0);
+    expect([ended.is, starting.is]).toEqual(['resolved', 'ERR_START_FAILED']);
+  });
+
+  it('P31 that is stopped while it gives up is no failure', async () => {
+    const gate = deferred();
+    const { system, settle, advance, events } = await testSystem({
+      root: supervisor({
+        intensity: { max: 0 },
+        children: {
+          branch: supervisor({
+            intensity: { max: 0 },
+            children: { x: puppet({ onStop: () => gate.promise }).child() },
+          }),
+        },
+      }),
+    });
+    system.refs.branch.x.tell('act', FAIL);
+    await settle();
+    const stopped = endingOf(system.supervisor('/root').terminateChild('branch'));
+    gate.resolve();
+    await advance(0);
+    expect(stopped).toMatchObject({ is: 'resolved', value: 'ok' });
+    const gaveUp = events.flatMap((event) => (event.type === 'supervisor-gave-up' ? [event.address] : []));
+    expect(gaveUp).toEqual(['/root/branch']);
   });
 
   it('says that it stops, and only once that it has stopped', async () => {
@@ -278,6 +317,8 @@ describe('a branch', () => {
     await expect(control.startChild('y', puppet().child())).rejects.toMatchObject(refused);
     await advance(1_000);
     await control.startChild('y', puppet().child());
+    expect(await system.supervisor('/root').deleteChild('branch')).toBe('running');
+    expect(await control.deleteChild('nobody')).toBe('not-found');
     await system.supervisor('/root').terminateChild('branch');
     await expect(control.restartChild('x')).rejects.toMatchObject(refused);
     await expect(control.terminateChild('x')).rejects.toMatchObject(refused);

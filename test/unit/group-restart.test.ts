@@ -194,7 +194,7 @@ describe('a group restart', () => {
   });
 
   it('P15 ends temporary siblings for good: their spec is gone', async () => {
-    const { system, advance } = await testSystem({
+    const { system, advance, events } = await testSystem({
       root: supervisor({
         strategy: 'one-for-all',
         children: { a: puppet().child({ backoff: AT_ONCE }), b: puppet().child({ restart: 'temporary' }) },
@@ -202,9 +202,40 @@ describe('a group restart', () => {
     });
     system.refs.a.tell('act', FAIL);
     await advance(0);
+    const reasons = events.flatMap((event) => (event.type === 'actor-stopped' ? [event.reason] : []));
+    expect(reasons).toEqual(['shutdown']);
     expect(system.supervisor('/root').children()).toMatchObject([{ name: 'a', status: 'running' }]);
     expect(system.inspect(system.refs.b)?.status).toBe('stopped');
     expect(await system.supervisor('/root').restartChild('b')).toBe('not-found');
+  });
+
+  it('ends its supervisor when a temporary sibling escalates just then', async () => {
+    const gate = deferred();
+    const { system, advance, settle, events } = await testSystem({
+      root: supervisor({
+        children: {
+          branch: supervisor({
+            strategy: 'one-for-all',
+            backoff: { minMs: 1_000 },
+            children: {
+              a: puppet({ onRestart: () => gate.promise }).child({ backoff: AT_ONCE }),
+              b: puppet({ decide: () => 'escalate' }).child({ restart: 'temporary' }),
+            },
+          }),
+        },
+      }),
+    });
+    const { a, b } = system.refs.branch;
+    a.tell('act', FAIL);
+    await settle();
+    b.tell('act', FAIL);
+    await settle();
+    gate.resolve();
+    await advance(0);
+    expect(events.filter(({ type }) => type === 'supervisor-gave-up')).toMatchObject([
+      { address: '/root/branch' },
+    ]);
+    expect(events.filter(({ type }) => type === 'actor-restarted')).toEqual([]);
   });
 
   it('P17 serves requests between two attempts', async () => {
