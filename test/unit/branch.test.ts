@@ -1,6 +1,6 @@
 import { supervisor } from 'troupe';
 import { describe, expect, it } from 'vitest';
-import { deferred, endingOf, Puppet, puppet } from '../support/puppet.ts';
+import { deferred, endingOf, never, Puppet, puppet } from '../support/puppet.ts';
 import { testSystem } from '../support/test-system.ts';
 import { VirtualClock } from '../support/virtual-clock.ts';
 
@@ -58,18 +58,16 @@ describe('a branch', () => {
   });
 
   it('can be shut down before it has come to all of its children', async () => {
-    const { system, settle, advance } = await testSystem({ root: supervisor({ children: {} }) });
-    const gate = deferred<unknown[]>();
+    const { system, settle, advance, events } = await testSystem({ root: supervisor({ children: {} }) });
     const outer = supervisor({
-      children: { slow: puppet({ state: () => gate.promise }).child(), late: puppet().child() },
+      children: { slow: puppet({ state: never }).child({ shutdownMs: Infinity }), late: puppet().child() },
     });
     const starting = endingOf(system.supervisor('/root').startChild('outer', outer));
     await settle();
-    const ended = endingOf(system.shutdown({ drainMs: 10 }));
-    await advance(10);
-    gate.resolve([]);
-    await advance(0);
+    const ended = endingOf(system.shutdown({ drainMs: 10, deadlineMs: 1_000 }));
+    await advance(1_000); // what has not ended by then is killed
     expect([ended.is, starting.is]).toEqual(['resolved', 'ERR_START_FAILED']);
+    expect(events.filter(({ type }) => type === 'turn-disowned')).toHaveLength(1);
   });
 
   it('P31 that is stopped while it gives up is no failure', async () => {
