@@ -303,6 +303,21 @@ describe('watch', () => {
     expect(system.inspect(ref)?.watchers).toBe(0);
   });
 
+  it('is over by another ref to the same actor too, and unwatch of one that is not watched does nothing', async () => {
+    const { system, settle, notices, watcher } = await watching();
+    const [a, b] = [await system.spawn(puppet(), { name: 'a' }), await system.spawn(puppet())];
+    watcher.tell('act', (ctx) => {
+      ctx.watch(a);
+      ctx.unwatch(system.ref(Puppet, '/user/a'));
+      ctx.unwatch(b);
+    });
+    await settle();
+    expect(system.inspect(watcher)).toMatchObject({ watching: 0, generation: 0, counts: { handled: 1 } });
+    await system.stop(a);
+    await settle();
+    expect(notices).toEqual([]);
+  });
+
   it('of nobody does not hinder the end of the watcher', async () => {
     const { system, settle, watcher, notices } = await watching();
     const gate = deferred();
