@@ -1,46 +1,170 @@
-/** One publish as one script: which streams each frame goes to, and what became of it. */
+/**
+ * Publishing: which streams each frame goes to, and what became of it. A call is sent in parts that the server runs without standing still
+ * for long, one after the other, so that nothing passes a frame that had no room.
+ */
 
-import type { OutFrame, PublishResult } from '../../src/protocol/broker.ts';
+import type { Destination, Lane, OutFrame, PublishResult } from '../../src/protocol/broker.ts';
 import type { BrokerSettings } from '../../src/protocol/broker-options.ts';
-import { type Argument, textIn } from './client.ts';
+import type { Clock } from '../../src/protocol/clock.ts';
+import { settledWithin } from '../../src/protocol/deadline.ts';
+import { type Argument, listIn, Refusal, textIn } from './client.ts';
 import type { Interests } from './interests.ts';
 import type { Keys } from './keys.ts';
 import type { Session } from './link.ts';
-import { PUBLISH } from './scripts.ts';
+import { PUBLISH, TABLE } from './scripts.ts';
 
-/** What places are worked out from. */
-export interface Places {
+/** What publishing needs of its broker. */
+export interface PublisherPorts {
   readonly keys: Keys;
   readonly interests: Interests;
   readonly settings: BrokerSettings;
+  readonly clock: Clock;
+  readonly session: () => Session | undefined;
+  /** Name and fence of the node in this session. */
+  readonly fence: (session: Session) => readonly [name: string, fence: string];
+  /** The session is of no use any more. */
+  readonly drop: (session: Session, cause: Error) => void;
+  /** The server takes nothing. */
+  readonly refused: (error: Refusal) => void;
 }
 
-/** Publishes frames, if the interests are still what they were; rejects as the connection does. */
-export async function publishOnce(
-  { writer }: Session,
-  { keys, interests, settings }: Places,
-  frames: readonly OutFrame[],
-): Promise<readonly PublishResult[] | 'stale'> {
-  const streams = new Map<string, number>();
-  const channels = new Map<string, number>();
-  const parameters: Argument[] = [interests.version, settings.maxLength];
-  for (const { to, lane, bytes } of frames) {
-    const places = to.kind === 'node' ? [keys.inbox(to.node, lane)] : interests.streams(to.topic, lane);
-    const channel = to.kind === 'node' ? `${lane} n ${to.node}` : `${lane} t ${to.topic}`;
-    const numbers = places.map((key) => numberOf(streams, key));
-    parameters.push(
-      numberOf(channels, channel),
-      to.kind === 'node' ? to.node : '',
-      to.kind === 'topic' ? to.topic : '',
-      Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length),
-      numbers.length,
-      ...numbers,
+/** Frames, and bytes, of one part; a frame above it is a part of its own. */
+const PART_FRAMES_MAX = 512;
+const PART_BYTES_MAX = 4 * 1_048_576;
+/** Times that a part is tried again because the interests changed under it. */
+const STALE_MAX = 20;
+
+export class Publisher {
+  private readonly ports: PublisherPorts;
+
+  constructor(ports: PublisherPorts) {
+    this.ports = ports;
+  }
+
+  /** One result for each frame, within `publishTimeoutMs`. Never rejects. */
+  publish(frames: readonly OutFrame[]): Promise<readonly PublishResult[]> {
+    const results: PublishResult[] = [];
+    const session = this.ports.session();
+    if (session === undefined || frames.length === 0)
+      return Promise.resolve(frames.map((): PublishResult => 'unavailable'));
+    const { publishTimeoutMs } = this.ports.settings;
+    const state = { isLate: false };
+    return settledWithin(
+      this.ports.clock,
+      publishTimeoutMs,
+      this.inParts(session, frames, results, state),
+      () => {
+        state.isLate = true;
+        this.ports.drop(session, new Error(`no answer to a publish within ${publishTimeoutMs} ms`));
+        return frames.map((_, n) => results[n] ?? 'unknown');
+      },
     );
   }
-  const names = [keys.version, keys.nodes, ...streams.keys()];
-  const reply = textIn(await writer.run(settings.publishTimeoutMs, PUBLISH, names, parameters));
-  if (reply === 'stale') return 'stale';
-  return frames.map((_, n) => resultOf(reply[n]));
+
+  private async inParts(
+    session: Session,
+    frames: readonly OutFrame[],
+    results: PublishResult[],
+    state: { readonly isLate: boolean },
+  ): Promise<readonly PublishResult[]> {
+    const full = new Set<string>();
+    while (results.length < frames.length) {
+      if (state.isLate || this.ports.session() !== session) {
+        while (results.length < frames.length) results.push('unavailable');
+        break;
+      }
+      const part = partOf(frames, results.length);
+      const open = part.filter((frame) => !full.has(wayOf(frame.to, frame.lane)));
+      const given = open.length === 0 ? [] : await this.part(session, open);
+      if (state.isLate) break;
+      let next = 0;
+      for (const frame of part) {
+        const way = wayOf(frame.to, frame.lane);
+        const result = open[next] === frame ? (given[next++] ?? 'unknown') : 'full';
+        if (result === 'full') full.add(way);
+        results.push(result);
+      }
+    }
+    return results;
+  }
+
+  private async part(session: Session, frames: readonly OutFrame[]): Promise<readonly PublishResult[]> {
+    let isSent = false;
+    try {
+      for (let times = 0; times < STALE_MAX; times++) {
+        isSent = true;
+        const reply = await this.once(session, frames);
+        isSent = false;
+        if (reply === 'gone') {
+          this.ports.drop(session, new Error('other nodes have taken this one for dead'));
+          break;
+        }
+        if (reply !== 'stale') return frames.map((_, n) => resultOf(reply[n]));
+        await this.refresh(session);
+      }
+      return frames.map(() => 'unavailable');
+    } catch (error) {
+      const result = this.failure(session, error as Error, isSent);
+      return frames.map(() => result);
+    }
+  }
+
+  private async once(session: Session, frames: readonly OutFrame[]): Promise<string> {
+    const { keys, interests, settings, fence } = this.ports;
+    const streams = new Map<string, number>();
+    const ways = new Map<string, number>();
+    const hasTopic = frames.some(({ to }) => to.kind === 'topic');
+    const parameters: Argument[] = [
+      ...fence(session),
+      hasTopic ? interests.version : '-',
+      settings.maxLength,
+    ];
+    for (const { to, lane, bytes } of frames) {
+      const places = to.kind === 'node' ? [keys.inbox(to.node, lane)] : interests.streams(to.topic, lane);
+      const numbers = places.map((key) => numberOf(streams, key));
+      parameters.push(
+        numberOf(ways, wayOf(to, lane)),
+        to.kind === 'node' ? to.node : '',
+        to.kind === 'topic' ? to.topic : '',
+        bytes as Buffer, // the broker copied it into one
+        numbers.length,
+        ...numbers,
+      );
+    }
+    const names = [keys.nodes, keys.version, ...streams.keys()];
+    return textIn(await session.writer.run(settings.publishTimeoutMs, PUBLISH, names, parameters));
+  }
+
+  private async refresh({ writer }: Session): Promise<void> {
+    const { keys, settings, interests } = this.ports;
+    const names = [keys.interests, keys.version];
+    const [version, fields] = listIn(await writer.run(settings.publishTimeoutMs, TABLE, names, []));
+    interests.replace(textIn(version), listIn(fields).map(textIn));
+  }
+
+  private failure(session: Session, error: Error, isSent: boolean): PublishResult {
+    if (!(error instanceof Refusal)) return isSent ? 'unknown' : 'unavailable';
+    if (error.message.startsWith('NOPERM')) return 'denied';
+    if (error.isOverload) this.ports.refused(error);
+    else this.ports.drop(session, error);
+    return 'unavailable';
+  }
+}
+
+/** The frames from a place on that are sent at once: at least one. */
+function partOf(frames: readonly OutFrame[], from: number): readonly OutFrame[] {
+  let end = from + 1;
+  let bytes = frames[from]?.bytes.length ?? 0;
+  for (; end < frames.length && end - from < PART_FRAMES_MAX; end++) {
+    bytes += frames[end]?.bytes.length ?? 0;
+    if (bytes > PART_BYTES_MAX) break;
+  }
+  return frames.slice(from, end);
+}
+
+/** A name for the way on which frames keep their order. */
+function wayOf(to: Destination, lane: Lane): string {
+  return to.kind === 'node' ? `${lane} n ${to.node}` : `${lane} t ${to.topic}`;
 }
 
 /** The number of a name, from 1 in the order in which they are first asked for. */
