@@ -8,7 +8,6 @@ import type {
   Broker,
   BrokerCapabilities,
   BrokerOptions,
-  BrokerState,
   BrokerStateChange,
   ConsumeOptions,
   Consumption,
@@ -25,21 +24,21 @@ import {
   shownUrl,
 } from '../../src/protocol/broker-options.ts';
 import type { Host } from '../../src/protocol/clock.ts';
-import { settledWithin } from '../../src/protocol/deadline.ts';
-import { TroupeError } from '../../src/protocol/errors.ts';
 import { FRAME_BYTES_MAX, REDIS_KEPT_MS } from '../../src/protocol/limits.ts';
 import { invalidOption, objectOption } from '../../src/protocol/options.ts';
-import { type Connect, type Connection, connectTo, listIn, Refusal, textIn } from './client.ts';
+import { type Connect, connectTo, listIn, textIn } from './client.ts';
 import { type Attachment, RedisConsumption } from './consumption.ts';
 import { enterUnder } from './entering.ts';
+import { Health } from './health.ts';
 import { Heartbeat } from './heartbeat.ts';
 import { Interests } from './interests.ts';
 import { groupField, Keys, nodeField, READERS } from './keys.ts';
-import { Link, type Session } from './link.ts';
+import { fenceOf, Link, type Session } from './link.ts';
 import { Listening } from './listening.ts';
 import { Publisher } from './publish.ts';
 import { Reader } from './reader.ts';
-import { INTEREST, LEAVE } from './scripts.ts';
+import { LEAVE } from './scripts.ts';
+import { Telling } from './telling.ts';
 
 /** Certificates of a `rediss://` connection, as Node's `tls.connect` takes them. */
 export interface RedisTls {
@@ -83,6 +82,7 @@ interface Opened {
   readonly host: Host;
   readonly link: Link;
   readonly publisher: Publisher;
+  readonly telling: Telling;
 }
 
 class RedisBroker implements Broker {
@@ -93,14 +93,12 @@ class RedisBroker implements Broker {
   private readonly settings: BrokerSettings;
   private readonly keptMs: number;
   private readonly keys: Keys;
+  private readonly health: Health;
   private readonly listening = new Listening();
   private readonly consumptions = new Set<RedisConsumption>();
-  private readonly listeners = new Set<(change: BrokerStateChange) => void>();
   private opened: Opened | undefined = undefined;
   private attachment: Attachment | undefined = undefined;
   private heartbeat: Heartbeat | undefined = undefined;
-  private state: BrokerState = 'down';
-  private problem: string | undefined = undefined;
   private closing: Promise<void> | undefined = undefined;
 
   constructor(connect: Connect, shown: string, settings: BrokerSettings) {
@@ -109,6 +107,7 @@ class RedisBroker implements Broker {
     this.settings = settings;
     this.keptMs = Math.max(settings.expiresMs, REDIS_KEPT_MS);
     this.keys = new Keys(settings.prefix);
+    this.health = new Health(shown);
     this.capabilities = Object.freeze({
       durability: 'disk',
       bound: 'exact',
@@ -122,65 +121,80 @@ class RedisBroker implements Broker {
   }
 
   async open(node: NodeIdentity, host: Host): Promise<void> {
-    if (this.closing !== undefined) throw this.unavailable('it is closed');
-    if (this.opened !== undefined) throw this.unavailable('it was opened before, and is opened once');
-    const { settings, keys, connect, url: shown } = this;
+    const { settings, keys, keptMs, health, listening, connect, url } = this;
+    if (this.closing !== undefined) throw health.unavailable('it is closed');
+    if (this.opened !== undefined) throw health.unavailable('it was opened before, and is opened once');
+    const entering = { node, host, settings, keys: nodeKeys(keys, node), keptMs };
     const link = new Link({
       connect,
-      shown,
+      shown: url,
       settings,
       host,
-      enter: (writer, signal) => this.enter(node, host, writer, signal),
-      restore: (session) => this.restore(session),
+      enter: (writer, signal) =>
+        enterUnder({ ...entering, patterns: () => listening.patterns }, writer, signal),
+      restore: (session) => this.restore(opened, session),
       up: (session) => {
-        this.changed('up');
+        health.up();
         void this.warn(session); // it never rejects
       },
       lost: () => this.lost(),
-      down: (cause) => this.changed('down', cause),
+      down: (cause) => health.down(cause),
     });
-    const publisher = new Publisher({
-      keys,
-      settings,
-      interests: new Interests(keys),
-      clock: host.clock,
-      session: () => link.session,
-      fence: (session) => fenceOf(node, session),
-      drop: (session, cause) => link.drop(session, cause),
-      refused: (error) => this.degrade(error.message),
-    });
-    this.opened = { node, host, link, publisher };
+    const opened: Opened = {
+      node,
+      host,
+      link,
+      publisher: new Publisher({
+        keys,
+        settings,
+        interests: new Interests(keys),
+        clock: host.clock,
+        session: () => link.session,
+        fence: (session) => fenceOf(node, session),
+        drop: (session, cause) => link.drop(session, cause),
+        refused: ({ message }) => health.degrade(message),
+      }),
+      telling: new Telling({
+        host,
+        link,
+        node,
+        keys,
+        keptMs,
+        timeoutMs: settings.publishTimeoutMs,
+        unavailable: (problem) => health.unavailable(problem),
+      }),
+    };
+    this.opened = opened;
     await link.open();
   }
 
   async publish(frames: readonly OutFrame[]): Promise<readonly PublishResult[]> {
     const isTooLarge = frames.map(({ bytes }) => bytes.length > FRAME_BYTES_MAX);
-    const { opened } = this;
     // Copied before anything else happens: what was published does not change.
-    const sent = frames.flatMap((frame, n) =>
-      isTooLarge[n] === true ? [] : [{ ...frame, bytes: Buffer.from(frame.bytes) }],
-    );
-    const isOpen = opened !== undefined && this.closing === undefined;
-    const results = isOpen ? await opened.publisher.publish(sent) : sent.map(() => 'unavailable' as const);
-    if (this.state === 'degraded' && results.includes('ok')) this.changed('up');
+    const sent = frames
+      .filter((_, n) => isTooLarge[n] !== true)
+      .map((frame) => ({ ...frame, bytes: Buffer.from(frame.bytes) }));
+    const publisher = this.closing === undefined ? this.opened?.publisher : undefined;
+    const results = (await publisher?.publish(sent)) ?? sent.map(() => 'unavailable' as const);
+    if (results.includes('ok')) this.health.well();
     let next = 0;
     return isTooLarge.map((isOver) => (isOver ? 'too-large' : (results[next++] ?? 'unknown')));
   }
 
   async listen(pattern: string): Promise<void> {
-    const { node } = this.use();
-    return this.listening.add(pattern, () => this.tell(nodeField(node.name, pattern), true));
+    const { node, telling } = this.use();
+    return this.listening.add(pattern, () => telling.tell(nodeField(node.name, pattern), true));
   }
 
   async unlisten(pattern: string): Promise<void> {
-    const { node } = this.use();
+    const { node, telling } = this.use();
     if (!this.listening.remove(pattern)) return;
     // Without an answer, the next session begins by telling it.
-    await this.tell(nodeField(node.name, pattern), false).catch(() => undefined);
+    await telling.tell(nodeField(node.name, pattern), false).catch(() => undefined);
   }
 
   async consume(source: Source, { windows, receive }: ConsumeOptions): Promise<Consumption> {
-    const { host, link, node } = this.use();
+    const { host, link, node, telling } = this.use();
     checkWindows(windows);
     if (source.kind === 'inbox' && [...this.consumptions].some((other) => other.source.kind === 'inbox'))
       throw invalidOption(
@@ -188,33 +202,35 @@ class RedisBroker implements Broker {
         'something else, since the inbox is read once and is being read',
         'inbox',
       );
+    const { settings, keys, health } = this;
     const ports = {
       host,
-      settings: this.settings,
-      deadKey: this.keys.dead,
+      settings,
+      deadKey: keys.dead,
       attachment: () => this.attachment,
       ended: (ended: RedisConsumption) => this.consumptions.delete(ended),
-      threw: (error: unknown) => this.degrade(error instanceof Error ? error.message : 'receive threw'),
+      threw: (error: unknown) => health.degrade(error instanceof Error ? error.message : 'receive threw'),
       drop: (session: Session, cause: Error) => link.drop(session, cause),
-      unavailable: (problem: string) => this.unavailable(problem),
+      unavailable: (problem: string) => health.unavailable(problem),
     };
-    const streams = this.keys.streamsOf(source, node.name);
+    const streams = keys.streamsOf(source, node.name);
     const consumption = new RedisConsumption(ports, source, { streams, windows, receive });
     // From now on every new session knows of it.
     this.consumptions.add(consumption);
     try {
-      if (source.kind === 'group') await this.tell(groupField(source.group, source.pattern), true);
+      if (source.kind === 'group') await telling.tell(groupField(source.group, source.pattern), true);
     } catch (error) {
       await consumption.stop();
       throw error;
     }
+    // It may have been stopped by `close` meanwhile.
     if (this.consumptions.has(consumption)) this.attachment?.reader.add(consumption.outlets);
     return consumption;
   }
 
   async backlog(source: Source): Promise<PerLane | undefined> {
     const { link, node } = this.use();
-    const session = link.session;
+    const { session } = link;
     if (session === undefined) return undefined;
     const { publishTimeoutMs } = this.settings;
     const waiting = this.keys.streamsOf(source, node.name).map(async (key) => {
@@ -232,10 +248,7 @@ class RedisBroker implements Broker {
   }
 
   onState(listener: (change: BrokerStateChange) => void): () => void {
-    this.listeners.add(listener);
-    return () => {
-      this.listeners.delete(listener);
-    };
+    return this.health.onChange(listener);
   }
 
   close(): Promise<void> {
@@ -250,31 +263,19 @@ class RedisBroker implements Broker {
       const { publishTimeoutMs, expiresMs } = settings;
       const { writer } = session;
       const groups = listIn(await writer.call(publishTimeoutMs, 'HKEYS', keys.groups)).map(textIn);
-      const all = [...this.nodeKeys(opened.node), ...groups.flatMap((field) => keys.groupsOf(field))];
+      const all = [...nodeKeys(keys, opened.node), ...groups.flatMap((field) => keys.groupsOf(field))];
       await writer.run(publishTimeoutMs, LEAVE, all, [...fenceOf(opened.node, session), expiresMs]);
     });
-    this.listeners.clear();
+    this.health.end();
   }
 
   // --- session ----------------------------------------------------------------------------------------------------
 
-  private enter(node: NodeIdentity, host: Host, writer: Connection, signal: AbortSignal): Promise<number> {
-    const { settings, keptMs, listening } = this;
-    const keys = this.nodeKeys(node);
-    return enterUnder(
-      { node, host, settings, keys, keptMs, patterns: () => listening.patterns },
-      writer,
-      signal,
-    );
-  }
-
-  private async restore(session: Session): Promise<void> {
-    const { settings, keys, keptMs } = this;
-    const { node, host, link } = this.use('closing');
+  private async restore({ node, host, link, telling }: Opened, session: Session): Promise<void> {
+    const { settings, keys, keptMs, health } = this;
+    for (const field of this.groups()) await telling.tellIn(session, field, true);
     const fence = fenceOf(node, session);
     const failed = (error: Error): void => link.drop(session, error);
-    const { publishTimeoutMs: timeoutMs } = settings;
-    for (const field of this.groups()) await this.tellOn(session, field, true);
     const consumer = `${node.name}.${node.incarnation}.${session.number}`;
     const reader = new Reader({
       session,
@@ -282,11 +283,11 @@ class RedisBroker implements Broker {
       fence,
       consumer,
       nodes: keys.nodes,
-      timeoutMs,
+      timeoutMs: settings.publishTimeoutMs,
       failed,
     });
-    this.attachment = { session, reader, consumer };
     for (const { outlets } of this.consumptions) reader.add(outlets);
+    this.attachment = { session, reader, consumer };
     reader.run().catch(failed);
     this.heartbeat = new Heartbeat({
       host,
@@ -297,10 +298,10 @@ class RedisBroker implements Broker {
       keptMs,
       groups: () => this.groups(),
       beaten: () => {
-        if (this.state === 'degraded') this.changed('up');
+        health.well();
         reader.sweep();
       },
-      refused: (error) => this.degrade(error.message),
+      refused: ({ message }) => health.degrade(message),
       failed,
     });
     this.heartbeat.start();
@@ -323,52 +324,8 @@ class RedisBroker implements Broker {
       const reply = await writer.call(this.settings.publishTimeoutMs, 'CONFIG', 'GET', name).catch(() => []);
       const value = textIn(listIn(reply)[1]);
       if (value !== '' && value !== good)
-        this.degrade(`its ${name} is '${value}', and only '${good}' keeps what it was given`);
+        this.health.degrade(`its ${name} is '${value}', and only '${good}' keeps what it was given`);
     }
-  }
-
-  // --- interest ---------------------------------------------------------------------------------------------------
-
-  /** Tells the server of an interest, now or, while there is no connection, when there is one again. */
-  private async tell(field: string, isWanted: boolean): Promise<void> {
-    const { host, link } = this.use();
-    const { publishTimeoutMs } = this.settings;
-    const late = new AbortController();
-    const told = async (): Promise<void> => {
-      for (;;) {
-        const session = await link.whenUp(late.signal);
-        try {
-          await this.tellOn(session, field, isWanted);
-          return;
-        } catch (error) {
-          if (error instanceof Refusal || late.signal.aborted)
-            throw this.unavailable((error as Error).message);
-          link.drop(session, error as Error);
-        }
-      }
-    };
-    await settledWithin(host.clock, publishTimeoutMs, told(), () => {
-      late.abort();
-      throw this.unavailable(`it did not answer within ${publishTimeoutMs} ms`);
-    });
-  }
-
-  private async tellOn(session: Session, field: string, isWanted: boolean): Promise<void> {
-    const { node } = this.use('closing');
-    const { publishTimeoutMs } = this.settings;
-    const { nodes, interests, version, groups } = this.keys;
-    const streams = field.startsWith('g ') ? this.keys.groupsOf(field) : [];
-    const keys = [nodes, interests, version, groups, ...streams];
-    const parameters = [...fenceOf(node, session), field, isWanted ? '1' : '0', this.keptMs];
-    const reply = await session.writer.run(publishTimeoutMs, INTEREST, keys, parameters);
-    if (textIn(reply) === 'gone') throw new Error('other nodes have taken this one for dead');
-  }
-
-  // --- names ------------------------------------------------------------------------------------------------------
-
-  private nodeKeys({ name }: NodeIdentity): readonly string[] {
-    const { nodes, interests, version, groups } = this.keys;
-    return [nodes, interests, version, groups, ...this.keys.inboxes(name)];
   }
 
   /** The fields of the groups that are read here. */
@@ -379,46 +336,16 @@ class RedisBroker implements Broker {
     return [...new Set(fields)];
   }
 
-  // --- state ------------------------------------------------------------------------------------------------------
-
-  private use(allowed?: 'closing'): Opened {
-    if (this.closing !== undefined && allowed === undefined) throw this.unavailable('it is closed');
-    if (this.opened === undefined) throw this.unavailable('it is not open');
+  private use(): Opened {
+    if (this.closing !== undefined) throw this.health.unavailable('it is closed');
+    if (this.opened === undefined) throw this.health.unavailable('it is not open');
     return this.opened;
-  }
-
-  /** Something is refused or lost. The next publish that is taken, or sign of life, ends it. */
-  private degrade(problem: string): void {
-    if (this.state !== 'down')
-      this.changed('degraded', this.unavailable(problem.slice(0, PROBLEM_CHARACTERS_MAX)));
-  }
-
-  private changed(state: BrokerState, cause?: TroupeError): void {
-    if (this.state === state && (state === 'up' || this.problem === cause?.message)) return;
-    this.state = state;
-    this.problem = cause?.message;
-    for (const listener of this.listeners) {
-      try {
-        listener(cause === undefined ? { state } : { state, cause });
-      } catch {
-        // Nobody else could be told: the listener is where failures go.
-      }
-    }
-  }
-
-  private unavailable(problem: string): TroupeError {
-    return new TroupeError('ERR_BROKER_UNAVAILABLE', { broker: 'redis', url: this.url, problem });
   }
 }
 
-const PROBLEM_CHARACTERS_MAX = 200;
-
-/** Name and fence of a node in a session: see `scripts.ts`. */
-function fenceOf(
-  { name, incarnation }: NodeIdentity,
-  { number }: Session,
-): readonly [name: string, fence: string] {
-  return [name, `${incarnation} ${number} `];
+/** The tables, and the streams of a node's inbox. */
+function nodeKeys(keys: Keys, { name }: NodeIdentity): readonly string[] {
+  return [...keys.tables, ...keys.inboxes(name)];
 }
 
 function checkWindows(windows: PerLane): void {

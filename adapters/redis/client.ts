@@ -4,7 +4,7 @@
  */
 
 import type { Redis } from 'ioredis';
-import type { Clock } from '../../src/protocol/clock.ts';
+import type { Host } from '../../src/protocol/clock.ts';
 import { TroupeError } from '../../src/protocol/errors.ts';
 import type { Script } from './scripts.ts';
 
@@ -41,14 +41,14 @@ export class Client implements Connection {
   /** Called once, when it can be used no more. */
   onEnd: (cause: Error) => void = () => undefined;
   private readonly redis: Redis;
-  private readonly clock: Clock;
+  private readonly host: Host;
   private readonly known = new Set<string>();
   private readonly waiting = new Set<(cause: Error) => void>();
   private ended: Error | undefined = undefined;
 
-  private constructor(redis: Redis, clock: Clock) {
+  private constructor(redis: Redis, host: Host) {
     this.redis = redis;
-    this.clock = clock;
+    this.host = host;
     redis.on('error', (error: Error) => this.destroy(error));
     redis.on('close', () => this.destroy(new Error('the connection was closed')));
     redis.on('end', () => this.destroy(new Error('the connection was closed')));
@@ -57,11 +57,11 @@ export class Client implements Connection {
   /** Rejects with what went wrong, when it takes longer than `timeoutMs`, and when `signal` aborts. */
   static async connect(
     connect: Connect,
-    clock: Clock,
+    host: Host,
     timeoutMs: number,
     signal: AbortSignal,
   ): Promise<Client> {
-    const client = new Client(await connect(timeoutMs), clock);
+    const client = new Client(await connect(timeoutMs), host);
     const abort = (): void => client.destroy(new Error('it was closed'));
     signal.addEventListener('abort', abort);
     try {
@@ -106,12 +106,15 @@ export class Client implements Connection {
   /** Every answer that is waited for ends with the connection, whatever becomes of the client's own promise. */
   private within(timeoutMs: number, what: string, ask: () => Promise<unknown>): Promise<unknown> {
     if (this.ended !== undefined) return Promise.reject(this.ended);
+    const { clock } = this.host;
     return new Promise((fulfil, reject) => {
-      const timer = this.clock.setTimer(timeoutMs, () =>
-        this.destroy(new Error(`no answer to ${what} within ${timeoutMs} ms`)),
-      );
+      const late = (): void => {
+        if (this.waiting.has(fail)) this.destroy(new Error(`no answer to ${what} within ${timeoutMs} ms`));
+      };
+      // A process that stood still has answers to read before it may say that there are none.
+      const timer = clock.setTimer(timeoutMs, () => this.host.later(late));
       const settled = (): boolean => {
-        this.clock.clearTimer(timer);
+        clock.clearTimer(timer);
         return this.waiting.delete(fail);
       };
       const fail = (cause: Error): void => {
@@ -135,7 +138,7 @@ export class Client implements Connection {
     this.redis.disconnect();
     // A socket that hangs is closed all the same: `disconnect` alone waits for the other side.
     (this.redis as unknown as { stream?: { destroy(): void } }).stream?.destroy();
-    for (const fail of [...this.waiting]) fail(this.ended);
+    for (const fail of this.waiting) fail(this.ended);
     this.onEnd(this.ended);
   }
 }

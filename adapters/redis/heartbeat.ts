@@ -75,8 +75,11 @@ export class Heartbeat {
     const { session, settings, fence, keys, keptMs, groups, host, beaten } = this.ports;
     const { publishTimeoutMs, heartbeatMs, downAfterMs, expiresMs } = settings;
     const fields = groups();
-    const tables = [keys.nodes, keys.interests, keys.version, keys.groups];
-    const kept = [...tables, ...keys.inboxes(fence[0]), ...fields.flatMap((field) => keys.groupsOf(field))];
+    const kept = [
+      ...keys.tables,
+      ...keys.inboxes(fence[0]),
+      ...fields.flatMap((field) => keys.groupsOf(field)),
+    ];
     const reply = await session.writer.run(publishTimeoutMs, BEAT, kept, [...fence, keptMs, ...fields]);
     // It enters again, as after a lost connection.
     if (textIn(reply) === 'gone') throw new Error('other nodes have taken this one for dead');

@@ -27,6 +27,11 @@ export class Keys {
     this.dead = `${this.prefix}:dead`;
   }
 
+  /** Those that most scripts begin with. */
+  get tables(): readonly string[] {
+    return [this.nodes, this.interests, this.version, this.groups];
+  }
+
   inbox(node: string, lane: Lane): string {
     return `${this.prefix}:in:${node}:${lane}`;
   }

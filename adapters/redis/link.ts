@@ -3,6 +3,7 @@
  * There is one session at a time, and nothing of an earlier one has an effect. It knows nothing of streams; whoever uses it restores what was there.
  */
 
+import type { NodeIdentity } from '../../src/protocol/broker.ts';
 import { type BrokerSettings, reconnectPauseMs } from '../../src/protocol/broker-options.ts';
 import type { Host } from '../../src/protocol/clock.ts';
 import { pause } from '../../src/protocol/deadline.ts';
@@ -19,6 +20,14 @@ export interface Session {
   readonly readerId: number;
   /** The number of the session of this incarnation, from 1. */
   readonly number: number;
+}
+
+/** What the value of a node begins with as long as this session is its present one; see `scripts.ts`. */
+export function fenceOf(
+  { name, incarnation }: NodeIdentity,
+  { number }: Pick<Session, 'number'>,
+): readonly [name: string, fence: string] {
+  return [name, `${incarnation} ${number} `];
 }
 
 /** What a link needs of its broker. */
@@ -159,7 +168,7 @@ export class Link {
     const { signal } = this.closing;
     const clients: Client[] = [];
     const client = async (): Promise<Client> => {
-      const made = await Client.connect(connect, host.clock, connectTimeoutMs, signal);
+      const made = await Client.connect(connect, host, connectTimeoutMs, signal);
       clients.push(made);
       return made;
     };
@@ -182,7 +191,7 @@ export class Link {
     }
     this.isUp = true;
     up(life);
-    for (const resolve of [...this.waiting]) resolve(life);
+    for (const resolve of this.waiting) resolve(life);
     this.waiting.clear();
     return life;
   }

@@ -6,7 +6,6 @@
 import type { Destination, Lane, OutFrame, PublishResult } from '../../src/protocol/broker.ts';
 import type { BrokerSettings } from '../../src/protocol/broker-options.ts';
 import type { Clock } from '../../src/protocol/clock.ts';
-import { settledWithin } from '../../src/protocol/deadline.ts';
 import { type Argument, listIn, Refusal, textIn } from './client.ts';
 import type { Interests } from './interests.ts';
 import type { Keys } from './keys.ts';
@@ -42,65 +41,47 @@ export class Publisher {
   }
 
   /** One result for each frame, within `publishTimeoutMs`. Never rejects. */
-  publish(frames: readonly OutFrame[]): Promise<readonly PublishResult[]> {
-    const results: PublishResult[] = [];
+  async publish(frames: readonly OutFrame[]): Promise<readonly PublishResult[]> {
     const session = this.ports.session();
-    if (session === undefined || frames.length === 0)
-      return Promise.resolve(frames.map((): PublishResult => 'unavailable'));
-    const { publishTimeoutMs } = this.ports.settings;
-    const state = { isLate: false };
-    return settledWithin(
-      this.ports.clock,
-      publishTimeoutMs,
-      this.inParts(session, frames, results, state),
-      () => {
-        state.isLate = true;
-        this.ports.drop(session, new Error(`no answer to a publish within ${publishTimeoutMs} ms`));
-        return frames.map((_, n) => results[n] ?? 'unknown');
-      },
-    );
-  }
-
-  private async inParts(
-    session: Session,
-    frames: readonly OutFrame[],
-    results: PublishResult[],
-    state: { readonly isLate: boolean },
-  ): Promise<readonly PublishResult[]> {
-    const full = new Set<string>();
+    if (session === undefined) return frames.map(() => 'unavailable');
+    const results: PublishResult[] = [];
+    // What was refused on each way: nothing behind it may pass it in the same call.
+    const refused = new Map<string, PublishResult>();
+    const endMs = this.ports.clock.now() + this.ports.settings.publishTimeoutMs;
     while (results.length < frames.length) {
-      if (state.isLate || this.ports.session() !== session) {
-        while (results.length < frames.length) results.push('unavailable');
-        break;
-      }
       const part = partOf(frames, results.length);
-      const open = part.filter((frame) => !full.has(wayOf(frame.to, frame.lane)));
-      const given = open.length === 0 ? [] : await this.part(session, open);
-      if (state.isLate) break;
+      const sent = part.filter(({ to, lane }) => !refused.has(wayOf(to, lane)));
+      const given = sent.length === 0 ? [] : await this.part(session, sent, endMs);
       let next = 0;
       for (const frame of part) {
         const way = wayOf(frame.to, frame.lane);
-        const result = open[next] === frame ? (given[next++] ?? 'unknown') : 'full';
-        if (result === 'full') full.add(way);
+        const result = frame === sent[next] ? (given[next++] ?? 'unknown') : (refused.get(way) ?? 'full');
+        if (result !== 'ok') refused.set(way, result === 'unknown' ? 'unavailable' : result);
         results.push(result);
       }
     }
     return results;
   }
 
-  private async part(session: Session, frames: readonly OutFrame[]): Promise<readonly PublishResult[]> {
+  private async part(
+    session: Session,
+    frames: readonly OutFrame[],
+    endMs: number,
+  ): Promise<readonly PublishResult[]> {
     let isSent = false;
     try {
       for (let times = 0; times < STALE_MAX; times++) {
+        const leftMs = endMs - this.ports.clock.now();
+        if (leftMs <= 0 || this.ports.session() !== session) break;
         isSent = true;
-        const reply = await this.once(session, frames);
+        const reply = await this.once(session, frames, leftMs);
         isSent = false;
         if (reply === 'gone') {
           this.ports.drop(session, new Error('other nodes have taken this one for dead'));
           break;
         }
         if (reply !== 'stale') return frames.map((_, n) => resultOf(reply[n]));
-        await this.refresh(session);
+        await this.refresh(session, leftMs);
       }
       return frames.map(() => 'unavailable');
     } catch (error) {
@@ -109,7 +90,7 @@ export class Publisher {
     }
   }
 
-  private async once(session: Session, frames: readonly OutFrame[]): Promise<string> {
+  private async once(session: Session, frames: readonly OutFrame[], leftMs: number): Promise<string> {
     const { keys, interests, settings, fence } = this.ports;
     const streams = new Map<string, number>();
     const ways = new Map<string, number>();
@@ -132,13 +113,13 @@ export class Publisher {
       );
     }
     const names = [keys.nodes, keys.version, ...streams.keys()];
-    return textIn(await session.writer.run(settings.publishTimeoutMs, PUBLISH, names, parameters));
+    return textIn(await session.writer.run(leftMs, PUBLISH, names, parameters));
   }
 
-  private async refresh({ writer }: Session): Promise<void> {
-    const { keys, settings, interests } = this.ports;
+  private async refresh({ writer }: Session, leftMs: number): Promise<void> {
+    const { keys, interests } = this.ports;
     const names = [keys.interests, keys.version];
-    const [version, fields] = listIn(await writer.run(settings.publishTimeoutMs, TABLE, names, []));
+    const [version, fields] = listIn(await writer.run(leftMs, TABLE, names, []));
     interests.replace(textIn(version), listIn(fields).map(textIn));
   }
 
