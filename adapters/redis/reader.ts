@@ -29,8 +29,9 @@ export interface ReaderPorts {
 /** Milliseconds that a read waits at the server, and those beyond it after which a server that does not answer is given up. */
 const BLOCK_MS = 5_000;
 const WATCHDOG_MS = 2_000;
-/** Milliseconds between two attempts to wake a read that has not reached the server yet. */
+/** Milliseconds between two attempts to wake a read that has not reached the server yet: at first, doubled each time, and at most. */
 const WAKE_AGAIN_MS = 2;
+const WAKE_AGAIN_MAX_MS = 128;
 
 /** A read that waits, here or at the server. */
 interface Wait {
@@ -165,10 +166,14 @@ export class Reader {
    */
   private async unblock(wait: Wait): Promise<void> {
     const { session, timeoutMs, clock } = this.ports;
-    while (this.waiting === wait) {
+    for (
+      let pauseMs = WAKE_AGAIN_MS;
+      this.waiting === wait;
+      pauseMs = Math.min(2 * pauseMs, WAKE_AGAIN_MAX_MS)
+    ) {
       const woken = await session.writer.call(timeoutMs, 'CLIENT', 'UNBLOCK', session.readerId);
       if (Number(woken) === 1 || this.waiting !== wait) return;
-      await pause(clock, WAKE_AGAIN_MS);
+      await pause(clock, pauseMs);
     }
   }
 

@@ -1,5 +1,6 @@
 import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
+import { Refusal } from '../../adapters/redis/client.ts';
 import { Link, type Session } from '../../adapters/redis/link.ts';
 import { brokerSettings } from '../../src/protocol/broker-options.ts';
 import type { TroupeError } from '../../src/protocol/errors.ts';
@@ -71,6 +72,32 @@ describe('the link of a Redis adapter', () => {
     expect([stage.sessions, stage.ups, stage.clients.open]).toEqual([2, 2, 2]);
     await stage.pass(10_000);
     expect([stage.sessions, stage.clients.made.length]).toEqual([2, 4]);
+  });
+
+  it('lets nothing of an earlier session end the present one', async () => {
+    const stage = new Stage();
+    await stage.open();
+    const first = stage.link.session;
+    if (first === undefined) throw new Error('There is no session.');
+    stage.clients.made[0]?.cut();
+    await settle();
+    await stage.pass(100);
+    stage.link.drop(first, new Error('long over'));
+    expect([stage.link.session?.number, stage.losses, stage.clients.open]).toEqual([2, 1, 2]);
+  });
+
+  it('passes on what the server refuses without the command, and stays connected', async () => {
+    const stage = new Stage();
+    await stage.open();
+    stage.clients.answer = () => {
+      throw replyError('ERR no such thing');
+    };
+    const refusal: unknown = await stage.link.session?.writer
+      .call(500, 'AUTH', 'secret')
+      .catch((error: unknown) => error);
+    expect(refusal).toBeInstanceOf(Refusal);
+    expect(inspect(refusal, { depth: 9 })).not.toContain('secret');
+    expect([stage.link.session?.number, stage.clock.pending]).toEqual([1, 0]);
   });
 
   it('makes one new session when one ends in the middle of its restoring', async () => {

@@ -86,7 +86,7 @@ describe('the reader of a Redis adapter', () => {
       expect([unblock?.parameters, more]).toEqual([['UNBLOCK', 7], []]);
       unblock?.answer(woken);
       await settle();
-      await stage.clock.advance(2, settle);
+      await stage.clock.advance(4, settle);
     }
     expect(stage.writerSide.waiting).toEqual([]);
     stage.read.answer(null);
@@ -158,14 +158,18 @@ describe('the reader of a Redis adapter', () => {
 
   it('hands over the most urgent lane first, in whatever order answers come', async () => {
     const stage = new Stage();
-    await stage.begin(stage.outlet(5, 4), stage.outlet(0, 4));
+    await stage.begin(stage.outlet(5, 2), stage.outlet(3, 8), stage.outlet(0, 3));
     const entry = (id: string): unknown => [Buffer.from(id), [Buffer.from('b'), Buffer.from(id)]];
-    stage.read.answer([
-      [Buffer.from('s5'), [entry('5')]],
-      [Buffer.from('s0'), [entry('1')]],
-    ]);
+    const answer = (...keys: string[]): void =>
+      stage.read.answer(keys.map((key) => [Buffer.from(key), [entry(`${key}-1`), entry(`${key}-2`)]]));
+    answer('s3');
     await settle();
-    expect(stage.got.map(({ lane }) => lane)).toEqual([0, 5]);
+    // Lanes 0 and 5 have room for two each, and are asked by one command.
+    expect(stage.readerSide.waiting).toHaveLength(2);
+    answer('s5', 's0');
+    answer('s3');
+    await settle();
+    expect(stage.got.map(({ lane }) => lane)).toEqual([3, 3, 0, 0, 3, 3, 5, 5]);
   });
 
   it('spreads what it reads over several consumptions of one stream, each within its window', async () => {
