@@ -71,5 +71,3 @@ export function groupField(group: string, pattern: string): string {
 
 /** The consumer group of every stream. */
 export const READERS = 'readers';
-/** The consumer that holds what was released; nobody reads as it. */
-export const RELEASED = '-released';

@@ -5,6 +5,8 @@
  * A node's value is `incarnation session beats` while it lives, and `- incarnation session` once it was silent for too long. Every new
  * connection of a node is a new session. Its fence is `incarnation session `, with which its value begins as long as that session is
  * the present one: what an earlier connection left on its way has no effect when it arrives late, and is answered by 'gone'.
+ *
+ * The consumer group of every stream is `readers`. What was released is held by the consumer `-released`, as which nobody reads.
  */
 
 import { createHash } from 'node:crypto';

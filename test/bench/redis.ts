@@ -11,8 +11,8 @@ import { Programs } from './programs.ts';
 
 const SHARE_MIN = 0.7;
 const SIZES = [
-  { bytes: 256, frames: 200_000 },
-  { bytes: 4_096, frames: 50_000 },
+  { bytes: 256, frames: 100_000 },
+  { bytes: 4_096, frames: 30_000 },
 ] as const;
 const SIDES = ['limit', 'troupe'] as const;
 

@@ -5,8 +5,9 @@ import { systemHost } from '../../runtime/host/system-clock.ts';
 import type { Broker } from '../../src/protocol/broker.ts';
 import type { Host } from '../../src/protocol/clock.ts';
 import { FRAME_BYTES_MAX } from '../../src/protocol/limits.ts';
-import type { BrokerHarness, ConnectedNode, ConnectRequest, LinkControl } from '../support/broker-harness.ts';
+import type { BrokerHarness, ConnectedNode, ConnectRequest } from '../support/broker-harness.ts';
 import { type Proxy, startProxy } from '../support/proxy.ts';
+import { killBehind, PROXY_LINK_FAULTS, proxyLink } from '../support/proxy-link.ts';
 import { startRedis } from '../support/servers/redis.ts';
 import type { TestServer } from '../support/servers/server.ts';
 import { useServer } from '../support/servers/use-server.ts';
@@ -59,29 +60,8 @@ async function connect({ options, hasLink }: ConnectRequest): Promise<ConnectedN
   proxies.push(proxy);
   return {
     broker: redis(proxy.through(url), { ...TIMES, ...options }),
-    link: hasLink ? linkOf(proxy) : undefined,
-    // Whatever it tries afterwards meets a closed port.
-    kill: () => proxy.stop(),
-  };
-}
-
-function linkOf(proxy: Proxy): LinkControl {
-  return {
-    // A cut lasts until `heal`: what comes meanwhile is reset as well.
-    cutRst: () => {
-      proxy.refuse();
-      proxy.cutRst();
-    },
-    cutFin: () => {
-      proxy.refuse();
-      proxy.cutFin();
-    },
-    halfOpen: () => proxy.halfOpen(),
-    oneWay: (direction) => proxy.oneWay(direction),
-    latency: (ms) => proxy.latency(ms),
-    byteByByte: () => proxy.byteByByte(),
-    cutAfterBytes: (bytes, direction) => proxy.cutAfterBytes(direction, bytes),
-    heal: () => proxy.heal(),
+    link: hasLink ? proxyLink(proxy) : undefined,
+    kill: async () => killBehind(proxy),
   };
 }
 
@@ -156,7 +136,7 @@ const harness: BrokerHarness = {
       pause: async () => started().server.pause(),
       resume: async () => started().server.resume(),
     },
-    link: ['cutRst', 'cutFin', 'halfOpen', 'oneWay', 'latency', 'byteByByte', 'cutAfterBytes'],
+    link: PROXY_LINK_FAULTS,
     refuseAll: async () => {
       const { admin: client } = started();
       await client.config('SET', 'maxmemory', '1');

@@ -42,8 +42,8 @@ class Stage {
 
   constructor() {
     this.server.respond = ({ script, parameters }) => {
-      if (script === TAKE_OUT) this.done.push(`out ${parameters[10]}`);
-      else if (script === FORGET) this.done.push(`forget ${parameters[9]}`);
+      if (script === TAKE_OUT) this.done.push(`out ${String(parameters[10])}`);
+      else if (script === FORGET) this.done.push(`forget ${String(parameters[9])}`);
       if (script !== BEAT) return 1;
       const reply = [flat(this.nodes), flat(this.groups)];
       if (this.delayMs === 0) return reply;

@@ -104,7 +104,7 @@ describe('the reader of a Redis adapter', () => {
     stage.reader.freed('s3');
     expect(stage.writerSide.waiting).toHaveLength(1);
     await stage.arrive('s0', '2');
-    for (const read of [...stage.readerSide.waiting]) read.answer(null);
+    for (const read of stage.readerSide.waiting.slice()) read.answer(null);
     await settle();
     expect(stage.asked).toEqual([1, 's0', 's3']);
     stage.writerSide.waiting[0]?.answer(0);
