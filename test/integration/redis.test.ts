@@ -259,6 +259,68 @@ describe.skipIf(usable.isForeign)('redis, broken in its own ways', () => {
     await play.untilGot(reading, full + 1);
   });
 
+  it('publishes what was there at the call, though it has to send it again for other listeners', async () => {
+    begin();
+    const [from, to] = [await node('from'), await node('to')];
+    await to.listen('news');
+    const reading = await to.read();
+    // It does not know of the listener yet, and hears of it by the refusal of what it sends.
+    const one = frame(toTopic('news'), 7);
+    const publishing = from.broker.publish([one]);
+    one.bytes.fill(0xff);
+    expect(await play.within(publishing, 'publish')).toEqual(['ok']);
+    await play.untilGot(reading, 1);
+    expect(reading.numbers).toEqual([7]);
+  });
+
+  it('keeps a frame whose dead letter fails, though it was acknowledged meanwhile', async () => {
+    begin();
+    const [from, to] = [await node('from'), await node('to')];
+    const reading = await to.read(undefined, { settle: 'keep' });
+    await from.publishAll([frame(toNode(to), 1)]);
+    await play.untilGot(reading, 1);
+    const [delivery] = reading.deliveries;
+    if (delivery === undefined) throw new Error('A delivery was expected.');
+    await admin.set(`{${play.prefix}}:dead`, 'not a stream');
+    const both = [1, 2].map(() => reading.open.deadLetter(delivery, { reason: 'tired' }));
+    reading.open.acknowledge([delivery]);
+    for (const burying of both)
+      await expect(burying).rejects.toMatchObject({ code: 'ERR_BROKER_UNAVAILABLE' });
+    await play.within(reading.open.stop(), 'stop');
+    const next = await to.read();
+    await play.untilGot(next, 1);
+  });
+
+  it('makes no stream again for a group that has expired', async () => {
+    begin();
+    const [from, to] = [await node('from'), await node('to')];
+    const group = await to.read(GROUP);
+    await play.within(group.open.stop(), 'stop');
+    const keys = range(6).map((lane) => `{${play.prefix}}:gr:workers:work:${lane}`);
+    expect(await admin.del(keys)).toBe(6);
+    await from.publishAll([frame(toTopic('work'), 1)]);
+    expect(await admin.exists(keys)).toBe(0);
+  });
+
+  it('ends what it listened to, though it could not say so before its connection was back', async () => {
+    begin();
+    const options = { downAfterMs: 30_000 };
+    const [from, to] = [await node('from', options), await node('to', options)];
+    await to.listen('old');
+    await to.listen('kept');
+    const reading = await to.read();
+    proxyOf(to).refuse();
+    proxyOf(to).cutRst();
+    await play.until(() => !to.isUp, 'the cut');
+    await to.unlisten('old');
+    proxyOf(to).heal();
+    await play.until(() => to.isUp, 'it is back');
+    await from.publishAll([frame(toTopic('old'), 1), frame(toTopic('kept'), 2), frame(toNode(to), 3)]);
+    await play.untilGot(reading, 2);
+    await play.quiet();
+    expect(reading.sorted).toEqual([2, 3]);
+  });
+
   it('wakes its reader at once each time that a full window has room again', async () => {
     begin();
     const [from, to] = [await node('from'), await node('to')];
