@@ -273,7 +273,9 @@ class RedisBroker implements Broker {
 
   private async restore({ node, host, link, telling }: Opened, session: Session): Promise<void> {
     const { settings, keys, keptMs, health } = this;
-    for (const field of this.groups()) await telling.tellIn(session, field, true);
+    // A group that is joined while this goes on is told of once the session is up, and read then.
+    const known = new Set(this.consumptions);
+    for (const field of groupsOf(known)) await telling.tellIn(session, field, true);
     const fence = fenceOf(node, session);
     const failed = (error: Error): void => link.drop(session, error);
     const consumer = `${node.name}.${node.incarnation}.${session.number}`;
@@ -286,7 +288,8 @@ class RedisBroker implements Broker {
       timeoutMs: settings.publishTimeoutMs,
       failed,
     });
-    for (const { outlets } of this.consumptions) reader.add(outlets);
+    for (const each of this.consumptions)
+      if (known.has(each) || each.source.kind === 'inbox') reader.add(each.outlets);
     this.attachment = { session, reader, consumer };
     reader.run().catch(failed);
     this.heartbeat = new Heartbeat({
@@ -296,7 +299,7 @@ class RedisBroker implements Broker {
       fence,
       keys,
       keptMs,
-      groups: () => this.groups(),
+      groups: () => groupsOf(this.consumptions),
       beaten: () => {
         health.well();
         reader.sweep();
@@ -328,19 +331,19 @@ class RedisBroker implements Broker {
     }
   }
 
-  /** The fields of the groups that are read here. */
-  private groups(): readonly string[] {
-    const fields = [...this.consumptions].flatMap(({ source }) =>
-      source.kind === 'group' ? [groupField(source.group, source.pattern)] : [],
-    );
-    return [...new Set(fields)];
-  }
-
   private use(): Opened {
     if (this.closing !== undefined) throw this.health.unavailable('it is closed');
     if (this.opened === undefined) throw this.health.unavailable('it is not open');
     return this.opened;
   }
+}
+
+/** The fields of the groups that are read, each once. */
+function groupsOf(consumptions: Iterable<RedisConsumption>): readonly string[] {
+  const fields = [...consumptions].flatMap(({ source }) =>
+    source.kind === 'group' ? [groupField(source.group, source.pattern)] : [],
+  );
+  return [...new Set(fields)];
 }
 
 /** The tables, and the streams of a node's inbox. */

@@ -58,10 +58,16 @@ interface Life extends Session {
   isOver: boolean;
 }
 
+/** Who waits for a session. */
+interface Waiting {
+  readonly resolve: (session: Session) => void;
+  readonly reject: (error: Error) => void;
+}
+
 export class Link {
   private readonly ports: LinkPorts;
   private readonly closing = new AbortController();
-  private readonly waiting = new Set<(session: Session) => void>();
+  private readonly waiting = new Set<Waiting>();
   /** The one being restored, or the present one. */
   private life: Life | undefined = undefined;
   private isUp = false;
@@ -86,13 +92,15 @@ export class Link {
     await opening;
   }
 
-  /** The present session, or the next one. Never resolves when `signal` aborts before. */
+  /** The present session, or the next one. Rejects when it is closed; is never settled when `signal` aborts before. */
   whenUp(signal: AbortSignal): Promise<Session> {
     const { session } = this;
     if (session !== undefined) return Promise.resolve(session);
-    return new Promise((resolve) => {
-      this.waiting.add(resolve);
-      signal.addEventListener('abort', () => this.waiting.delete(resolve), { once: true });
+    if (this.closing.signal.aborted) return Promise.reject(this.errorOf(new Error(CLOSED)));
+    return new Promise((resolve, reject) => {
+      const waiting = { resolve, reject };
+      this.waiting.add(waiting);
+      signal.addEventListener('abort', () => this.waiting.delete(waiting), { once: true });
     });
   }
 
@@ -114,7 +122,9 @@ export class Link {
   async close(goodbye: (session: Session) => Promise<unknown>): Promise<void> {
     if (this.life !== undefined) await goodbye(this.life).catch(() => undefined);
     this.closing.abort();
-    if (this.life !== undefined) this.drop(this.life, new Error('it was closed'));
+    for (const { reject } of this.waiting) reject(this.errorOf(new Error(CLOSED)));
+    this.waiting.clear();
+    if (this.life !== undefined) this.drop(this.life, new Error(CLOSED));
     await this.work;
   }
 
@@ -129,7 +139,7 @@ export class Link {
         const mayTryAgain = isTroupeError(final, 'ERR_BROKER_UNAVAILABLE') && !signal.aborted;
         if (!mayTryAgain || attempt + 1 >= settings.openAttemptsMax) throw final;
         await pause(host.clock, reconnectPauseMs(attempt, settings.reconnect, host.random), signal);
-        if (signal.aborted) throw this.errorOf(new Error('it was closed'));
+        if (signal.aborted) throw this.errorOf(new Error(CLOSED));
       }
     }
   }
@@ -181,7 +191,7 @@ export class Link {
       life = made;
       this.life = made;
       for (const each of clients) each.onEnd = (cause) => this.drop(made, cause);
-      if (signal.aborted) throw new Error('it was closed');
+      if (signal.aborted) throw new Error(CLOSED);
       await restore(made);
       if (made.isOver) throw await made.ended;
     } catch (error) {
@@ -191,7 +201,7 @@ export class Link {
     }
     this.isUp = true;
     up(life);
-    for (const resolve of this.waiting) resolve(life);
+    for (const { resolve } of this.waiting) resolve(life);
     this.waiting.clear();
     return life;
   }
@@ -209,6 +219,7 @@ export class Link {
 }
 
 const PROBLEM_CHARACTERS_MAX = 200;
+const CLOSED = 'it was closed';
 
 function lifeOf(session: Session, clients: readonly Client[], sinceMs: number): Life {
   let end: (cause: Error) => void = () => undefined;

@@ -47,6 +47,7 @@ export class Reader {
   private streams: readonly ReadStream[] = [];
   private waiting: Wait | undefined = undefined;
   private isOver = false;
+  private readonly ending = new AbortController();
 
   constructor(ports: ReaderPorts) {
     this.ports = ports;
@@ -67,8 +68,10 @@ export class Reader {
     }
   }
 
+  /** Reads for these as well, if they have not been stopped. */
   add(outlets: readonly Outlet[]): void {
     for (const outlet of outlets) {
+      if (outlet.isStopped) continue;
       const stream = this.byKey.get(outlet.key) ?? new ReadStream(outlet.key, outlet.lane);
       if (!stream.outlets.includes(outlet)) stream.outlets.push(outlet);
       stream.isBehind = true;
@@ -105,6 +108,7 @@ export class Reader {
 
   end(): void {
     this.isOver = true;
+    this.ending.abort();
     this.waiting?.wake();
   }
 
@@ -173,7 +177,7 @@ export class Reader {
     ) {
       const woken = await session.writer.call(timeoutMs, 'CLIENT', 'UNBLOCK', session.readerId);
       if (Number(woken) === 1 || this.waiting !== wait) return;
-      await pause(clock, pauseMs);
+      await pause(clock, pauseMs, this.ending.signal);
     }
   }
 

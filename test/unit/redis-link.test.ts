@@ -229,6 +229,18 @@ describe('the link of a Redis adapter', () => {
     expect(waited).toBe(1);
   });
 
+  it('tells who waits for a session when it is closed, and who asks afterwards', async () => {
+    const stage = new Stage();
+    await stage.open();
+    stage.clients.made[0]?.cut();
+    const { signal } = new AbortController();
+    const waiting = stage.link.whenUp(signal).catch((error: unknown) => error);
+    await stage.link.close(() => Promise.resolve());
+    const closed = { code: 'ERR_BROKER_UNAVAILABLE', details: { problem: 'it was closed' } };
+    expect(await waiting).toMatchObject(closed);
+    await expect(stage.link.whenUp(signal)).rejects.toMatchObject(closed);
+  });
+
   it('gives a server that does not answer up, and every call with it', async () => {
     const stage = new Stage();
     await stage.open();
