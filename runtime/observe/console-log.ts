@@ -80,8 +80,7 @@ function failureOf(message: string | undefined, topic: string | undefined): stri
 }
 
 /** Characters that end a line or steer a terminal: what a model or a mail has written must do neither. */
-// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-const CONTROLS = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g;
+const CONTROLS = /[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]/gu;
 
 /** Writes a record to standard error, as one line. Debug lines are left out. */
 export function writeToConsole(record: LogRecord): void {
