@@ -13,6 +13,7 @@ import { type Checked, check, isTypeOnly, type Schema } from '../../src/protocol
 import type { AgentTally } from '../observe/agent-tally.ts';
 import { defaultDirective } from './default-directive.ts';
 import type { Kernel } from './kernel.ts';
+import { ignoreEnd } from './promise-in.ts';
 
 const DIRECTIVES: readonly Directive[] = ['restart', 'resume', 'stop', 'escalate'];
 
@@ -111,6 +112,7 @@ export class Behaviour {
     try {
       const directive = decide(error);
       for (const known of DIRECTIVES) if (known === directive) return known;
+      ignoreEnd(directive);
       this.report(
         address,
         `decide answered ${describeValue(directive)}; expected one of ${DIRECTIVES.join(', ')}`,

@@ -292,6 +292,7 @@ export class Cell implements Actor, MailboxOwner, Runnable, Watching {
       }
       const envelope = mailbox.next();
       if (envelope === undefined || this.isWorthTurn(envelope)) return envelope;
+      if (!this.isIdle) return undefined; // who heard of that one's end has ended this life
     }
   }
 
@@ -352,7 +353,9 @@ export class Cell implements Actor, MailboxOwner, Runnable, Watching {
     const fire = (): void => this.timedOut(turn, turnTimeoutMs);
     turn.follow(
       now,
-      turnTimeoutMs === Infinity ? undefined : kernel.timeouts.startFunction(turnTimeoutMs, now, fire),
+      turnTimeoutMs === Infinity || turn.isFenced
+        ? undefined
+        : kernel.timeouts.startFunction(turnTimeoutMs, now, fire),
     );
     promise.then(
       (result: unknown) => {
@@ -374,18 +377,16 @@ export class Cell implements Actor, MailboxOwner, Runnable, Watching {
     }
     // Who is told something answers nothing by returning, also where somebody waits for what he may say.
     const isAsked = envelope.customer !== undefined && envelope.entry.kind === 'ask';
-    if (isAsked && !turn.isReplied && !turn.isStashed) {
-      const problem = isTakenCare(value)
-        ? undefined
-        : this.behaviour.replyProblem(envelope.entry, value, this);
-      if (problem !== undefined) {
-        this.threw(turn, problem);
-        return;
-      }
-      if (!isTakenCare(value)) answer(this, envelope, value);
+    const isAnswer = isAsked && !turn.isReplied && !turn.isStashed && !isTakenCare(value);
+    const problem = isAnswer ? this.behaviour.replyProblem(envelope.entry, value, this) : undefined;
+    if (problem !== undefined) {
+      this.threw(turn, problem);
+      return;
     }
     if (!turn.isStashed) this.handled(envelope);
     this.end(turn);
+    // The turn is over by now: whoever hears that a reply is too late may end this life.
+    if (isAnswer) answer(this, envelope, value);
     if (this.rareMade !== undefined) this.leaveIfAsked();
   }
 
@@ -438,8 +439,9 @@ export class Cell implements Actor, MailboxOwner, Runnable, Watching {
       message: turn.envelope.entry.name,
       timeoutMs,
     });
+    const { epoch } = this;
     this.disown(turn, error);
-    this.fail(turn, error);
+    this.fail(turn, error, epoch);
     this.ready();
   }
 
@@ -469,8 +471,11 @@ export class Cell implements Actor, MailboxOwner, Runnable, Watching {
     rare.idle?.turnEnded(turn.envelope);
   }
 
-  /** The turn failed: the message gets its outcome, and the supervisor is told. */
-  private fail(turn: TurnContext, error: unknown): void {
+  /**
+   * The turn failed: the message gets its outcome, and the supervisor is told; not where `decide`, or whoever hears of it,
+   * has ended the life meanwhile whose turn it was, which began at `epoch`: the next one has not failed.
+   */
+  private fail(turn: TurnContext, error: unknown, epoch = this.epoch): void {
     const { envelope } = turn;
     const directive = this.behaviour.decide(error, this.address);
     this.rare.lastError = error;
@@ -481,11 +486,12 @@ export class Cell implements Actor, MailboxOwner, Runnable, Watching {
       generation: this.generation,
       error,
       message: envelope.entry.name,
+      topic: envelope.extras?.topic,
     });
-    const mayRetry = directive === 'restart' && this.isGoing && !turn.isStashed;
+    const mayRetry = directive === 'restart' && this.isGoing && this.epoch === epoch && !turn.isStashed;
     const retried = mayRetry ? this.retry(envelope, error) : undefined;
     if (retried === undefined && !turn.isStashed) this.endFailed(envelope, error);
-    if (!this.isGoing) return;
+    if (!this.isGoing || this.epoch !== epoch) return;
     if (directive === 'resume') {
       this.rare.lastRecord = undefined; // no restart comes of this one
       this.leaveIfAsked();
@@ -537,10 +543,11 @@ export class Cell implements Actor, MailboxOwner, Runnable, Watching {
 
   /** A child failed in a way that this actor has to bear: its own turn, if one runs, ends, and its supervisor decides. */
   collapse(error: unknown): void {
-    const { turn } = this;
+    const { turn, epoch } = this;
     if (turn !== undefined) this.disown(turn, error);
     if (turn !== undefined && !turn.isStashed && isCounted(turn.envelope))
       this.endFailed(turn.envelope, error);
+    if (this.epoch !== epoch) return;
     this.rare.lastError = error;
     if (this.isGoing) this.slot.failed(this, { directive: 'restart', error, retried: undefined });
   }

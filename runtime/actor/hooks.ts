@@ -52,15 +52,25 @@ export function runHook(
     const restart = cell.rareIfAny?.restart;
     value = restart === undefined ? hook(turn) : restart.run(() => hook(turn));
   } catch (error) {
-    cell.end(turn);
+    endOfHook(cell, turn);
     throw error;
   } finally {
     kernel.current = outer;
   }
   const promise = promiseIn(value);
   if (promise !== undefined) return followHook(cell, turn, promise, timeoutMs);
-  cell.end(turn);
+  endOfHook(cell, turn);
   return value;
+}
+
+/** The function is over. One that was disowned while it ran has ended before, and whoever disowned it said how: that is thrown. */
+function endOfHook(cell: Cell, turn: TurnContext): void {
+  if (!turn.isFenced) {
+    cell.end(turn);
+    return;
+  }
+  cell.rare.zombies--;
+  throw turn.aborted?.reason;
 }
 
 function followHook(
@@ -74,11 +84,15 @@ function followHook(
     const now = kernel.now();
     const details = { address: cell.address, message: turn.envelope.entry.name, timeoutMs };
     const fire = (): void => abandon(new TroupeError('ERR_TURN_TIMEOUT', details));
-    turn.follow(
-      now,
-      timeoutMs === Infinity ? undefined : kernel.timeouts.startFunction(timeoutMs, now, fire),
-    );
-    turn.addPending({ withdraw: (reason) => abandon(reason) });
+    if (turn.aborted === undefined) {
+      turn.follow(
+        now,
+        timeoutMs === Infinity ? undefined : kernel.timeouts.startFunction(timeoutMs, now, fire),
+      );
+      turn.addPending({ withdraw: (reason) => abandon(reason) });
+    } else {
+      reject(turn.aborted.reason); // it was disowned before it gave its promise
+    }
     const abandon = (reason: unknown): void => {
       if (turn.isRunning) cell.disown(turn, reason);
       reject(reason);

@@ -6,6 +6,7 @@
 
 import type { AskChain, Customer, Envelope, Trace } from '../../src/protocol/envelope.ts';
 import { isTroupeError, TroupeError } from '../../src/protocol/errors.ts';
+import { offAbort, onAbort } from '../host/aborts.ts';
 import { Timeout } from '../host/timeouts.ts';
 import type { AskOutcome } from '../observe/agent-tally.ts';
 import type { Actor } from './actor.ts';
@@ -44,7 +45,7 @@ abstract class Pending extends Timeout implements WaitingSender, Withdrawable {
     const { signal, from } = caller;
     if (signal !== undefined) {
       this.onAbort = () => this.withdraw(signal.reason);
-      signal.addEventListener('abort', this.onAbort);
+      onAbort(signal, this.onAbort);
     }
     if (from !== undefined) from.addPending(this);
   }
@@ -95,7 +96,7 @@ abstract class Pending extends Timeout implements WaitingSender, Withdrawable {
     this.isSettled = true;
     this.cell.kernel.timeouts.cancel(this);
     const { signal, from } = this.caller;
-    if (this.onAbort !== undefined) signal?.removeEventListener('abort', this.onAbort);
+    if (signal !== undefined && this.onAbort !== undefined) offAbort(signal, this.onAbort);
     if (from !== undefined) from.removePending(this);
   }
 }

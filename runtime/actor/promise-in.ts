@@ -1,4 +1,4 @@
-/** What a handler returned, looked at with care: it may be anything. */
+/** What a user's function returned, looked at with care: it may be anything. */
 
 const NATIVE_THEN: unknown = Reflect.get(Promise.prototype, 'then');
 
@@ -19,4 +19,9 @@ export function promiseIn(value: unknown): Promise<unknown> | undefined {
   return new Promise((resolve) => {
     resolve(value);
   });
+}
+
+/** A user's function gave `value` where a promise is no answer. Nobody waits for it, so a rejection of it is not left unheard. */
+export function ignoreEnd(value: unknown): void {
+  promiseIn(value)?.catch(() => undefined);
 }

@@ -224,7 +224,8 @@ class LocalBus {
   async replay(pattern: unknown, handler: unknown, options?: unknown): Promise<number> {
     this.needOpen();
     const { journal, schemas, system } = this;
-    if (journal === undefined) throw invalidOption('replay', 'called on a bus with a store', undefined);
+    if (journal === undefined)
+      throw invalidOption('store', 'a message store given to connect, for replay to read from', undefined);
     const { range, signal } = replayOptions(checkPattern(pattern), options);
     signal?.throwIfAborted();
     const receiver = new FunctionReceiver(subscriberOf(handlerOption(handler)));

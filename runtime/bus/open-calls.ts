@@ -5,6 +5,7 @@
 
 import { TroupeError } from '../../src/protocol/errors.ts';
 import type { Kernel } from '../actor/kernel.ts';
+import { offAbort, onAbort } from '../host/aborts.ts';
 import { Timeout } from '../host/timeouts.ts';
 
 /** What ends a call that waits. */
@@ -45,7 +46,7 @@ export abstract class OpenCall<Result> extends Timeout {
     });
     this.result.catch(() => undefined);
     this.onAbort = signal === undefined ? undefined : () => this.withdraw(signal.reason);
-    if (this.onAbort !== undefined) signal?.addEventListener('abort', this.onAbort);
+    if (signal !== undefined && this.onAbort !== undefined) onAbort(signal, this.onAbort);
     calls.add(this);
     kernel.asksInFlight++;
     kernel.timeouts.start(this, timeoutMs, kernel.now());
@@ -84,6 +85,6 @@ export abstract class OpenCall<Result> extends Timeout {
     this.calls.delete(this);
     this.kernel.asksInFlight--;
     this.kernel.timeouts.cancel(this);
-    if (this.onAbort !== undefined) this.signal?.removeEventListener('abort', this.onAbort);
+    if (this.signal !== undefined && this.onAbort !== undefined) offAbort(this.signal, this.onAbort);
   }
 }

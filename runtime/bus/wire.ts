@@ -6,6 +6,7 @@
 
 import type { Broker, BrokerState, Lane, NodeIdentity, PerLane } from '../../src/protocol/broker.ts';
 import { Envelope, Extras, type Outcome } from '../../src/protocol/envelope.ts';
+import { errorText } from '../../src/protocol/error-text.ts';
 import { TroupeError } from '../../src/protocol/errors.ts';
 import { encodeMessage, type Frame, type WireMessage, type WirePayload } from '../../src/protocol/frame.ts';
 import {
@@ -15,7 +16,6 @@ import {
   OUTBOX_WAITING_MAX,
   TIMER_MS_MAX,
 } from '../../src/protocol/limits.ts';
-import { describeValue } from '../../src/protocol/options.ts';
 import { decodePayload, encodePayload } from '../../src/protocol/payload.ts';
 import { TopicMessage } from '../../src/protocol/topic-message.ts';
 import type { Kernel } from '../actor/kernel.ts';
@@ -338,8 +338,7 @@ export class Wire {
         this.tell(answerTo, lane, wireMessage('reply', id, this.wallNow(), payload));
       },
       refuse: (error) => {
-        const text = error instanceof Error ? `${error.name}: ${error.message}` : describeValue(error);
-        const payload = encodePayload(text.slice(0, 1_000), this.payloadBytesMax);
+        const payload = encodePayload(errorText(error).slice(0, 1_000), this.payloadBytesMax);
         this.tell(answerTo, lane, wireMessage('refusal', id, this.wallNow(), payload));
       },
       over: () => {

@@ -8,11 +8,13 @@ export function logRecordOf(event: RuntimeEvent): LogRecord | undefined {
   switch (event.type) {
     case 'logged':
       return { level: event.level, address: event.address, text: event.text, fields: event.fields };
-    case 'actor-failed': {
-      const where =
-        event.message === undefined ? 'failed to start' : `failed while it handled '${event.message}'`;
-      return { level: 'warn', address: event.address, text: where, fields: { error: event.error } };
-    }
+    case 'actor-failed':
+      return {
+        level: 'warn',
+        address: event.address,
+        text: failureOf(event.message, event.topic),
+        fields: { error: event.error },
+      };
     case 'supervisor-gave-up':
       return {
         level: 'error',
@@ -69,17 +71,43 @@ export function logRecordOf(event: RuntimeEvent): LogRecord | undefined {
   return undefined;
 }
 
-/** Writes a record to standard error. Debug lines are left out. */
+/** What failed: a subscriber knows a message by its topic, an agent by its name. */
+function failureOf(message: string | undefined, topic: string | undefined): string {
+  if (message === undefined) return 'failed to start';
+  return topic === undefined
+    ? `failed while it handled '${message}'`
+    : `failed while it handled a message of topic '${topic}'`;
+}
+
+/** Characters that end a line or steer a terminal: what a model or a mail has written must do neither. */
+const CONTROLS = /[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]/gu;
+
+/** Writes a record to standard error, as one line. Debug lines are left out. */
 export function writeToConsole(record: LogRecord): void {
   if (record.level === 'debug') return;
   const fields = record.fields === undefined ? '' : ` ${describeFields(record.fields)}`;
-  console.error(`[troupe] ${record.level} ${record.address} ${record.text}${fields}`);
+  const line = `[troupe] ${record.level} ${record.address} ${record.text}${fields}`;
+  console.error(line.replace(CONTROLS, escaped));
+}
+
+function escaped(character: string): string {
+  if (character === '\n') return '\\n';
+  return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
 }
 
 function describeFields(fields: Readonly<Record<string, unknown>>): string {
   return Object.entries(fields)
-    .map(([name, value]) => `${name}=${value instanceof Error ? describeError(value) : String(value)}`)
+    .map(([name, value]) => `${name}=${describeField(value)}`)
     .join(' ');
+}
+
+/** Whatever was thrown or logged; its own code may fail when it is read, and the line is written all the same. */
+function describeField(value: unknown): string {
+  try {
+    return value instanceof Error ? describeError(value) : String(value);
+  } catch {
+    return 'a value that cannot be read';
+  }
 }
 
 function describeError(error: Error): string {

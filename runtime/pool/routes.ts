@@ -6,6 +6,7 @@
 import type { Envelope } from '../../src/protocol/envelope.ts';
 import { invalidOption } from '../../src/protocol/options.ts';
 import type { PoolSettings } from '../../src/protocol/pool.ts';
+import { ignoreEnd } from '../actor/promise-in.ts';
 import { HashRing } from './hash-ring.ts';
 
 /** A worker, as the rules see it. */
@@ -212,8 +213,10 @@ export function keyOfJob(settings: PoolSettings, job: Envelope): string {
   const kept = KEYS.get(job);
   if (kept !== undefined) return kept;
   const key = settings.key?.(job.entry.name, job.payload);
-  if (typeof key !== 'string')
+  if (typeof key !== 'string') {
+    ignoreEnd(key);
     throw invalidOption('pool.key', `a function that answers a string for '${job.entry.name}'`, key);
+  }
   KEYS.set(job, key);
   return key;
 }

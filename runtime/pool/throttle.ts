@@ -12,6 +12,7 @@ import { TIMER_MS_MAX } from '../../src/protocol/limits.ts';
 import { invalidOption } from '../../src/protocol/options.ts';
 import type { PoolSettings, RateLimitSettings } from '../../src/protocol/pool.ts';
 import type { Kernel } from '../actor/kernel.ts';
+import { ignoreEnd } from '../actor/promise-in.ts';
 import type { Lease } from '../actor/slot.ts';
 import type { Timeout } from '../host/timeouts.ts';
 import { TokenBucket } from './token-bucket.ts';
@@ -189,12 +190,14 @@ function costOf(job: Envelope, { cost }: RateLimitSettings): number {
   const kept = COSTS.get(job);
   if (kept !== undefined) return kept;
   const given = cost(job.entry.name, job.payload);
-  if (typeof given !== 'number' || !(given >= 0))
+  if (typeof given !== 'number' || !(given >= 0)) {
+    ignoreEnd(given);
     throw invalidOption(
       'pool.rateLimit.cost',
       `a function that answers a number from 0 for '${job.entry.name}'`,
       given,
     );
+  }
   COSTS.set(job, given);
   return given;
 }

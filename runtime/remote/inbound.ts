@@ -11,6 +11,7 @@ import {
   LANES,
   type Lane,
 } from '../../src/protocol/broker.ts';
+import { errorText } from '../../src/protocol/error-text.ts';
 import {
   decodeFrame,
   encodeFrame,
@@ -19,7 +20,6 @@ import {
   type WireMessage,
 } from '../../src/protocol/frame.ts';
 import { BURY_AGAIN_MS, DELIVERIES_MAX, LANE_MESSAGES_WAITING_MAX } from '../../src/protocol/limits.ts';
-import { describeValue } from '../../src/protocol/options.ts';
 import type { Kernel } from '../actor/kernel.ts';
 import { nameOf } from './arrivals.ts';
 
@@ -265,7 +265,5 @@ const ERROR_CHARACTERS_MAX = 1_000;
 
 /** Its name and text, without its stack. */
 function textOf(error: unknown): string | undefined {
-  if (error === undefined) return undefined;
-  const text = error instanceof Error ? `${error.name}: ${error.message}` : describeValue(error);
-  return text.slice(0, ERROR_CHARACTERS_MAX);
+  return error === undefined ? undefined : errorText(error).slice(0, ERROR_CHARACTERS_MAX);
 }

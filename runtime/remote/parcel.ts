@@ -2,6 +2,7 @@
 
 import { TroupeError } from '../../src/protocol/errors.ts';
 import type { Kernel } from '../actor/kernel.ts';
+import { offAbort, onAbort } from '../host/aborts.ts';
 import { Timeout } from '../host/timeouts.ts';
 
 /** How long somebody waits. */
@@ -48,7 +49,7 @@ export class Parcel extends Timeout {
       this.fail = reject;
     });
     this.onAbort = signal === undefined ? undefined : () => this.refuse(signal.reason);
-    if (this.onAbort !== undefined) signal?.addEventListener('abort', this.onAbort);
+    if (signal !== undefined && this.onAbort !== undefined) onAbort(signal, this.onAbort);
     if (timeoutMs !== Infinity) kernel.timeouts.start(this, timeoutMs, kernel.now());
   }
 
@@ -70,7 +71,7 @@ export class Parcel extends Timeout {
     if (this.isSettled) return false;
     this.isSettled = true;
     this.kernel.timeouts.cancel(this);
-    if (this.onAbort !== undefined) this.signal?.removeEventListener('abort', this.onAbort);
+    if (this.signal !== undefined && this.onAbort !== undefined) offAbort(this.signal, this.onAbort);
     this.onSettled();
     return true;
   }

@@ -17,6 +17,7 @@ import type { TopicMessage } from '../../src/protocol/topic-message.ts';
 import type { Behaviour } from '../actor/behaviour.ts';
 import type { TurnContext } from '../actor/context.ts';
 import type { Slot } from '../actor/slot.ts';
+import { offAbort, onAbort } from '../host/aborts.ts';
 import { deliveryAgent, mailboxFor, type Receiver } from './function-subscriber.ts';
 import { type Demand, PulledCell } from './pulled-cell.ts';
 import { Pulled } from './received.ts';
@@ -101,7 +102,7 @@ export class PulledMessages implements Receiver, Demand {
   /** It is subscribed; `unsubscribe` ends that, however often it is called. */
   begin(unsubscribe: () => Promise<void>): void {
     this.unsubscribe = unsubscribe;
-    this.options.signal?.addEventListener('abort', this.aborted);
+    if (this.options.signal !== undefined) onAbort(this.options.signal, this.aborted);
   }
 
   // --- for the consumer -------------------------------------------------------------------------------------------
@@ -176,7 +177,7 @@ export class PulledMessages implements Receiver, Demand {
   finish(): void {
     if (this.isOver) return;
     this.isOver = true;
-    this.options.signal?.removeEventListener('abort', this.aborted);
+    if (this.options.signal !== undefined) offAbort(this.options.signal, this.aborted);
     for (const answer of this.asking.splice(0)) answer(DONE);
   }
 }

@@ -301,6 +301,7 @@ export interface MessageBus extends AsyncDisposable {
   /**
    * Ends the bus: nothing more is published, handlers get what is queued for up to `drainMs` (5,000 unless said), what is
    * left are dead letters, and running handlers are aborted. Resolves when all has ended; never rejects. `await using` does the same.
+   * A handler that awaits it waits for its own end, until its time is up: call it there without waiting.
    */
   close(options?: ShutdownOptions): Promise<void>;
 }

@@ -175,7 +175,7 @@ export interface StartContext<P extends AnyProtocol = AnyProtocol, Internal = No
    * one makes it due again. Counts from the end of the present turn and ends with the generation; `undefined` ends it.
    */
   setIdleTimeout(ms: number | undefined): void;
-  /** Handles an internal message next, before any other. */
+  /** Handles an internal message next, before any other; not where the actor ends, or fails, before that. */
   continue<N extends keyof Internal & string>(name: N, ...rest: Rest<Internal, N, never>): void;
 }
 

@@ -416,5 +416,9 @@ export class TroupeError<C extends ErrorCode = ErrorCode> extends Error {
 
 /** Whether `error` is a `TroupeError`, of this code if one is named. */
 export function isTroupeError<C extends ErrorCode>(error: unknown, code?: C): error is TroupeError<C> {
-  return error instanceof TroupeError && (code === undefined || error.code === code);
+  try {
+    return error instanceof TroupeError && (code === undefined || error.code === code);
+  } catch {
+    return false; // a proxy, whose own code was run by the question
+  }
 }

@@ -41,6 +41,8 @@ export type RuntimeEvent =
       readonly generation: number;
       readonly error: unknown;
       readonly message: string | undefined;
+      /** The topic that the message was published to; absent for one that was sent to its actor. */
+      readonly topic?: string | undefined;
     }
   | {
       readonly type: 'actor-restarting';

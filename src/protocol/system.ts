@@ -255,7 +255,10 @@ export interface System<out Refs = unknown> extends AsyncDisposable {
     options?: ShutdownTaskOptions,
   ): () => void;
   readonly deadLetters: DeadLetters;
-  /** An actor at this instant; `undefined` when no such actor lives. */
+  /**
+   * An actor at this instant; one that has ended as it ended, by a ref of that very one (`spawn` gives such). `undefined`
+   * where the ref leads nowhere.
+   */
   inspect(ref: AnyRef): Inspection | undefined;
   tree(): TreeNode;
   readonly events: RuntimeEvents;

@@ -425,7 +425,7 @@ describe('an ask', () => {
     const { system, settle, advance, kernel, clock } = await testSystem({ root, deadLettersMax: 10 });
     const { ref } = system.refs;
     let listeners = 0;
-    // Several, since Node looks through all listeners of a signal to add one.
+    // Several, each for thousands of asks: what is left on any of them shows.
     const signals = Array.from({ length: 40 }, () => {
       const { signal } = new AbortController();
       const add = signal.addEventListener.bind(signal);

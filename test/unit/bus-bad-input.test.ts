@@ -158,7 +158,7 @@ describe('a call of a bus', () => {
     expect(() => bus.pending('t', { limit: 0 })).toThrow(
       expect.objectContaining({ code: 'ERR_OPTION_INVALID' }),
     );
-    await expect(bus.replay('t', () => undefined)).rejects.toEqual(invalid('replay'));
+    await expect(bus.replay('t', () => undefined)).rejects.toEqual(invalid('store'));
   });
 
   it('with a signal that was aborted before does nothing', async () => {

@@ -1,6 +1,14 @@
-import { supervisor } from 'troupe';
+import { type HookContext, supervisor } from 'troupe';
 import { describe, expect, it } from 'vitest';
-import { deferred, endingOf, never, Puppet, puppet } from '../support/puppet.ts';
+import {
+  deferred,
+  endingOf,
+  never,
+  Puppet,
+  type PuppetInternal,
+  type PuppetProtocol,
+  puppet,
+} from '../support/puppet.ts';
 import { testSystem } from '../support/test-system.ts';
 
 const AT_ONCE = { minMs: 0, maxMs: 0 };
@@ -91,6 +99,52 @@ describe('kill', () => {
     await advance(0);
     await system.stop(ref);
     expect(seen).toEqual(['state', 'state', 'onStop shutdown']);
+  });
+
+  it('by its own hook, before that gives its promise, waits for that promise no more', async () => {
+    const { system, settle, clock } = await testSystem();
+    const killsItself = (ctx: HookContext<PuppetProtocol, unknown[], PuppetInternal>): Promise<never> => {
+      void ctx.system.kill(ctx.self); // never rejects
+      return never();
+    };
+    const ref = await system.spawn(puppet({ onStop: killsItself }), { name: 'a', shutdownMs: Infinity });
+    const stopped = endingOf(system.stop(ref));
+    await settle();
+    expect(stopped.is).toBe('resolved');
+    expect(clock.pending).toBe(0);
+    await system.spawn(puppet(), { name: 'a' }); // the name is free
+  });
+
+  it.each([
+    ['a promise', (): Promise<never> => never(), 1],
+    ['a value', (): unknown[] => [], 0],
+  ])('by its own state, which then gives %s, is a failed start', async (_what, give, zombies) => {
+    const { system, advance } = await testSystem();
+    let starts = 0;
+    const killsItself = puppet({
+      state: (_args, ctx) => {
+        if (starts++ !== 1) return [];
+        void ctx.system.kill(ctx.self); // never rejects
+        return give();
+      },
+    });
+    const ref = await system.spawn(killsItself, { backoff: AT_ONCE });
+    ref.tell('act', FAIL);
+    await advance(0);
+    expect(await ref.ask('answer', ({ generation }) => generation)).toBe(1);
+    expect([starts, system.inspect(ref)?.zombies]).toEqual([3, zombies]);
+  });
+
+  it('by its own turn, before that gives its promise, leaves no timer', async () => {
+    const { system, settle, clock } = await testSystem();
+    const ref = await system.spawn(puppet(), { backoff: AT_ONCE });
+    ref.tell('act', (ctx) => {
+      void ctx.system.kill(ctx.self); // never rejects
+      return never();
+    });
+    await settle();
+    expect(system.inspect(ref)).toMatchObject({ generation: 1, zombies: 1, counts: { cancelled: 1 } });
+    expect(clock.pending).toBe(0);
   });
 
   it('P28 of a brutal-kill child by its supervisor waits for nothing', async () => {

@@ -1,4 +1,4 @@
-import { agent, ask, createSystem, protocol, supervisor, tell, type } from 'troupe';
+import { agent, ask, createSystem, protocol, supervisor, tell, topic, type } from 'troupe';
 import { describe, expect, it, vi } from 'vitest';
 import { testSystem } from '../support/test-system.ts';
 
@@ -129,6 +129,41 @@ describe('a system', () => {
       expect(calls).toBe(lines);
       for (const spy of [written, ...consoles]) spy.mockClear();
     }
+  });
+
+  it('writes one line to the console whatever was thrown, without what steers a terminal', async () => {
+    const Talker = protocol('talker', { fail: tell(type<{ with: unknown }>()) });
+    const talker = agent(Talker, {
+      decide: () => 'resume',
+      on: {
+        fail: (_, { with: thrown }) => {
+          throw thrown;
+        },
+      },
+    });
+    const lines = vi.spyOn(console, 'error').mockReturnValue(undefined);
+    const unreadable = Object.defineProperty(new Error(), 'message', {
+      get: () => {
+        throw new Error('do not look');
+      },
+    });
+    const system = await createSystem({ name: 'plain' });
+    const ref = await system.spawn(talker, { name: 'talker' });
+    for (const thrown of ['two\nlines \u001b[31mred', unreadable, Object.create(null)])
+      ref.tell('fail', { with: thrown });
+    await system.subscribe('mail.in', () => {
+      throw new Error('spam');
+    });
+    await system.publish(topic('mail.in', type<number>()), {}, 1);
+    await system.shutdown({ drainMs: 1_000 });
+    const said = lines.mock.calls.map(([line]) => String(line));
+    lines.mockRestore();
+    expect(said.slice(0, 3).map((line) => line.replace(/.*handled 'fail' /, ''))).toEqual([
+      'error=two\\nlines \\u001b[31mred',
+      'error=a value that cannot be read',
+      'error=a value that cannot be read',
+    ]);
+    expect(said[3]).toContain("failed while it handled a message of topic 'mail.in' error=Error: spam");
   });
 
   it('tells events to listeners until they leave; one that throws disturbs nobody', async () => {
