@@ -93,7 +93,7 @@ class RabbitmqBroker implements Broker {
       keepsOrderOnRedelivery: true,
       frameBytesMax: FRAME_BYTES_MAX,
       // A process that dies is noticed at once. A machine that does is by three heartbeats.
-      takeoverMs: 3_000 * (settings.dial.heartbeat ?? 0) + 1_000,
+      takeoverMs: 3_000 * settings.heartbeatSeconds + 1_000,
       leavesNothing: true,
     });
   }
@@ -240,8 +240,8 @@ class RabbitmqBroker implements Broker {
       host,
       settings,
       dial: async (signal) =>
-        connect(settings.dial, {
-          ...settings.socket,
+        connect(settings.dial(), {
+          ...settings.socket(),
           // Node's sockets know it, and the driver hands it through.
           ...{ signal },
           clientProperties: { connection_name: `troupe ${node.name} ${role}` },

@@ -52,8 +52,11 @@ export class Sequence {
     while (this.stoppedBy === undefined && this.next < this.frames.length) {
       if (this.inFlight >= this.pace.inFlightMax) break;
       const { gate } = this.lane;
+      if (gate === 'wait') {
+        this.wait();
+        return;
+      }
       if (gate === 'closed') this.stoppedBy = 'unavailable';
-      else if (gate === 'wait') return this.wait();
       else this.send();
     }
     if (this.stoppedBy === undefined)

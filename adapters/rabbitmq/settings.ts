@@ -1,4 +1,4 @@
-/** The options of this adapter, checked, and what the driver is told of the server. The password is in `dial`, and nowhere else. */
+/** The options of this adapter, checked, and what the driver is told of the server. The password is behind `dial`, and nowhere else. */
 
 import type { Options, SocketOptions } from 'amqplib';
 import type { BrokerOptions } from '../../src/protocol/broker.ts';
@@ -38,8 +38,10 @@ export interface RabbitmqSettings extends BrokerSettings {
   /** The server, for people. */
   readonly shownUrl: string;
   readonly groupQueues: 'quorum' | 'classic';
-  readonly dial: Options.Connect;
-  readonly socket: SocketOptions;
+  readonly heartbeatSeconds: number;
+  /** How the driver connects. Functions, since whatever shows an object shows what is in it. */
+  readonly dial: () => Options.Connect;
+  readonly socket: () => SocketOptions;
 }
 
 /** Bytes of one frame of the protocol: what RabbitMQ proposes, and the most that is taken from a server. */
@@ -54,25 +56,29 @@ export function rabbitmqSettings(given: unknown, options: RabbitmqOptions | unde
   const isTls = url.protocol === 'amqps:';
   if (own['tls'] !== undefined && !isTls)
     throw invalidOption('tls', 'absent unless the URL begins with amqps:', own['tls']);
+  const heartbeatSeconds = Math.max(1, Math.round(settings.heartbeatMs / 1_000));
+  const dial: Options.Connect = {
+    protocol: isTls ? 'amqps' : 'amqp',
+    hostname: url.hostname.replace(/^\[|\]$/g, ''),
+    port: url.port === '' ? (isTls ? 5671 : 5672) : Number(url.port),
+    ...(url.username === '' && url.password === ''
+      ? {}
+      : { username: decoded('user', url.username), password: decoded('password', url.password) }),
+    // As it stands in the URL: the driver decodes it.
+    vhost: url.pathname.slice(1),
+    heartbeat: heartbeatSeconds,
+    frameMax: PROTOCOL_FRAME_BYTES,
+    maxFrameSize: PROTOCOL_FRAME_BYTES,
+  };
+  // Without noDelay each answer of more than a packet waits for the acknowledgement of the one before: 40 ms.
+  const socket: SocketOptions = { noDelay: true, ...tlsSettings(own['tls']) };
   return {
     ...settings,
     shownUrl: shownUrl(url),
     groupQueues: choiceOption('groupQueues', own['groupQueues'], ['quorum', 'classic'], 'quorum'),
-    dial: {
-      protocol: isTls ? 'amqps' : 'amqp',
-      hostname: url.hostname.replace(/^\[|\]$/g, ''),
-      port: url.port === '' ? (isTls ? 5671 : 5672) : Number(url.port),
-      ...(url.username === '' && url.password === ''
-        ? {}
-        : { username: decoded('user', url.username), password: decoded('password', url.password) }),
-      // As it stands in the URL: the driver decodes it.
-      vhost: url.pathname.slice(1),
-      heartbeat: Math.max(1, Math.round(settings.heartbeatMs / 1_000)),
-      frameMax: PROTOCOL_FRAME_BYTES,
-      maxFrameSize: PROTOCOL_FRAME_BYTES,
-    },
-    // Without it each answer of more than a packet waits for the acknowledgement of the one before: 40 ms.
-    socket: { noDelay: true, ...tlsSettings(own['tls']) },
+    heartbeatSeconds,
+    dial: () => dial,
+    socket: () => socket,
   };
 }
 
