@@ -45,6 +45,8 @@ interface Feeding {
   readonly isTopicWanted?: boolean;
   /** It was made by a turn, and ends with that turn's generation. */
   readonly endsWithGeneration?: boolean;
+  /** The name of the group that it is the queue of. */
+  readonly group?: string | undefined;
 }
 
 /** Gives an actor a place under the supervisor of subscribers. It has not started. */
@@ -73,7 +75,7 @@ export class Topics {
     this.kernel = kernel;
     this.router = new Router(kernel);
     this.seat = seat;
-    this.groups = new Groups((read, intake, agent) => this.openGroup(read, intake, agent));
+    this.groups = new Groups((read, intake, agent, group) => this.openGroup(read, intake, agent, group));
   }
 
   /** From outside: rejects with `ERR_ACTOR_STOPPED` once a shutdown has begun. */
@@ -165,13 +167,18 @@ export class Topics {
     return { cell, end: leave };
   }
 
-  private openGroup(read: Filter, intake: IntakeOptions, agent: AnyAgentDefinition): OpenGroup {
+  private openGroup(
+    read: Filter,
+    intake: IntakeOptions,
+    agent: AnyAgentDefinition,
+    group: string | undefined,
+  ): OpenGroup {
     const child = this.seat(subscriberSpec(agent), undefined);
     const starting = child.start();
     if (starting !== undefined) this.kernel.background(starting);
     const { cell } = child;
     if (!(cell instanceof GroupCell)) throw systemStopped();
-    return { cell, child, leave: this.deliver(cell, read, intake) };
+    return { cell, child, leave: this.deliver(cell, read, intake, group) };
   }
 
   private pull(read: Filter, options: PullOptions): AsyncIterableIterator<unknown> {
@@ -195,11 +202,12 @@ export class Topics {
     return messages.iterator();
   }
 
-  private deliver(cell: Cell, read: Filter, intake: IntakeOptions): () => void {
+  private deliver(cell: Cell, read: Filter, intake: IntakeOptions, group?: string): () => void {
     return this.enter(cell, read, {
       ...intake,
       entry: cell.behaviour.tellEntry('deliver'),
       isTopicWanted: true,
+      group,
     });
   }
 

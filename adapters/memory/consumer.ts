@@ -156,7 +156,7 @@ export class MemoryConsumer implements Consumption {
     if (!member.unsettled.has(frame)) return true;
     const { node } = session.record.hello;
     const error = info.error?.slice(0, ERROR_CHARACTERS_MAX);
-    if (!session.room.bury(frame, node.name, { reason: info.reason, error })) return false;
+    if (!session.room.bury(frame, node.name, { ...info, error })) return false;
     queue.acknowledge(member, [frame]);
     return true;
   }

@@ -133,6 +133,7 @@ export class Room {
     source: Source,
     member: Member,
   ): { readonly queue: FrameQueue; readonly leave: () => void } {
+    this.forgetOld(member.connection.host.clock.now());
     const group = source.kind === 'group' ? this.groupFor(source, record) : undefined;
     const queue = group?.queue ?? record.inbox;
     queue.attach(member);
@@ -172,8 +173,8 @@ export class Room {
   /** Keeps what a member gives up; `false` when there is no room for more. */
   bury(frame: HeldFrame, node: string, info: DeadFrameInfo): boolean {
     if (this.deadFrames.length >= DEAD_LETTERS_MAX) return false;
-    const { bytes, topic, deliveries } = frame;
-    const { reason, error } = info;
+    const { topic, deliveries } = frame;
+    const { reason, error, bytes = frame.bytes } = info;
     this.deadFrames.push({ bytes, topic, node, reason, error, deliveries });
     return true;
   }

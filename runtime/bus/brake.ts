@@ -39,7 +39,11 @@ export class Brake {
   /** What its publisher has to wait for; undefined for nothing. Rejects when there is no room in time. */
   holds(publication: Publication): Promise<void> | undefined {
     const { waits, fullest } = publication;
-    if (waits !== undefined) return this.untilAll(waits);
+    return waits === undefined ? this.brakes(fullest) : this.untilAll(waits);
+  }
+
+  /** What a publisher has to wait for who finds something so full; undefined for nothing. */
+  brakes(fullest: number): Promise<void> | undefined {
     const { settings } = this;
     if (settings === undefined || fullest <= settings.threshold) return undefined;
     this.braked++;

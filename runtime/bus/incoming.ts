@@ -90,6 +90,45 @@ export function busMessages(pulled: AsyncIterable<PulledMessage<unknown>>): Asyn
   return { [Symbol.asyncIterator]: () => busIterator(pulled[Symbol.asyncIterator]()) };
 }
 
+/** The same, from a broker: each iteration begins to listen when it begins, and ends that with its end. */
+export function heardMessages(
+  messages: AsyncIterable<BusMessage>,
+  listen: () => Promise<() => Promise<void>>,
+): AsyncIterable<BusMessage> {
+  return { [Symbol.asyncIterator]: () => heardIterator(messages[Symbol.asyncIterator](), listen()) };
+}
+
+function heardIterator(
+  source: AsyncIterator<BusMessage>,
+  listening: Promise<() => Promise<void>>,
+): AsyncIterableIterator<BusMessage> {
+  listening.catch(() => undefined); // the first `next` hears of it
+  let ended: Promise<void> | undefined;
+  const end = (): Promise<void> => {
+    ended ??= listening.then((unlisten) => unlisten());
+    return ended;
+  };
+  type Result = IteratorResult<BusMessage, undefined>;
+  const given = async (
+    pull: () => Promise<IteratorResult<BusMessage, unknown>> | undefined,
+  ): Promise<Result> => {
+    const result = await pull();
+    if (result !== undefined && result.done !== true) return result;
+    await end();
+    return { done: true, value: undefined };
+  };
+  const iterator: AsyncIterableIterator<BusMessage, undefined> = {
+    next: async () => {
+      await listening;
+      return given(() => source.next());
+    },
+    return: () => given(() => source.return?.()),
+    throw: (error) => given(() => source.throw?.(error)),
+    [Symbol.asyncIterator]: () => iterator,
+  };
+  return iterator;
+}
+
 type Pull = Promise<IteratorResult<PulledMessage<unknown>, unknown>> | undefined;
 
 function busIterator(source: AsyncIterator<PulledMessage<unknown>>): AsyncIterableIterator<BusMessage> {

@@ -1,5 +1,7 @@
 /** The options of a bus and of its calls, checked at the door. Every reader throws `ERR_OPTION_INVALID`. */
 
+import type { Broker } from '../../src/protocol/broker.ts';
+import { checkNodeName } from '../../src/protocol/broker-options.ts';
 import type { BusPublishOptions } from '../../src/protocol/bus.ts';
 import {
   ASK_TIMEOUT_MS,
@@ -35,6 +37,9 @@ export interface BusSettings {
   readonly capacity: number;
   readonly brake: BrakeSettings | undefined;
   readonly store: MessageStore | undefined;
+  readonly broker: Broker | undefined;
+  /** The name of this node at the broker. */
+  readonly node: string | undefined;
   readonly schemas: unknown;
   readonly isStrict: boolean;
   readonly system: Readonly<Record<string, unknown>>;
@@ -61,7 +66,17 @@ export interface RequestSettings extends Labels {
   readonly schema: Schema | undefined;
 }
 
-const CONNECT = ['name', 'capacity', 'backpressure', 'deadLetters', 'store', 'schemas', 'validate'] as const;
+const CONNECT = [
+  'name',
+  'broker',
+  'node',
+  'capacity',
+  'backpressure',
+  'deadLetters',
+  'store',
+  'schemas',
+  'validate',
+] as const;
 const SYSTEM = ['asksInFlightMax', 'log', 'signals'] as const;
 const LABELS = ['priority', 'sender', 'correlationId', 'headers', 'timeoutMs', 'signal'] as const;
 const CONFIRMATIONS = ['accepted', 'handled'] as const satisfies readonly BusPublishOptions['confirm'][];
@@ -78,6 +93,8 @@ export function connectOptions(options: unknown): BusSettings {
     capacity: integerOption('capacity', given['capacity'], 1, MAILBOX_CAPACITY),
     brake: brakeOption(given['backpressure']),
     store: storeOption(given['store']),
+    broker: brokerOption(given['broker']),
+    node: nodeOption(given['node'], given['broker']),
     schemas: given['schemas'],
     isStrict: choiceOption('validate', given['validate'], ['strict', 'lenient'], 'lenient') === 'strict',
     system: {
@@ -138,6 +155,28 @@ function brakeOption(value: unknown): BrakeSettings | undefined {
   if (typeof threshold !== 'number' || !(threshold >= 0 && threshold <= 1))
     throw invalidOption('backpressure.threshold', 'a number from 0 to 1', threshold);
   return { threshold, delayMs: durationOption('backpressure.delayMs', delayMs, BRAKE_DELAY_MS) };
+}
+
+const BROKER_CALLS = [
+  'open',
+  'publish',
+  'listen',
+  'consume',
+  'close',
+] as const satisfies readonly (keyof Broker)[];
+
+function brokerOption(value: unknown): Broker | undefined {
+  if (value === undefined) return undefined;
+  const isBroker =
+    typeof value === 'object' && value !== null && BROKER_CALLS.every((call) => isFunctionOf(value, call));
+  if (!isBroker) throw invalidOption('broker', 'a broker, as redis(url) and its like make it', value);
+  return value as Broker; // it has the calls that a bus makes
+}
+
+function nodeOption(node: unknown, broker: unknown): string | undefined {
+  if (node === undefined) return undefined;
+  if (broker === undefined) throw invalidOption('node', 'absent on a bus without a broker', node);
+  return checkNodeName(node);
 }
 
 const STORE_CALLS = ['append', 'mark', 'range', 'stats'] as const satisfies readonly (keyof MessageStore)[];

@@ -6,6 +6,7 @@
 
 import type { HandledReceipt, PublishReceipt } from '../../src/protocol/bus.ts';
 import { Extras } from '../../src/protocol/envelope.ts';
+import { invalidOption } from '../../src/protocol/options.ts';
 import { priorityAt } from '../../src/protocol/priority.ts';
 import type { NewMessage } from '../../src/protocol/store.ts';
 import { TopicMessage } from '../../src/protocol/topic-message.ts';
@@ -21,6 +22,10 @@ import type { Labels, PublishSettings, RequestSettings } from './options.ts';
 import { Request } from './request.ts';
 import type { Schemas } from './schemas.ts';
 import { Tally } from './tally.ts';
+import type { Wire } from './wire.ts';
+
+const HANDLED_UNKNOWN =
+  "'accepted' on a bus with a broker, which does not know who is subscribed: to hear of an end use request";
 
 /** The parts of a bus that a message passes on its way out. */
 export interface Way {
@@ -29,6 +34,8 @@ export interface Way {
   readonly schemas: Schemas;
   readonly journal: Journal | undefined;
   readonly brake: Brake;
+  /** The broker, if there is one: it takes the place of the router. */
+  readonly wire: Wire | undefined;
 }
 
 /** What a message is made of: its labels, its time to live, and who is asked by it. */
@@ -59,7 +66,10 @@ export class Outgoing {
     const payload = this.way.schemas.checked(topic, given);
     const publication = this.publication(topic, payload, { labels: settings, ttlMs: settings.ttlMs });
     const { id } = publication;
-    if (settings.confirm === 'handled') return this.confirmed(publication, settings);
+    if (settings.confirm === 'handled') {
+      if (this.way.wire !== undefined) throw invalidOption('confirm', HANDLED_UNKNOWN, settings.confirm);
+      return this.confirmed(publication, settings);
+    }
     await this.hand(publication, this.way.journal === undefined ? undefined : new Tally());
     return { id, delivered: publication.delivered };
   }
@@ -68,14 +78,16 @@ export class Outgoing {
   async request(topic: string, given: unknown, settings: RequestSettings): Promise<unknown> {
     settings.signal?.throwIfAborted();
     const payload = this.way.schemas.checked(topic, given);
-    const { kernel, router } = this.way;
+    const { kernel, router, wire } = this.way;
     const request = new Request(this.calls, kernel, topic, settings);
     this.requested++;
-    router.distribute(
-      this.publication(topic, payload, { labels: settings, ttlMs: Infinity, request }),
-      router.last,
-    );
-    request.seal();
+    const publication = this.publication(topic, payload, { labels: settings, ttlMs: Infinity, request });
+    if (wire === undefined) {
+      router.distribute(publication, router.last);
+      request.seal();
+    } else {
+      wire.request(publication, request, settings.timeoutMs);
+    }
     return request.result;
   }
 
@@ -100,17 +112,19 @@ export class Outgoing {
 
   /** Gives a message to its subscribers, after the store; resolves when they have taken it and its publisher may go on. */
   private async hand(publication: Publication, tally: Tally | undefined): Promise<void> {
-    const { router, journal, brake } = this.way;
+    const { router, journal, brake, wire } = this.way;
     const { last } = router;
     if (tally !== undefined) publication.extras.witness = tally;
     const distribute = (): void => {
       this.published++;
-      router.distribute(publication, last);
+      if (wire === undefined) router.distribute(publication, last);
+      else wire.publish(publication);
       tally?.begin(publication);
     };
     if (journal === undefined || tally === undefined) distribute();
     else await journal.append(this.stored(publication), tally, distribute);
-    const held = brake.holds(publication);
+    if (wire !== undefined) await Promise.all(publication.waits ?? []);
+    const held = wire === undefined ? brake.holds(publication) : brake.brakes(publication.fullest);
     if (held !== undefined) await held;
   }
 

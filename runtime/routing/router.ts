@@ -4,7 +4,7 @@
  * touches no other. A slow one with `backpressure` makes its publishers wait, and nobody else.
  */
 
-import { Envelope, type MessageEntry, type Trace } from '../../src/protocol/envelope.ts';
+import { Envelope, type MessageEntry } from '../../src/protocol/envelope.ts';
 import { isTroupeError, TroupeError } from '../../src/protocol/errors.ts';
 import type { DeadLetterReason } from '../../src/protocol/events.ts';
 import { invalidOption } from '../../src/protocol/options.ts';
@@ -17,9 +17,9 @@ import type { Cell } from '../actor/cell.ts';
 import type { Kernel } from '../actor/kernel.ts';
 import { PendingSend } from '../actor/pending.ts';
 import type { Turn, Withdrawable } from '../actor/turn.ts';
-import { carriedHeaders } from '../observe/trace-headers.ts';
 import { LatestByTopic } from './latest.ts';
 import { type Branch, type Publication, readPublication } from './publication.ts';
+import { beginCall, endCall } from './publication-trace.ts';
 import { TopicTrie } from './topic-trie.ts';
 
 const DELIVERED: Promise<void> = Promise.resolve();
@@ -42,6 +42,8 @@ export interface Subscriber {
   readonly isTopicWanted: boolean;
   /** It was made by a turn, and ends with that turn's generation. */
   readonly endsWithGeneration: boolean;
+  /** The name of the group that it is the queue of. */
+  readonly group?: string | undefined;
 }
 
 /** A subscriber and what the router remembers of it. */
@@ -136,11 +138,18 @@ export class Router {
 
   /** Gives a copy to each subscriber that had entered when `last` was the last. */
   distribute(publication: Publication, last: number): void {
-    const trace = traced(this.kernel, publication);
+    const trace = beginCall(this.kernel, publication);
     this.trie.forEachMatch(publication.topic, (subscriber) => {
       if (subscriber.order <= last) this.deliver(publication, subscriber);
     });
     if (trace !== undefined) endCall(trace, publication);
+  }
+
+  /** As `distribute`, for what another node has published: to those subscribers alone that it is for. */
+  relay(publication: Publication, isFor: (subscriber: Entered) => boolean): void {
+    this.trie.forEachMatch(publication.topic, (subscriber) => {
+      if (isFor(subscriber)) this.deliver(publication, subscriber);
+    });
   }
 
   /** Gives one subscriber its copy; what the publisher has to wait for is added to the publication. */
@@ -236,29 +245,6 @@ export class Router {
     this.kernel.deadLetters.add(envelope, cell.address, reason, error);
     dropped(envelope, cell, reason);
   }
-}
-
-/** Gives a publication its place in a trace, in its headers or while spans are recorded; what is answered ends its call. */
-function traced(kernel: Kernel, publication: Publication): Trace | undefined {
-  const { telemetry } = kernel;
-  const { extras, publisher } = publication;
-  const { from } = publisher;
-  if (from === undefined) telemetry.look();
-  else if (!telemetry.isTracing) extras.headers = carriedHeaders(from.envelope, extras.headers);
-  return kernel.isRecorded ? telemetry.publishing(publication) : undefined;
-}
-
-/** The call ends when the last copy has got in, or one of them did not in its time. */
-function endCall(trace: Trace, { waits }: Publication): void {
-  if (waits === undefined) {
-    trace.sent('accepted');
-    return;
-  }
-  // Whoever publishes hears of a rejection by the same promises.
-  Promise.all(waits).then(
-    () => trace.sent('accepted'),
-    (error: unknown) => trace.failed(error),
-  );
 }
 
 /** Who asked hears that this subscriber will not answer. */

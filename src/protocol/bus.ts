@@ -3,6 +3,7 @@
  * the same router, mailboxes and dead letters that agents have.
  */
 
+import type { Broker, BrokerState } from './broker.ts';
 import type { DeadLetterStats, DeadLetters } from './dead-letters.ts';
 import type { Priority } from './priority.ts';
 import type { Headers } from './ref.ts';
@@ -23,6 +24,13 @@ export interface BusOptions {
    * subscription waits until it has room.
    */
   readonly backpressure?: BrakeOptions | undefined;
+  /**
+   * What joins it with buses of other processes, such as `redis(url)`: every message goes through it. In memory unless said. The bus opens
+   * and closes it.
+   */
+  readonly broker?: Broker | undefined;
+  /** Its name at the broker, unlike that of every other node: 64 letters, digits, `_` and `-` at most; one by chance unless said. */
+  readonly node?: string | undefined;
   readonly deadLetters?: BusDeadLetterOptions | undefined;
   /**
    * Where every message that is published is kept: it is safe there before anybody gets it. The bus does not close it.
@@ -90,7 +98,7 @@ export interface BusPublishOptions {
 export interface PublishReceipt {
   /** Identifies the message, in this process and in others. All its copies have it. */
   readonly id: string;
-  /** Subscriptions that took it; a group counts as one. 0 where nobody is subscribed. */
+  /** Subscriptions that took it; a group counts as one. 0 where nobody is subscribed. With a broker 1: the broker, which has it. */
   readonly delivered: number;
 }
 
@@ -196,6 +204,8 @@ export interface BusStats {
   readonly store: StoreStats | undefined;
   /** Changes of status that the store did not take; each is in the log. */
   readonly statusesLost: number;
+  /** How the broker is; `undefined` without one. */
+  readonly broker: BrokerState | undefined;
 }
 
 /** How often and how long publishers were slowed down. */

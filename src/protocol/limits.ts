@@ -158,3 +158,28 @@ export const LANE_WINDOWS = [64, 64, 128, 256, 128, 64] as const;
 export const FRAME_BYTES_MAX = 1_048_576;
 /** Deliveries of one frame after which its consumers have died of it often enough. */
 export const DELIVERIES_MAX = 5;
+/** Messages packed into one frame, and their bytes: enough to share what a broker charges for a message, few enough to lose together. */
+export const PACK_MESSAGES_MAX = 64;
+export const PACK_BYTES_MAX = 65_536;
+/** Messages that a frame may have: what this version packs, and room for others. */
+export const FRAME_MESSAGES_MAX = 4_096;
+/** Bytes of a text inside a frame: a header's value is the longest. */
+export const WIRE_TEXT_BYTES_MAX = 32_768;
+/** Frames of one destination that are given to a broker at once, and publishes of one lane that are under way. */
+export const PUBLISH_FRAMES_MAX = 64;
+export const PUBLISHES_PER_LANE = 4;
+/** Messages of one lane that wait for a broker: as many as may wait at a mailbox. One more is refused. */
+export const OUTBOX_WAITING_MAX = 10_000;
+/** Milliseconds before what a broker had no room for is offered again: soon at first, and never as a storm. */
+export const OUTBOX_RETRY_MIN_MS = 5;
+export const OUTBOX_RETRY_MAX_MS = 500;
+/** Destinations whose streams a sender remembers, in all lanes; one that is forgotten begins a new stream. */
+export const STREAMS_SENT_MAX = 60_000;
+/** Streams whose last number a receiver remembers, numbers of each that have not come, and frames of groups known as handled. */
+export const STREAMS_RECEIVED_MAX = 60_000;
+export const FRAMES_MISSING_MAX = 1_024;
+export const GROUP_FRAMES_KNOWN_MAX = 10_000;
+/** Milliseconds before a dead letter that the broker could not keep is offered to it again. */
+export const BURY_AGAIN_MS = 1_000;
+/** Messages of one lane that were taken from a broker and wait for room in a queue; further frames wait unread. */
+export const LANE_MESSAGES_WAITING_MAX = 1_024;

@@ -52,7 +52,8 @@ export function busBench(): BusBench {
   };
   const settle = async (): Promise<void> => {
     let quietRounds = 0;
-    while (quietRounds < 3) {
+    // A trip to a broker takes several macrotasks in which no system has work.
+    while (quietRounds < 20) {
       await new Promise<void>((resolve) => {
         setImmediate(resolve);
       });
