@@ -62,6 +62,7 @@ interface Parts {
 
 class RabbitmqBroker implements Broker {
   readonly kind = 'rabbitmq';
+  readonly url: string;
   readonly capabilities: BrokerCapabilities;
   private readonly load: () => Promise<Driver>;
   private readonly settings: RabbitmqSettings;
@@ -83,6 +84,7 @@ class RabbitmqBroker implements Broker {
   constructor(load: () => Promise<Driver>, settings: RabbitmqSettings) {
     this.load = load;
     this.settings = settings;
+    this.url = settings.shownUrl;
     this.topology = new Topology(settings);
     const isQuorum = settings.groupQueues === 'quorum';
     this.capabilities = Object.freeze({

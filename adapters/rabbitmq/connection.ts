@@ -32,10 +32,14 @@ export interface ConnectionParts {
 export class Session {
   readonly model: ChannelModel;
   private readonly controller: AbortController;
+  private readonly listeners = new Set<() => void>();
 
   constructor(model: ChannelModel, controller: AbortController) {
     this.model = model;
     this.controller = controller;
+    controller.signal.addEventListener('abort', () => {
+      for (const listener of [...this.listeners]) listener();
+    });
     // Both are told of one end, in this order; the first has the reason.
     model.on('error', (cause) => this.fail(cause));
     model.on('close', (cause) => this.fail(cause ?? new Error('the connection was closed')));
@@ -44,6 +48,12 @@ export class Session {
   /** Aborted when it has ended, with the reason. */
   get over(): AbortSignal {
     return this.controller.signal;
+  }
+
+  /** Calls the listener when it ends, unless the answer is called before. */
+  onOver(listener: () => void): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
   }
 
   /** Ends it, and destroys its socket. */
@@ -170,7 +180,7 @@ export class Connection {
   private begin(session: Session): void {
     this.current = session;
     this.blocked = false;
-    session.over.addEventListener('abort', () => this.lost(session));
+    session.onOver(() => this.lost(session));
     this.wake();
     this.parts.changed();
   }

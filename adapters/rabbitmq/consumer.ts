@@ -47,6 +47,8 @@ export class Consumer implements Consumption {
   private readonly counts = new DeliveryCounts();
   /** Of the session there is; empty without one. */
   private readers: readonly LaneReader[] = [];
+  /** Hears no more of the session there is. */
+  private forgetSession: (() => void) | undefined;
   private readonly arrived: Delivery[][] = LANES.map(() => []);
   private isHandingOver = false;
   private isFlushing = false;
@@ -62,20 +64,11 @@ export class Consumer implements Consumption {
 
   /** Begins to read on a session. Resolves when effective. */
   async attach(session: Session): Promise<void> {
-    const { source, topology } = this.parts;
-    if (source.kind === 'group') {
-      await session.onChannel(async (channel) => {
-        for (const lane of LANES) await topology.declareGroup(channel, source, lane);
-      });
-    }
     const readers = await Promise.all(LANES.map((lane) => this.reader(session, lane)));
     this.readers = readers;
-    session.over.addEventListener('abort', () => {
-      if (this.readers === readers) this.detach();
-    });
+    this.forgetSession = session.onOver(() => this.detach());
     try {
-      // The most urgent lane first, so that it is not overtaken at the start.
-      for (const reader of readers) await reader.begin();
+      await Promise.all(readers.map((reader) => reader.begin()));
     } catch (error) {
       this.leave(readers);
       throw error;
@@ -148,6 +141,9 @@ export class Consumer implements Consumption {
       queue: topology.queue(source, node, lane),
       window: options.windows[lane],
       isExclusive: source.kind === 'inbox',
+      declare: async () => {
+        if (source.kind === 'group') await topology.declareGroup(channel, source, lane);
+      },
       deliveryOf: (message, of) => this.deliveryOf(message, of),
       arrived: (delivery) => this.take(delivery),
       cancelled: () => session.fail(new Error('a queue was deleted while it was read')),
@@ -232,6 +228,8 @@ export class Consumer implements Consumption {
   }
 
   private detach(): void {
+    this.forgetSession?.();
+    this.forgetSession = undefined;
     this.readers = [];
     for (const lane of this.arrived) lane.length = 0;
     this.drained?.();

@@ -14,6 +14,8 @@ export interface LaneReaderParts {
   readonly window: number;
   /** The inbox: one consumer at a time, also while an earlier one's connection is thought to live. */
   readonly isExclusive: boolean;
+  /** Makes the queue, on the reader's channel, where that is not done yet. */
+  readonly declare: () => Promise<void>;
   readonly deliveryOf: (message: ConsumeMessage, lane: Lane) => Delivery;
   /** Called with each frame, inside the driver: it must not throw. */
   readonly arrived: (delivery: Delivery) => void;
@@ -37,7 +39,8 @@ export class LaneReader {
 
   /** Begins to read. */
   async begin(): Promise<void> {
-    const { queue, window, isExclusive } = this.parts;
+    const { queue, window, isExclusive, declare } = this.parts;
+    await declare();
     await this.channel.prefetch(window);
     const { consumerTag } = await this.channel.consume(queue, (message) => this.take(message), {
       exclusive: isExclusive,

@@ -12,11 +12,11 @@ import type { PublishResult } from '../../src/protocol/broker.ts';
 const IN_FLIGHT_MAX = 256;
 /** Free places below which frames for a node go one by one. */
 const ROOM_MIN = 1_024;
-/** Of the room that there was, this part may be sent before asking again: 15 others may do the same at the same time. */
+/** Of the room that there was, and of a queue whose room is not known, this part may be in flight: 15 others may do the same at the same time. */
 const ROOM_SHARE = 1 / 16;
 /** Frames for which asking is not worth it. */
 const FEW = 2;
-/** Frames of a topic in flight at once: as many may pass one that is refused. */
+/** Frames of a topic in flight at once, where queues are long: as many may pass one that is refused, or go above a bound. */
 const TOPIC_IN_FLIGHT_MAX = 64;
 /** Frames of a topic that are taken one by one after a refusal. One that waits for room is refused again long before. */
 const TOPIC_STREAK = 256;
@@ -81,11 +81,16 @@ export class NodePace implements Pace {
 export class TopicPaces {
   /** Frames to be taken one by one, by routing key. */
   private readonly tight = new Map<string, number>();
+  private readonly inFlightMax: number;
+
+  constructor(maxLength: number) {
+    this.inFlightMax = Math.max(1, Math.min(TOPIC_IN_FLIGHT_MAX, Math.floor(maxLength * ROOM_SHARE)));
+  }
 
   /** The pace of one call to one lane of a topic. */
   of(key: string): Pace {
     return {
-      inFlightMax: this.tight.has(key) ? 1 : TOPIC_IN_FLIGHT_MAX,
+      inFlightMax: this.tight.has(key) ? 1 : this.inFlightMax,
       sent: () => undefined,
       answered: (result) => this.answered(key, result),
       look: () => undefined,

@@ -47,12 +47,13 @@ interface Part {
 export class Publisher {
   private readonly parts: PublisherParts;
   private readonly lanes: readonly PublishLane[];
-  private readonly topicPaces = new TopicPaces();
+  private readonly topicPaces: TopicPaces;
   /** The channel for questions about queues. The server closes it when there is no such queue. */
   private questions: Promise<Channel> | undefined;
 
   constructor(parts: PublisherParts) {
     this.parts = parts;
+    this.topicPaces = new TopicPaces(parts.settings.maxLength);
     this.lanes = LANES.map((lane) => new PublishLane(`${parts.node.incarnation}.${lane}.`));
   }
 
@@ -91,7 +92,7 @@ export class Publisher {
     const frame: Outgoing = {
       exchange: '',
       key: topology.deadLetters,
-      bytes: bufferOf(bytes),
+      bytes: bufferOf(info.bytes ?? bytes),
       options: {
         mandatory: true,
         timestamp: Math.floor(host.clock.wallNow() / 1_000),

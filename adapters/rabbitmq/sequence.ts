@@ -42,10 +42,11 @@ export class Sequence {
     }
   }
 
-  /** Sends nothing more, and settles what was not sent. Of what was sent it may tell still. */
+  /** Its time is over: sends nothing more, and settles what was not sent. Of what was sent it may tell still. */
   stop(): void {
-    this.stoppedBy ??= 'unavailable';
-    this.settleRest();
+    // As what is in flight: the connection is there, and does not answer.
+    this.settleRest(this.stoppedBy === undefined ? 'unknown' : this.restResult);
+    this.stoppedBy ??= 'unknown';
   }
 
   private go(): void {
@@ -62,7 +63,7 @@ export class Sequence {
     if (this.stoppedBy === undefined)
       this.pace.look(this.frames.length - this.next, this.inFlight, () => this.go());
     // Last, so that what was sent before is settled before.
-    else if (this.inFlight === 0) this.settleRest();
+    else if (this.inFlight === 0) this.settleRest(this.restResult);
   }
 
   private send(): void {
@@ -89,9 +90,12 @@ export class Sequence {
     });
   }
 
-  private settleRest(): void {
-    const rest =
-      this.stoppedBy === undefined || this.stoppedBy === 'unknown' ? 'unavailable' : this.stoppedBy;
-    while (this.next < this.frames.length) this.settle(this.next++, rest);
+  /** What becomes of frames that were not sent since one before them was not taken. */
+  private get restResult(): PublishResult {
+    return this.stoppedBy === undefined || this.stoppedBy === 'unknown' ? 'unavailable' : this.stoppedBy;
+  }
+
+  private settleRest(result: PublishResult): void {
+    while (this.next < this.frames.length) this.settle(this.next++, result);
   }
 }
