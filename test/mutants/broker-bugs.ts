@@ -221,7 +221,7 @@ export const BROKER_BUGS: readonly PlantedBug[] = [
     file: BROKER,
     find: '.map((frame) => ({ ...frame, bytes: new Uint8Array(frame.bytes) }));',
     replace: '.map((frame) => ({ ...frame }));',
-    tests,
+    tests: ['test/unit/memory-broker.test.ts'],
   },
   {
     name: 'bytes are not copied when they are given out',

@@ -417,6 +417,17 @@ describe('a memory broker', () => {
     expect(got.texts()).toEqual(['1', '2', '3', '4']);
   });
 
+  it('publishes what was there at the call, whatever the caller does to it after', async () => {
+    const [a, b] = [await open('a'), await open('b')];
+    const got = await read(b);
+    const bytes = Buffer.from('before');
+    const publishing = a.publish([{ ...to('b', ''), bytes }]);
+    bytes.write('behind');
+    await settled(publishing);
+    await pass(10);
+    expect(got.texts()).toEqual(['before']);
+  });
+
   it('refuses a host with another clock while nodes of its hub run on the first', async () => {
     await open('a');
     const stranger = memory({ hub });
