@@ -13,10 +13,11 @@ import { choiceOption, invalidOption, objectOption } from '../../src/protocol/op
 /** Options of a RabbitMQ broker. */
 export interface RabbitmqOptions extends BrokerOptions {
   /**
-   * What the queues of groups are: `quorum` unless said, which RabbitMQ replicates where it is a cluster and whose deliveries it
-   * counts; `classic` has exact bounds. All members of a group say the same.
+   * What the queues of groups are. `classic` unless said: exact bounds. `quorum`: RabbitMQ replicates them where it is a cluster, and
+   * counts their deliveries, also those that a consumer has died of. Not on a single node before RabbitMQ 4: there a crash of the server
+   * can leave a quorum queue without a leader. All members of a group say the same.
    */
-  readonly groupQueues?: 'quorum' | 'classic' | undefined;
+  readonly groupQueues?: 'classic' | 'quorum' | undefined;
   /** For `amqps:`. The server's certificate is always checked. */
   readonly tls?: RabbitmqTlsOptions | undefined;
 }
@@ -37,7 +38,7 @@ export interface RabbitmqTlsOptions {
 export interface RabbitmqSettings extends BrokerSettings {
   /** The server, for people. */
   readonly shownUrl: string;
-  readonly groupQueues: 'quorum' | 'classic';
+  readonly groupQueues: 'classic' | 'quorum';
   readonly heartbeatSeconds: number;
   /** How the driver connects. Functions, since whatever shows an object shows what is in it. */
   readonly dial: () => Options.Connect;
@@ -75,7 +76,7 @@ export function rabbitmqSettings(given: unknown, options: RabbitmqOptions | unde
   return {
     ...settings,
     shownUrl: shownUrl(url),
-    groupQueues: choiceOption('groupQueues', own['groupQueues'], ['quorum', 'classic'], 'quorum'),
+    groupQueues: choiceOption('groupQueues', own['groupQueues'], ['classic', 'quorum'], 'classic'),
     heartbeatSeconds,
     dial: () => dial,
     socket: () => socket,

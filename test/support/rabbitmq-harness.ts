@@ -35,6 +35,8 @@ export function rabbitmqHarness(
   capabilities: BrokerCapabilities,
   own: RabbitmqOptions = {},
 ): BrokerHarness {
+  // A single RabbitMQ before version 4 can lose the leader of a quorum queue in a crash: rabbitmq/rabbitmq-server#10070.
+  const canRestart = own.groupQueues !== 'quorum';
   let server: RabbitmqServer | undefined;
   /** Before the server, for brokers that are refused: it counts their attempts. */
   let door: Proxy | undefined;
@@ -137,7 +139,7 @@ export function rabbitmqHarness(
   };
 
   return {
-    name: `rabbitmq (${own.groupQueues ?? 'quorum'})`,
+    name: `rabbitmq (${own.groupQueues ?? 'classic'})`,
     capabilities,
     host,
     start: async () => {
@@ -178,12 +180,14 @@ export function rabbitmqHarness(
       ? { link: PROXY_LINK_FAULTS }
       : {
           link: PROXY_LINK_FAULTS,
-          server: {
-            kill: () => running().kill(),
-            restart: () => running().restart(),
-            pause: async () => running().pause(),
-            resume: async () => running().resume(),
-          },
+          server: canRestart
+            ? {
+                kill: () => running().kill(),
+                restart: () => running().restart(),
+                pause: async () => running().pause(),
+                resume: async () => running().resume(),
+              }
+            : undefined,
           refuseAll: async () => {
             await running().setMemoryWatermark(ALARM);
             return () => running().setMemoryWatermark(NO_ALARM);
