@@ -8,9 +8,12 @@ import type { PublishResult } from '../../src/protocol/broker.ts';
 import type { Pace } from './pace.ts';
 import type { Outgoing, PublishLane } from './publish-lane.ts';
 
+/** What is used of the channel of a lane. */
+export type SequenceLane = Pick<PublishLane, 'gate' | 'onOpen' | 'send'>;
+
 /** One such run. */
 export class Sequence {
-  private readonly lane: PublishLane;
+  private readonly lane: SequenceLane;
   private readonly frames: Outgoing[];
   private readonly pace: Pace;
   private readonly settle: (place: number, result: PublishResult) => void;
@@ -22,7 +25,7 @@ export class Sequence {
 
   /** `settle` is told once of each frame, by its place. */
   constructor(
-    lane: PublishLane,
+    lane: SequenceLane,
     frames: Outgoing[],
     pace: Pace,
     settle: (place: number, result: PublishResult) => void,
