@@ -9,15 +9,17 @@
 import type { PublishResult } from '../../src/protocol/broker.ts';
 
 /** Frames in flight at once where there is room: more of them are not faster. */
-const IN_FLIGHT_MAX = 256;
+const IN_FLIGHT_MAX = 512;
 /** Free places below which frames for a node go one by one. */
 const ROOM_MIN = 1_024;
 /** Of the room that there was, and of a queue whose room is not known, this part may be in flight: 15 others may do the same at the same time. */
 const ROOM_SHARE = 1 / 16;
+/** Frames that may still be in flight when the next answer is asked for. */
+const ASK_AGAIN = 128;
 /** Frames for which asking is not worth it. */
 const FEW = 2;
 /** Frames of a topic in flight at once, where queues are long: as many may pass one that is refused, or go above a bound. */
-const TOPIC_IN_FLIGHT_MAX = 64;
+const TOPIC_IN_FLIGHT_MAX = 256;
 /** Frames of a topic that are taken one by one after a refusal. One that waits for room is refused again long before. */
 const TOPIC_STREAK = 256;
 /** Topics that are remembered as full; the oldest is forgotten. */
@@ -28,7 +30,7 @@ export interface Pace {
   readonly inFlightMax: number;
   sent(): void;
   answered(result: PublishResult): void;
-  /** Nothing can be sent now: finds out whether more may be in flight, and calls `go` if so. `left` are still to be sent. */
+  /** As much was sent as may be: finds out whether more may be in flight, and calls `go` if so. `left` are still to be sent. */
   look(left: number, inFlight: number, go: () => void): void;
 }
 
@@ -64,15 +66,14 @@ export class NodePace implements Pace {
     // What counts is the room.
   }
 
-  /** Asks beside the frame that is in flight: it costs no time when there is little room. */
+  /** Asks beside the frames that are in flight: it costs no time when there is little room, and none when there is much. */
   look(left: number, inFlight: number, go: () => void): void {
-    if (this.isAsking || this.granted > 0 || left < FEW) return;
+    if (this.isAsking || this.granted > ASK_AGAIN || left < FEW) return;
     this.isAsking = true;
     void this.roomOf().then((room) => {
       this.isAsking = false;
-      if (room < ROOM_MIN) return;
-      this.granted = Math.max(0, Math.floor(room * ROOM_SHARE) - inFlight);
-      go();
+      this.granted = room < ROOM_MIN ? 0 : Math.max(0, Math.floor(room * ROOM_SHARE) - inFlight);
+      if (this.granted > 0) go();
     });
   }
 }

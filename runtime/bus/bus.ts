@@ -17,7 +17,7 @@ import type {
 } from '../../src/protocol/bus.ts';
 import type { Host } from '../../src/protocol/clock.ts';
 import type { DeadLetters } from '../../src/protocol/dead-letters.ts';
-import { TroupeError } from '../../src/protocol/errors.ts';
+import { isTroupeError, TroupeError } from '../../src/protocol/errors.ts';
 import { BUS_DRAIN_MS, PENDING_SHOWN } from '../../src/protocol/limits.ts';
 import {
   functionOption,
@@ -109,6 +109,8 @@ class LocalBus {
       system.onShutdown('flush', 'outbox', () => wire.flushed());
       system.onShutdown('close', 'broker', () => wire.close(this.closed()));
     }
+    // What was published before the end is on its way to the store: its subscribers get it before they are drained.
+    system.onShutdown('stop-intake', 'journal', () => journal?.passed());
     system.onShutdown('flush', 'calls', () => outgoing.withdraw(this.closed()));
     system.onShutdown('flush', 'statuses', () => journal?.flush());
     await system.start();
@@ -181,9 +183,12 @@ class LocalBus {
   }
 
   messages(pattern: unknown, options?: unknown): AsyncIterable<BusMessage> {
+    this.needOpen();
     const checked = checkPattern(pattern);
     const pulled = this.system.topics.messages(checked, options);
-    const messages = busMessages(pulled as AsyncIterable<PulledMessage<unknown>>); // that is what its iterations give
+    // That is what its iterations give.
+    const given = pulled as AsyncIterable<PulledMessage<unknown>>;
+    const messages = busMessages(given, () => this.needOpen());
     const { wire } = this;
     return wire === undefined ? messages : heardMessages(messages, () => wire.listen(checked));
   }
@@ -228,6 +233,9 @@ class LocalBus {
     if (!(cell instanceof Cell)) throw this.closed();
     try {
       return await new Replay(cell, schemas, signal).run(journal.store, range);
+    } catch (error) {
+      if (isTroupeError(error, 'ERR_ACTOR_STOPPED')) this.needOpen();
+      throw error;
     } finally {
       await system.stop(ref);
     }

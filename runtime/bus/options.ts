@@ -79,6 +79,8 @@ const CONNECT = [
 ] as const;
 const SYSTEM = ['asksInFlightMax', 'log', 'signals'] as const;
 const LABELS = ['priority', 'sender', 'correlationId', 'headers', 'timeoutMs', 'signal'] as const;
+const PUBLISH = [...LABELS, 'ttlMs', 'confirm'];
+const REQUEST = [...LABELS, 'schema'];
 const CONFIRMATIONS = ['accepted', 'handled'] as const satisfies readonly BusPublishOptions['confirm'][];
 const VISIBLE = /^[\x20-\x7e]+$/;
 
@@ -111,7 +113,11 @@ export function connectOptions(options: unknown): BusSettings {
 
 /** `publish(topic, payload, options)`. */
 export function publishOptions(options: unknown): PublishSettings {
-  const given = objectOption('publish options', options, [...LABELS, 'ttlMs', 'confirm']);
+  return options === undefined ? PLAIN_PUBLISH : readPublishOptions(options);
+}
+
+function readPublishOptions(options: unknown): PublishSettings {
+  const given = objectOption('publish options', options, PUBLISH);
   const confirm = choiceOption('confirm', given['confirm'], CONFIRMATIONS, 'accepted');
   const otherwise = confirm === 'handled' ? ASK_TIMEOUT_MS : SEND_TIMEOUT_MS;
   const ttlMs = durationOption('ttlMs', given['ttlMs'], Infinity, { zero: true, infinity: true });
@@ -120,7 +126,7 @@ export function publishOptions(options: unknown): PublishSettings {
 
 /** `request(topic, payload, options)`. */
 export function requestOptions(options: unknown): RequestSettings {
-  const given = objectOption('request options', options, [...LABELS, 'schema']);
+  const given = objectOption('request options', options, REQUEST);
   const { schema } = given;
   if (schema !== undefined && !isSchema(schema)) throw invalidOption('schema', 'a Standard Schema', schema);
   return { ...labels(given, ASK_TIMEOUT_MS), schema };
@@ -137,6 +143,9 @@ function labels(given: Readonly<Record<string, unknown>>, timeoutMs: number): La
     signal: signalOption('signal', given['signal']),
   };
 }
+
+/** Most publishes say nothing: theirs are not made anew each time. */
+const PLAIN_PUBLISH = Object.freeze(readPublishOptions({}));
 
 /** Visible ASCII, as ids of stores and headers of other systems take it. */
 function textOption(option: string, value: unknown): string | undefined {

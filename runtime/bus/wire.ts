@@ -8,7 +8,13 @@ import type { Broker, BrokerState, Lane, NodeIdentity, PerLane } from '../../src
 import { Envelope, Extras, type Outcome } from '../../src/protocol/envelope.ts';
 import { TroupeError } from '../../src/protocol/errors.ts';
 import { encodeMessage, type Frame, type WireMessage, type WirePayload } from '../../src/protocol/frame.ts';
-import { BUS_DRAIN_MS, LANE_WINDOWS, OUTBOX_WAITING_MAX, TIMER_MS_MAX } from '../../src/protocol/limits.ts';
+import {
+  BUS_DRAIN_MS,
+  GROUP_WINDOWS,
+  LANE_WINDOWS,
+  OUTBOX_WAITING_MAX,
+  TIMER_MS_MAX,
+} from '../../src/protocol/limits.ts';
 import { describeValue } from '../../src/protocol/options.ts';
 import { decodePayload, encodePayload } from '../../src/protocol/payload.ts';
 import { TopicMessage } from '../../src/protocol/topic-message.ts';
@@ -18,7 +24,7 @@ import { GroupArrivals, InboxArrivals } from '../remote/arrivals.ts';
 import { type Arrival, type GivenUp, Inbound, RELEASE, type Sieve, type Taken } from '../remote/inbound.ts';
 import { Outbox } from '../remote/outbox.ts';
 import { Publication } from '../routing/publication.ts';
-import { beginCall, endCall, tracedHeaders } from '../routing/publication-trace.ts';
+import { endCall, tracedHeaders } from '../routing/publication-trace.ts';
 import type { Router } from '../routing/router.ts';
 import { Question } from './questions.ts';
 import type { Request } from './request.ts';
@@ -37,6 +43,7 @@ export interface WirePorts {
 /** Milliseconds for the running handlers of a group when its last member here leaves. */
 const GROUP_DRAIN_MS = 30_000;
 const WINDOWS: PerLane = LANE_WINDOWS;
+const MEMBER_WINDOWS: PerLane = GROUP_WINDOWS;
 
 interface Group {
   readonly inbound: Inbound;
@@ -124,7 +131,6 @@ export class Wire {
     const { kernel } = this;
     const { id, topic, payload, content, publisher, extras, rank } = publication;
     const bytes = encodePayload(payload, this.payloadBytesMax);
-    const trace = beginCall(kernel, publication);
     const dueAt = type === 'request' ? kernel.now() + timeoutMs : extras.deadline;
     const message = encodeMessage({
       type,
@@ -133,7 +139,7 @@ export class Wire {
       expiresAtMs: this.wallTimeOf(dueAt),
       sender: publisher.sender?.address,
       correlationId: content.label?.correlationId,
-      headers: tracedHeaders(publication, trace),
+      headers: tracedHeaders(publication),
       payload: bytes,
     });
     const { signal } = publisher;
@@ -143,7 +149,8 @@ export class Wire {
     });
     publication.fullest = this.fill(rank);
     publication.waits = [sent];
-    if (trace !== undefined) endCall(trace, publication);
+    // A question ends with its answer.
+    if (publication.trace !== undefined && type === 'message') endCall(publication.trace, publication);
   }
 
   private cancel(id: string, topic: string, lane: Lane): void {
@@ -206,7 +213,7 @@ export class Wire {
     const inbound = new Inbound(this.kernel, sieve, (arrival) => this.takeShare(arrival, group, pattern));
     const source = { kind: 'group', group, pattern } as const;
     const begin = async (): Promise<void> => {
-      inbound.begin(await this.broker.consume(source, { windows: WINDOWS, receive: inbound.receive }));
+      inbound.begin(await this.broker.consume(source, { windows: MEMBER_WINDOWS, receive: inbound.receive }));
     };
     return { inbound, ready: begin(), members: 0 };
   }
@@ -294,6 +301,7 @@ export class Wire {
       correlationId: message.correlationId,
       publishedAtMs: message.sentAtMs,
       number: ++this.arrived,
+      isRequest: message.type === 'request',
     };
     const { sender } = message;
     return new Publication(

@@ -50,15 +50,14 @@ export interface Subscriber {
 export interface Entered extends Subscriber {
   /** Its place in the order of all that ever entered: a publication reaches those that were there at its call. */
   readonly order: number;
-  /** For `backpressure`: copies that wait for room. */
-  readonly waiting: ReadonlyMap<Withdrawable, Envelope>;
   /** For `latest`: what is on its way. */
   readonly latest: LatestByTopic | undefined;
 }
 
 /** The same, where the router changes it. */
 interface Known extends Entered {
-  readonly waiting: Map<Withdrawable, Envelope>;
+  /** For `backpressure`: copies that wait for room. */
+  readonly waiting: Set<Withdrawable>;
 }
 
 /** The subscriptions of one system. */
@@ -100,7 +99,7 @@ export class Router {
       ...subscriber,
       entry: { name, kind, isInternal, handler },
       order: ++this.entered,
-      waiting: new Map(),
+      waiting: new Set(),
       latest: overflow === 'latest' ? new LatestByTopic(cell, capacity) : undefined,
     };
     this.trie.add(pattern, entered);
@@ -120,7 +119,7 @@ export class Router {
     return () => {
       if (!leases.has(lease)) return;
       lease.end();
-      for (const wait of entered.waiting.keys()) wait.withdraw(UNSUBSCRIBED);
+      for (const wait of entered.waiting) wait.withdraw(UNSUBSCRIBED);
       entered.latest?.withdraw();
       cell.cancelQueued(entered.entry);
     };
@@ -131,18 +130,28 @@ export class Router {
     const publication = readPublication(this.kernel, from, topic, rest);
     const { signal } = publication.publisher;
     if (signal?.aborted === true) return Promise.reject(signal.reason);
+    this.called(publication);
     this.distribute(publication, this.entered);
     const { waits } = publication;
     return waits === undefined ? DELIVERED : Promise.all(waits).then(() => undefined);
   }
 
+  /**
+   * Somebody publishes this now, whenever it is distributed: gives it its place in a trace, in its headers or, while spans
+   * are recorded, as the span of this call.
+   */
+  called(publication: Publication): void {
+    beginCall(this.kernel, publication);
+  }
+
   /** Gives a copy to each subscriber that had entered when `last` was the last. */
   distribute(publication: Publication, last: number): void {
-    const trace = beginCall(this.kernel, publication);
     this.trie.forEachMatch(publication.topic, (subscriber) => {
       if (subscriber.order <= last) this.deliver(publication, subscriber);
     });
-    if (trace !== undefined) endCall(trace, publication);
+    // A question ends with its answer.
+    if (publication.trace !== undefined && publication.inquiry === undefined)
+      endCall(publication.trace, publication);
   }
 
   /** As `distribute`, for what another node has published: to those subscribers alone that it is for. */
@@ -218,7 +227,7 @@ export class Router {
       };
       pending = new PendingSend(cell, envelope, { timeoutMs, signal, from }, now, admitted, ended);
       // Where too many wait already it has ended inside its constructor.
-      if (!pending.isSettled) waiting.set(pending, envelope);
+      if (!pending.isSettled) waiting.add(pending);
       if (branch !== undefined) branch.wait = pending;
     });
   }

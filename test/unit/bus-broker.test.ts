@@ -5,6 +5,7 @@ import type { BusMessage, BusOptions } from '../../src/protocol/bus.ts';
 import { encodeFrame } from '../../src/protocol/frame.ts';
 import { deferred, endingOf } from '../support/puppet.ts';
 import { busBench } from '../support/test-bus.ts';
+import { recordTraces } from '../support/traces.ts';
 
 /** Buses of several processes on one hub, in virtual time. */
 function nodes(hub: MemoryHub = memoryHub()) {
@@ -336,6 +337,17 @@ describe('a bus on a broker', () => {
     await advance(0);
   });
 
+  it('does not connect to a broker that cannot be used, and says why', async () => {
+    const { hub, advance, connect } = nodes();
+    const b = await connect('b');
+    hub.cut('a');
+    const refused = endingOf(connect('a'));
+    await advance(60_000);
+    expect(refused.error).toMatchObject({ code: 'ERR_BROKER_UNAVAILABLE', retryable: true });
+    expect(hub.names()).toEqual(['node b']);
+    expect((await b.stats()).broker).toBe('up');
+  });
+
   it('pulls messages from the moment an iteration begins', async () => {
     const { connect, advance, hub } = nodes();
     const [a, b] = [await connect('a'), await connect('b')];
@@ -352,5 +364,38 @@ describe('a bus on a broker', () => {
     endingOf(a.publish('n', 4));
     await advance(100);
     expect(hub.names()).toEqual(['node a', 'node b']);
+  });
+});
+
+describe('a trace', () => {
+  it('goes from one process to the other and back, through publish, request and reply', async () => {
+    const traces = recordTraces();
+    const { connect, advance } = nodes();
+    const [a, b] = [await connect('a'), await connect('b')];
+    const subscribed = Promise.all([
+      b.subscribe('step.one', async () => {
+        await b.publish('step.two', 2);
+      }),
+      a.subscribe('step.two', () => undefined),
+      b.subscribe('question', (message) => message.reply('answer')),
+    ]);
+    await advance(10);
+    await subscribed;
+    await traces.inside('user', async () => {
+      endingOf(a.publish('step.one', 1));
+      endingOf(a.request('question', 'what?'));
+      await advance(100);
+    });
+    await advance(100);
+    expect(new Set(traces.spans.map((span) => span.spanContext().traceId)).size).toBe(1);
+    expect(traces.tree(({ name }) => name)).toEqual([
+      'user',
+      '  send step.one',
+      '    process step.one',
+      '      send step.two',
+      '        process step.two',
+      '  send question',
+      '    process question',
+    ]);
   });
 });

@@ -208,10 +208,22 @@ describe('the pace', () => {
     pace.look(100, 1, go);
     pace.look(100, 1, go); // asks once
     await Promise.resolve();
-    expect([pace.inFlightMax, goes, rooms.length]).toEqual([256, 1, 0]);
+    expect([pace.inFlightMax, goes, rooms.length]).toEqual([512, 1, 0]);
     for (let sent = 0; sent < 998; sent++) pace.sent();
-    expect(pace.inFlightMax).toBe(256);
+    expect(pace.inFlightMax).toBe(512);
     pace.sent();
+    expect(pace.inFlightMax).toBe(1);
+  });
+
+  it('of a node goes one by one again as soon as the server says that there is little room', async () => {
+    const rooms = [2_100, 900];
+    const pace = new NodePace(async () => rooms.shift() ?? 0);
+    pace.look(100, 1, () => undefined);
+    await Promise.resolve();
+    expect(pace.inFlightMax).toBe(512);
+    for (let sent = 0; sent < 10; sent++) pace.sent();
+    pace.look(90, 5, () => undefined);
+    await Promise.resolve();
     expect(pace.inFlightMax).toBe(1);
   });
 
@@ -219,18 +231,18 @@ describe('the pace', () => {
     const paces = new TopicPaces(10_000);
     expect(new TopicPaces(100).of('t').inFlightMax).toBe(6);
     expect(new TopicPaces(3).of('t').inFlightMax).toBe(1);
-    expect(paces.of('t').inFlightMax).toBe(64);
+    expect(paces.of('t').inFlightMax).toBe(256);
     paces.of('t').answered('full');
-    expect([paces.of('t').inFlightMax, paces.of('u').inFlightMax]).toEqual([1, 64]);
+    expect([paces.of('t').inFlightMax, paces.of('u').inFlightMax]).toEqual([1, 256]);
     for (let taken = 0; taken < 255; taken++) paces.of('t').answered('ok');
     expect(paces.of('t').inFlightMax).toBe(1);
     paces.of('t').answered('ok');
-    expect(paces.of('t').inFlightMax).toBe(64);
+    expect(paces.of('t').inFlightMax).toBe(256);
   });
 
   it('forgets the topic that was full the longest ago when it has remembered 10,000', () => {
     const paces = new TopicPaces(10_000);
     for (let topic = 0; topic <= 10_000; topic++) paces.of(`t${topic}`).answered('full');
-    expect([paces.of('t0').inFlightMax, paces.of('t1').inFlightMax]).toEqual([64, 1]);
+    expect([paces.of('t0').inFlightMax, paces.of('t1').inFlightMax]).toEqual([256, 1]);
   });
 });
