@@ -169,6 +169,45 @@ describe.skipIf(found.isForeign)('RabbitMQ', () => {
     expect(changes).toEqual([]);
   });
 
+  it('needs no more permissions than the documentation gives', async () => {
+    fresh();
+    const own = `^${prefix}\\.`;
+    await server.control('add_user', 'nodes', 'secret');
+    await server.control('set_permissions', 'nodes', own, `^(${prefix}\\.|amq\\.default$)`, own);
+    const url = server.url.replace('guest:guest', 'nodes:secret');
+    const [from, to] = [await open('from', {}, url), await open('to', {}, url)];
+    await to.listen('news.#');
+    const got: string[] = [];
+    const receive = (deliveries: readonly Delivery[]): void => {
+      got.push(...deliveries.map(({ topic }) => topic ?? 'inbox'));
+    };
+    const reading = await to.consume(
+      { kind: 'inbox' },
+      {
+        windows: WINDOWS,
+        receive: (all) => {
+          receive(all);
+          for (const one of all) void reading.deadLetter(one, { reason: 'test' });
+        },
+      },
+    );
+    await to.consume(GROUP, { windows: WINDOWS, receive });
+    expect(await from.publish([toNode('to', 1), toTopic('news.1'), toTopic('work.1')])).toEqual([
+      'ok',
+      'ok',
+      'ok',
+    ]);
+    await expect.poll(() => got.toSorted(), SOON).toEqual(['inbox', 'news.1', 'work.1']);
+    const left = (): Promise<string> =>
+      server.control('list_queues', '--no-table-headers', 'name', 'messages');
+    await expect.poll(left, SOON).toContain(`${prefix}.dl\t2`);
+    await to.unlisten('news.#');
+    // And nothing of another prefix.
+    await expect(open('stranger', { prefix: 'other' }, url)).rejects.toMatchObject({
+      code: 'ERR_BROKER_DENIED',
+    });
+  });
+
   it('counts the deliveries of frames that it was given before, in classic queues of groups', async () => {
     fresh();
     const [from, to] = [await open('from'), await open('to')];
