@@ -26,9 +26,9 @@ import type { Host, TimerHandle } from '../../src/protocol/clock.ts';
 import { settledWithin } from '../../src/protocol/deadline.ts';
 import { FRAME_BYTES_MAX } from '../../src/protocol/limits.ts';
 import { invalidOption } from '../../src/protocol/options.ts';
-import { Connection, type Session } from './connection.ts';
+import { Connection, type ConnectionParts, type Session } from './connection.ts';
 import { Consumer } from './consumer.ts';
-import { type Driver, loadDriver } from './driver.ts';
+import { type Driver, dialled, loadDriver } from './driver.ts';
 import { Publisher } from './publisher.ts';
 import { codeOf, NOT_FOUND, unavailable } from './refusal.ts';
 import { type RabbitmqOptions, type RabbitmqSettings, rabbitmqSettings } from './settings.ts';
@@ -237,18 +237,10 @@ class RabbitmqBroker implements Broker {
 
   private partsFor(node: NodeIdentity, host: Host, connect: Driver['connect']): Parts {
     const { settings, topology } = this;
-    const common = (
-      role: string,
-    ): Pick<ConstructorParameters<typeof Connection>[0], 'host' | 'settings' | 'dial' | 'changed'> => ({
+    const common = (role: string): Omit<ConnectionParts, 'prepare'> => ({
       host,
       settings,
-      dial: async (signal) =>
-        connect(settings.dial(), {
-          ...settings.socket(),
-          // Node's sockets know it, and the driver hands it through.
-          ...{ signal },
-          clientProperties: { connection_name: `troupe ${node.name} ${role}` },
-        }),
+      dial: dialled(connect, settings, `troupe ${node.name} ${role}`),
       changed: (cause) => this.refresh(cause),
     });
     let hasInbox = false;
@@ -330,6 +322,11 @@ class RabbitmqBroker implements Broker {
     if (state === this.state) return;
     this.state = state;
     const change = state === 'up' || cause === undefined ? { state } : { state, cause };
-    for (const listener of [...this.listeners]) listener(change);
+    // Not inside the driver's events, where this may have begun: a connection would die of what a listener throws.
+    for (const listener of this.listeners) {
+      this.parts.host.soon(() => {
+        if (this.listeners.has(listener)) listener(change);
+      });
+    }
   }
 }

@@ -38,7 +38,7 @@ export class Session {
     this.model = model;
     this.controller = controller;
     controller.signal.addEventListener('abort', () => {
-      for (const listener of [...this.listeners]) listener();
+      for (const listener of this.listeners) listener();
     });
     // Both are told of one end, in this order; the first has the reason.
     model.on('error', (cause) => this.fail(cause));
@@ -227,7 +227,7 @@ export class Connection {
   }
 
   private wake(): void {
-    for (const wake of [...this.waiting]) wake();
+    for (const wake of this.waiting) wake();
   }
 
   private block(session: Session, isBlocked: boolean): void {

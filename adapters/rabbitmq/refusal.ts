@@ -53,7 +53,8 @@ function isDenial(error: unknown, problem: string): boolean {
 /** One line; an error of several addresses has only a code. */
 function problemOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  const text = error.message === '' ? String(codeOf(error) ?? error.name) : error.message;
+  const code = codeOf(error);
+  const text = error.message === '' && typeof code === 'string' ? code : error.message;
   if (/Expected ConnectionOpenOk; got <ConnectionClose/.test(text))
     return `${text} (the virtual host does not exist, or is closed to this user)`;
   return text.slice(0, 500);
