@@ -77,7 +77,8 @@ class RabbitmqBroker implements Broker {
   private interestChanged: Promise<unknown> = Promise.resolve();
   private readonly consumers = new Set<Consumer>();
   private readonly failing = new Set<Consumer>();
-  private isInboxRead = false;
+  /** Who reads the inbox, or is about to. */
+  private inboxReader: Consumer | undefined;
   private renewal: TimerHandle | undefined;
   private closing: Promise<void> | undefined;
 
@@ -161,9 +162,8 @@ class RabbitmqBroker implements Broker {
   async consume(source: Source, options: ConsumeOptions): Promise<Consumption> {
     const { host, node, consuming, publisher } = this.opened();
     const isInbox = source.kind === 'inbox';
-    if (isInbox && this.isInboxRead)
+    if (isInbox && this.inboxReader !== undefined)
       throw invalidOption('source', 'a group, since the inbox is read already', 'inbox');
-    if (isInbox) this.isInboxRead = true;
     const consumer: Consumer = new Consumer({
       host,
       settings: this.settings,
@@ -175,10 +175,13 @@ class RabbitmqBroker implements Broker {
       receiverFailed: (error) => this.receiverFailed(consumer, error),
       stopped: () => this.forget(consumer),
     });
+    if (isInbox) this.inboxReader = consumer;
     try {
       await consuming.use((session) => consumer.attach(session));
     } catch (error) {
       this.forget(consumer);
+      // An answer that comes late must not make it read after all. It does not reject.
+      void consumer.stop();
       throw error;
     }
     this.consumers.add(consumer);
@@ -254,7 +257,7 @@ class RabbitmqBroker implements Broker {
       prepare: async (session) => {
         await this.prepareInbox(session, node.name, !hasInbox);
         hasInbox = true;
-        for (const consumer of this.consumers) await consumer.attach(session);
+        await Promise.all([...this.consumers].map((consumer) => consumer.attach(session)));
       },
     });
     return { node, host, publishing, consuming, publisher };
@@ -278,7 +281,7 @@ class RabbitmqBroker implements Broker {
       const { session } = parts.consuming;
       const declare = (channel: Channel): Promise<void> =>
         this.topology.declareInbox(channel, parts.node.name, []);
-      if (session !== undefined && !this.isInboxRead)
+      if (session !== undefined && this.inboxReader === undefined)
         session.onChannel(declare).catch((error: unknown) => session.fail(error));
       this.renewSoon();
     });
@@ -304,7 +307,7 @@ class RabbitmqBroker implements Broker {
   private forget(consumer: Consumer): void {
     this.consumers.delete(consumer);
     if (this.failing.delete(consumer)) this.refresh();
-    if (consumer.source.kind === 'inbox') this.isInboxRead = false;
+    if (this.inboxReader === consumer) this.inboxReader = undefined;
   }
 
   private receiverFailed(consumer: Consumer, error?: Error): void {

@@ -42,7 +42,6 @@ export interface ConsumerParts {
 
 /** The consumption. */
 export class Consumer implements Consumption {
-  readonly source: Source;
   private readonly parts: ConsumerParts;
   private readonly counts = new DeliveryCounts();
   /** Of the session there is; empty without one. */
@@ -59,7 +58,6 @@ export class Consumer implements Consumption {
 
   constructor(parts: ConsumerParts) {
     this.parts = parts;
-    this.source = parts.source;
   }
 
   /** Begins to read on a session. Resolves when effective. */
@@ -107,8 +105,8 @@ export class Consumer implements Consumption {
 
   private async end(drainMs: number): Promise<void> {
     const { host, settings } = this.parts;
+    const { readers } = this;
     const ending = async (): Promise<void> => {
-      const { readers } = this;
       for (const lane of this.arrived) this.release(lane.splice(0));
       await Promise.all(readers.map((reader) => reader.cancel()));
       if (drainMs > 0 && this.unsettledCount > 0) {
@@ -117,8 +115,8 @@ export class Consumer implements Consumption {
         });
         await settledWithin(host.clock, drainMs, drained, () => undefined);
       }
-      if (this.readers !== readers) return;
-      this.readers = [];
+      // Before their channels end: that is meant.
+      if (this.readers === readers) this.readers = [];
       await Promise.all(readers.map((reader) => reader.close()));
     };
     const withinMs = drainMs + settings.publishTimeoutMs;
@@ -129,6 +127,8 @@ export class Consumer implements Consumption {
       ending().catch(() => undefined),
       () => undefined,
     );
+    // Closing that is not answered was sent: the server takes back what it gives out until it reads that.
+    this.leave(readers);
     this.detach();
     this.parts.stopped();
   }
@@ -220,9 +220,9 @@ export class Consumer implements Consumption {
     if (this.drained !== undefined && this.unsettledCount === 0) this.drained();
   }
 
-  /** Closes what an attempt to attach has opened. */
+  /** Closes channels, and waits for no answer. */
   private leave(readers: readonly LaneReader[]): void {
-    this.detach();
+    if (this.readers === readers) this.detach();
     // One whose channel has ended throws, and needs no closing.
     for (const reader of readers) void reader.close().catch(() => undefined);
   }

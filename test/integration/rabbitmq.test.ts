@@ -260,6 +260,25 @@ describe.skipIf(found.isForeign)('RabbitMQ', () => {
     expect(taken).toBeLessThanOrEqual(240);
   });
 
+  it('never reads what it was refused to read in time, also when the server comes to it later', async () => {
+    fresh();
+    const [from, to] = [await open('from'), await open('to', { connectTimeoutMs: 400 })];
+    const late: Delivery[] = [];
+    server.pause();
+    try {
+      const reading = to.consume(GROUP, { windows: WINDOWS, receive: (all) => late.push(...all) });
+      await expect(reading).rejects.toMatchObject({ code: 'ERR_BROKER_UNAVAILABLE' });
+    } finally {
+      server.resume();
+    }
+    const got: Delivery[] = [];
+    await from.consume(GROUP, { windows: WINDOWS, receive: (all) => got.push(...all) });
+    const frames = Array.from({ length: 8 }, () => toTopic('work.1'));
+    expect(new Set(await from.publish(frames))).toEqual(new Set(['ok']));
+    await expect.poll(() => got.length, SOON).toBe(frames.length);
+    expect(late).toEqual([]);
+  });
+
   it('refuses a group whose queues are declared otherwise by others', async () => {
     fresh();
     const [one, other] = [await open('one'), await open('other', { groupQueues: 'quorum' })];
