@@ -264,7 +264,7 @@ describe.skipIf(found.isForeign)('RabbitMQ', () => {
     fresh();
     const [from, to] = [await open('from'), await open('to', { connectTimeoutMs: 400 })];
     const late: Delivery[] = [];
-    server.pause();
+    await server.pause();
     try {
       const reading = to.consume(GROUP, { windows: WINDOWS, receive: (all) => late.push(...all) });
       await expect(reading).rejects.toMatchObject({ code: 'ERR_BROKER_UNAVAILABLE' });
