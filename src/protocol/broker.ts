@@ -158,6 +158,11 @@ export interface BrokerCapabilities {
   readonly takeoverMs: number;
   /** Nothing of a node that was closed, and nothing of its groups after `expiresMs`, is left behind but dead letters. */
   readonly leavesNothing: boolean;
+  /**
+   * Frames for a topic that stand behind a `full` one in the same call may have been taken. They are published again from there, so that the
+   * full one arrives late, and they twice. Absent where nothing is taken past a frame that is `full`.
+   */
+  readonly passesFullTopics?: true;
 }
 
 /** A broker, as one node uses it: made by an adapter's function, opened once, closed once. */

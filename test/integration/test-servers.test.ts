@@ -52,11 +52,11 @@ describe.skipIf(redis.isForeign)('a Redis of the tests', () => {
     const server = await startRedis({ password: 'pass word', settings: { maxmemory: '64mb' } });
     expect(server.url).toBe(`redis://:pass%20word@127.0.0.1:${server.port}`);
     expect(await ask(server, 'PING')).toContain('NOAUTH');
-    server.pause();
+    await server.pause();
     await expect(ask(server, 'PING')).rejects.toThrow('aborted');
     server.resume();
     expect(await ask(server, 'PING')).toContain('NOAUTH');
-    server.pause();
+    await server.pause();
     await server.stop();
     expect(isAlive(server.pid)).toBe(false);
   });

@@ -7,7 +7,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, openSync } from 'node:fs';
-import { mkdtemp, readFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile } from 'node:fs/promises';
 import { createServer, connect as openSocket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -35,8 +35,8 @@ export interface TestServer {
   kill(): Promise<void>;
   /** Starts it again, with its data and port, after ending it in order if it runs. Resolves when it answers. */
   restart(): Promise<void>;
-  /** SIGSTOP: connections stay, and nothing answers. */
-  pause(): void;
+  /** SIGSTOP: connections stay, and nothing answers. Resolves when the last of its threads has stopped. */
+  pause(): Promise<void>;
   /** SIGCONT. */
   resume(): void;
   /** Ends it for good, and removes its folder. */
@@ -145,8 +145,10 @@ class ChildServer implements TestServer {
     await this.start();
   }
 
-  pause(): void {
-    process.kill(this.livingPid(), 'SIGSTOP');
+  async pause(): Promise<void> {
+    const pid = this.livingPid();
+    process.kill(pid, 'SIGSTOP');
+    while (!(await isStopped(pid))) await delay(1);
   }
 
   resume(): void {
@@ -273,6 +275,16 @@ class Guard {
     this.shell.stdin?.end('\n');
     await end;
   }
+}
+
+/** Whether all threads of a process have stopped: the signal takes a moment. Where there is no /proc it is believed. */
+async function isStopped(pid: number): Promise<boolean> {
+  const threads = await readdir(`/proc/${pid}/task`).catch(() => []);
+  const states = await Promise.all(
+    threads.map((thread) => readFile(`/proc/${pid}/task/${thread}/stat`, 'utf8').catch(() => ') T')),
+  );
+  // The state follows the name, which is in parentheses and may have some itself.
+  return states.every((stat) => ['T', 'Z', 'X'].includes(stat.slice(stat.lastIndexOf(')') + 2)[0] ?? 'T'));
 }
 
 function isFree(port: number): Promise<boolean> {
