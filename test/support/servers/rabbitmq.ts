@@ -8,7 +8,8 @@ import { existsSync, realpathSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { basename, delimiter, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
-import { freePorts, firstAnswer, serverFolder, startServer, type TestServer } from './server.ts';
+import { aptInstall, type Finding } from './finding.ts';
+import { firstAnswer, freePorts, serverFolder, startServer, type TestServer } from './server.ts';
 
 /** How a RabbitMQ differs from the usual one. */
 export interface RabbitmqOptions {
@@ -26,6 +27,8 @@ export interface RabbitmqServer extends TestServer {
   setMemoryWatermark(fraction: number): Promise<void>;
 }
 
+const GREETING = 'AMQP\x00\x00\x09\x01';
+
 /** Debian's package puts a script into the path that changes user and folder; the one behind it is here. */
 const DEBIAN = '/usr/lib/rabbitmq/bin';
 
@@ -36,6 +39,19 @@ export function rabbitmqCommand(): string | undefined {
     .map((folder) => join(folder, 'rabbitmq-server'))
     .find((path) => existsSync(path) && basename(realpathSync(path)) !== 'rabbitmq-script-wrapper');
 }
+
+/** Where a RabbitMQ comes from. */
+export const RABBITMQ: Finding = {
+  kind: 'rabbitmq',
+  installed: rabbitmqCommand,
+  install: () => aptInstall('rabbitmq-server'),
+  container: {
+    image: 'rabbitmq:4.1',
+    port: 5672,
+    url: (port) => `amqp://guest:guest@127.0.0.1:${port}`,
+    greeting: GREETING,
+  },
+};
 
 /** Starts a RabbitMQ. It takes some seconds. */
 export async function startRabbitmq({ command, settings }: RabbitmqOptions = {}): Promise<RabbitmqServer> {
@@ -84,7 +100,7 @@ export async function startRabbitmq({ command, settings }: RabbitmqOptions = {})
     program: { command: script, parameters: [], environment },
     companions: [{ command: 'epmd', parameters: ['-port', String(mapper), '-address', '127.0.0.1'] }],
     // A method frame: the server's `connection.start`.
-    isReady: async () => (await firstAnswer(port, 'AMQP\x00\x00\x09\x01'))[0] === 1,
+    isReady: async () => (await firstAnswer(port, GREETING))[0] === 1,
   });
   const control = async (...parameters: readonly string[]): Promise<string> => {
     const tool = join(dirname(script), 'rabbitmqctl');

@@ -1,7 +1,22 @@
 /** A Redis of the tests' own, with the settings that the documentation recommends. */
 
 import { join } from 'node:path';
-import { freePorts, firstAnswer, serverFolder, startServer, type TestServer } from './server.ts';
+import { aptInstall, type Finding, inPath } from './finding.ts';
+import { firstAnswer, freePorts, serverFolder, startServer, type TestServer } from './server.ts';
+
+/** Where a Redis comes from. */
+export const REDIS: Finding = {
+  kind: 'redis',
+  installed: () => inPath('redis-server'),
+  install: () => aptInstall('redis-server'),
+  container: {
+    image: 'redis:7.2',
+    port: 6379,
+    url: (port) => `redis://127.0.0.1:${port}`,
+    greeting: 'PING\r\n',
+    parameters: ['redis-server', '--appendonly', 'yes', '--maxmemory-policy', 'noeviction'],
+  },
+};
 
 /** How a Redis differs from the recommended one. */
 export interface RedisOptions {
@@ -29,7 +44,7 @@ export async function startRedis({ command, password, settings }: RedisOptions =
     ...(password === undefined ? {} : { requirepass: password }),
     ...settings,
   };
-  const signIn = password === undefined ? '' : `AUTH ${password}\r\n`;
+  const signIn = password === undefined ? '' : `AUTH ${JSON.stringify(password)}\r\n`;
   return startServer({
     kind: 'redis',
     url: `redis://${password === undefined ? '' : `:${encodeURIComponent(password)}@`}127.0.0.1:${port}`,
@@ -43,10 +58,7 @@ export async function startRedis({ command, password, settings }: RedisOptions =
         ...Object.entries(all).flatMap(([name, value]) => [`--${name}`, value]),
       ],
     },
-    // A server that still loads its data answers with an error, which begins with a minus.
-    isReady: async () => {
-      const answer = (await firstAnswer(port, `${signIn}PING\r\n`)).toString();
-      return answer.startsWith('+');
-    },
+    // One that still loads its data answers with an error.
+    isReady: async () => (await firstAnswer(port, `${signIn}PING\r\n`)).toString().includes('PONG'),
   });
 }

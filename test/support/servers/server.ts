@@ -27,6 +27,8 @@ export interface TestServer {
   /** Where clients connect, with user and password where it needs them. */
   readonly url: string;
   readonly port: number;
+  /** Its data and logs; removed at the end. */
+  readonly folder: string;
   /** Of the process that runs now; the last one's while none does. */
   readonly pid: number;
   /** SIGKILL, and waits until it is gone. */
@@ -105,6 +107,7 @@ class ChildServer implements TestServer {
   readonly kind: string;
   readonly url: string;
   readonly port: number;
+  readonly folder: string;
   private readonly recipe: Recipe;
   private readonly guard: Guard;
   private readonly companions: Running[] = [];
@@ -115,6 +118,7 @@ class ChildServer implements TestServer {
     this.kind = recipe.kind;
     this.url = recipe.url;
     this.port = recipe.port;
+    this.folder = recipe.folder;
     this.guard = new Guard(recipe.folder);
   }
 
@@ -170,7 +174,8 @@ class ChildServer implements TestServer {
   }
 
   private livingPid(): number {
-    if (this.running === undefined || this.running.hasEnded) throw new Error(`The ${this.kind} does not run.`);
+    if (this.running === undefined || this.running.hasEnded)
+      throw new Error(`The ${this.kind} does not run.`);
     return this.running.pid;
   }
 
@@ -201,7 +206,8 @@ class Running {
   constructor(child: ChildProcess, pid: number) {
     this.child = child;
     this.pid = pid;
-    this.ended = child.exitCode === null && child.signalCode === null ? once(child, 'exit') : Promise.resolve();
+    this.ended =
+      child.exitCode === null && child.signalCode === null ? once(child, 'exit') : Promise.resolve();
   }
 
   get hasEnded(): boolean {
@@ -214,7 +220,11 @@ class Running {
   }
 }
 
-async function run({ command, parameters, environment }: Program, folder: string, log: string): Promise<Running> {
+async function run(
+  { command, parameters, environment }: Program,
+  folder: string,
+  log: string,
+): Promise<Running> {
   const output = openSync(join(folder, log), 'a');
   const child = spawn(command, parameters, {
     cwd: folder,
