@@ -16,6 +16,7 @@ export default defineConfig({
   },
   test: {
     include: ['test/**/*.test.ts'],
+    globalSetup: ['test/support/global-setup.ts'],
     exclude: ['**/node_modules/**', '**/dist/**', 'test/types/misuse/**', '.stryker-tmp/**'],
     // A flaky test is a bug: nothing is run again.
     retry: 0,
