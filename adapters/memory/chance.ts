@@ -1,0 +1,12 @@
+/** Chance with a seed, so that a run of faults can be told again. */
+
+/** Uniform in [0, 1), the same row for the same seed (the generator is mulberry32). @internal */
+export function seededChance(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
