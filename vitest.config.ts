@@ -11,7 +11,7 @@ export default defineConfig({
     alias: [
       { find: /^troupe$/, replacement: source('./src/index.ts') },
       { find: /^troupe\/testing$/, replacement: source('./src/testing.ts') },
-      { find: /^troupe\/(memory|otel|store)$/, replacement: source('./adapters/$1/index.ts') },
+      { find: /^troupe\/(kafka|memory|otel|store)$/, replacement: source('./adapters/$1/index.ts') },
     ],
   },
   test: {

@@ -1,0 +1,246 @@
+/**
+ * The driver over kafkajs. Each client has sockets of its own, so that a fetch that waits holds up nothing else, and closing it
+ * ends all that is under way. kafkajs is loaded when the first client connects; it logs nothing, since what it would log
+ * may tell of credentials.
+ */
+
+import { isIP, connect as openSocket, type Socket } from 'node:net';
+import { type ConnectionOptions, connect as openTlsSocket } from 'node:tls';
+import type { Consumer, ISocketFactory, Kafka, KafkaConfig } from 'kafkajs';
+import type { Host } from '../../src/protocol/clock.ts';
+import { settledWithin } from '../../src/protocol/deadline.ts';
+import { TroupeError } from '../../src/protocol/errors.ts';
+import {
+  type Commit,
+  type JoinRequest,
+  type KafkaDriver,
+  KafkaFailure,
+  type Membership,
+  type TopicSpec,
+} from './driver.ts';
+import { KafkajsClient } from './kafkajs-client.ts';
+import { failureOf } from './kafkajs-failures.ts';
+import { type InsideCluster, insideCluster, quieten } from './kafkajs-inside.ts';
+import type { KafkaSettings } from './options.ts';
+
+type Kafkajs = typeof import('kafkajs');
+
+/** Milliseconds for which the fetches of a member wait: between them it says that it lives. */
+const MEMBER_WAIT_MS = 250;
+
+let loaded: Promise<Kafkajs> | undefined;
+
+/** kafkajs as a driver. @internal */
+export function kafkajsDriver(settings: KafkaSettings, clientId: string, host: Host): KafkaDriver {
+  const make = async (): Promise<{ readonly kafka: Kafka; readonly sockets: Sockets }> => {
+    const { Kafka: Client } = await kafkajs();
+    const sockets = new Sockets(settings.tls);
+    return { kafka: new Client(configuration(settings, clientId, sockets)), sockets };
+  };
+  return {
+    connect: async (home) => {
+      const { kafka, sockets } = await make();
+      const cluster = insideCluster(kafka);
+      const client = new KafkajsClient(cluster, settings, () => sockets.close());
+      try {
+        await settledWithin(host.clock, settings.connectTimeoutMs, arrive(cluster, client, home), () => {
+          throw new KafkaFailure('not-sent', `no connection within ${settings.connectTimeoutMs} ms`);
+        });
+        return client;
+      } catch (error) {
+        client.close();
+        throw failureOf(error, settings);
+      }
+    },
+    join: async (request) => {
+      const { kafka, sockets } = await make();
+      return new KafkajsMembership(kafka, sockets, { request, settings, host }).begin();
+    },
+  };
+}
+
+async function kafkajs(): Promise<Kafkajs> {
+  loaded ??= load();
+  try {
+    return await loaded;
+  } catch (error) {
+    loaded = undefined;
+    throw error;
+  }
+}
+
+async function load(): Promise<Kafkajs> {
+  try {
+    const module = await import('kafkajs');
+    // Not a literal: it has no types.
+    const inside: string = 'kafkajs/src/network/requestQueue/index.js';
+    const requestQueue = (await import(inside).catch(() => undefined)) as
+      | { readonly default?: unknown }
+      | undefined;
+    quieten(requestQueue?.default);
+    return module;
+  } catch (cause) {
+    throw new TroupeError('ERR_DRIVER_MISSING', { package: 'kafkajs' }, { cause });
+  }
+}
+
+function configuration(settings: KafkaSettings, clientId: string, sockets: Sockets): KafkaConfig {
+  const { addresses, tls, sasl, connectTimeoutMs, publishTimeoutMs } = settings;
+  return {
+    brokers: [...addresses],
+    clientId,
+    ssl: tls !== undefined,
+    ...(sasl === undefined ? {} : { sasl: { ...sasl } as NonNullable<KafkaConfig['sasl']> }),
+    connectionTimeout: connectTimeoutMs,
+    authenticationTimeout: connectTimeoutMs,
+    requestTimeout: publishTimeoutMs,
+    // As many attempts as there are addresses to begin with; all else is tried again by us.
+    retry: { retries: addresses.length, initialRetryTime: 20, maxRetryTime: 200 },
+    socketFactory: sockets.open,
+    // The level alone would not do: KAFKAJS_LOG_LEVEL in the environment goes over it.
+    logCreator: () => () => undefined,
+  };
+}
+
+/** Until it can be asked for anything. */
+async function arrive(cluster: InsideCluster, client: KafkajsClient, home: TopicSpec): Promise<void> {
+  await cluster.connect();
+  // With a topic of its own kafkajs asks for that one, and not for every topic of the cluster.
+  cluster.targetTopics.add(home.name);
+  try {
+    await cluster.refreshMetadata();
+  } catch (error) {
+    if (failureOf(error).kind !== 'no-topic') throw error;
+    // Any server passes it on to the one that decides.
+    await client.createTopic(home, await cluster.brokerPool.findConnectedBroker());
+    await cluster.refreshMetadata();
+  }
+}
+
+/** The sockets of one client. */
+class Sockets {
+  private readonly all = new Set<Socket>();
+  private readonly tls: ConnectionOptions | undefined;
+  private isClosed = false;
+
+  constructor(tls: KafkaSettings['tls']) {
+    // The options have the names and meanings of Node's.
+    this.tls = tls as ConnectionOptions | undefined;
+  }
+
+  readonly open: ISocketFactory = ({ host, port, onConnect }) => {
+    if (this.isClosed) throw new KafkaFailure('not-sent', 'the client is closed');
+    const { tls } = this;
+    const socket =
+      tls === undefined
+        ? openSocket({ host, port, noDelay: true }, onConnect)
+        : openTlsSocket({ host, port, ...(isIP(host) === 0 ? { servername: host } : {}), ...tls }, onConnect);
+    socket.setNoDelay(true);
+    this.all.add(socket);
+    socket.once('close', () => {
+      this.all.delete(socket);
+      // kafkajs listens for this and not for `close`: without it requests would go on waiting.
+      socket.emit('end');
+    });
+    return socket;
+  };
+
+  close(): void {
+    this.isClosed = true;
+    for (const socket of this.all) socket.destroy(new Error('the client is closed'));
+  }
+}
+
+interface MembershipParts {
+  readonly request: JoinRequest;
+  readonly settings: KafkaSettings;
+  readonly host: Host;
+}
+
+/** A consumer of kafkajs that has nothing to read. */
+class KafkajsMembership implements Membership {
+  private readonly parts: MembershipParts;
+  private readonly sockets: Sockets;
+  private readonly consumer: Consumer;
+  private isOver = false;
+
+  constructor(kafka: Kafka, sockets: Sockets, parts: MembershipParts) {
+    const { request } = parts;
+    this.parts = parts;
+    this.sockets = sockets;
+    this.consumer = kafka.consumer({
+      groupId: request.group,
+      sessionTimeout: request.sessionTimeoutMs,
+      rebalanceTimeout: request.sessionTimeoutMs,
+      heartbeatInterval: request.heartbeatMs,
+      maxWaitTimeInMs: Math.min(MEMBER_WAIT_MS, request.heartbeatMs),
+      allowAutoTopicCreation: false,
+      retry: { retries: 2, restartOnFailure: async () => false },
+    });
+  }
+
+  /** Resolves when it has begun to join. */
+  async begin(): Promise<Membership> {
+    const { consumer } = this;
+    const { request, settings, host } = this.parts;
+    const { GROUP_JOIN, REBALANCING, CRASH } = consumer.events;
+    consumer.on(GROUP_JOIN, ({ payload }) => {
+      if (!this.isOver) request.assigned(payload.memberAssignment[request.topic] ?? []);
+    });
+    consumer.on(REBALANCING, () => {
+      if (!this.isOver) request.rebalancing();
+    });
+    consumer.on(CRASH, ({ payload }) => this.fail(payload.error));
+    try {
+      await settledWithin(host.clock, settings.connectTimeoutMs, this.arrive(), () => {
+        throw new KafkaFailure('not-sent', `no connection within ${settings.connectTimeoutMs} ms`);
+      });
+      // It resolves when the member has joined, and ends in `CRASH` when it cannot.
+      consumer
+        .run({ autoCommit: false, eachBatch: () => Promise.resolve() })
+        .catch((error: unknown) => this.fail(error));
+      return this;
+    } catch (error) {
+      this.isOver = true;
+      this.sockets.close();
+      throw failureOf(error, settings);
+    }
+  }
+
+  async commit(topic: string, commits: readonly Commit[]): Promise<void> {
+    if (this.isOver) throw new KafkaFailure('fenced', 'the membership is over');
+    try {
+      await this.consumer.commitOffsets(
+        commits.map(({ partition, offset, metadata }) => ({
+          topic,
+          partition,
+          offset: String(offset),
+          metadata,
+        })),
+      );
+    } catch (error) {
+      throw failureOf(error, this.parts.settings);
+    }
+  }
+
+  async leave(): Promise<void> {
+    this.isOver = true;
+    const { settings, host } = this.parts;
+    const left = this.consumer.disconnect().catch(() => undefined);
+    await settledWithin(host.clock, settings.connectTimeoutMs, left, () => undefined);
+    this.sockets.close();
+  }
+
+  private async arrive(): Promise<void> {
+    const { topic } = this.parts.request;
+    await this.consumer.connect();
+    await this.consumer.subscribe({ topic, fromBeginning: true });
+  }
+
+  private fail(error: unknown): void {
+    if (this.isOver) return;
+    this.isOver = true;
+    this.sockets.close();
+    this.parts.request.lost(failureOf(error, this.parts.settings));
+  }
+}

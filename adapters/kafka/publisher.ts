@@ -1,0 +1,248 @@
+/**
+ * Publishes: one produce in flight for each partition, in order. What a reader has not been given yet is counted before each: where a
+ * log ends is in the answer to every produce, and how far readers are is asked when one of them could be too far behind.
+ */
+
+import type { Lane, OutFrame, PublishResult } from '../../src/protocol/broker.ts';
+import { settledWithin } from '../../src/protocol/deadline.ts';
+import { FRAME_BYTES_MAX } from '../../src/protocol/limits.ts';
+import type { KafkaClient } from './driver.ts';
+import { failureOf } from './kafkajs-failures.ts';
+import type { Link } from './link.ts';
+import type { Names } from './names.ts';
+import { BusReaders, InboxReader, type Readers } from './readers.ts';
+import { toRecord } from './records.ts';
+
+/** Bytes and frames of one produce. */
+const BATCH_BYTES = FRAME_BYTES_MAX;
+const BATCH_FRAMES = 1_000;
+/** Destinations that are remembered. */
+const OUTLETS_MAX = 2_000;
+/** Milliseconds for which it is believed that a lane is full. */
+const BELIEVED_MS = 50;
+
+interface Letter {
+  readonly frame: OutFrame;
+  /** Its place in the call. */
+  readonly place: number;
+}
+
+/** @internal */
+export class Publisher {
+  private readonly link: Link;
+  private readonly names: Names;
+  private readonly bus: BusReaders;
+  private readonly outlets = new Map<string, Outlet>();
+
+  constructor(link: Link, names: Names) {
+    this.link = link;
+    this.names = names;
+    this.bus = new BusReaders(link, names);
+  }
+
+  async publish(frames: readonly OutFrame[]): Promise<readonly PublishResult[]> {
+    const results = frames.map((): PublishResult => 'unavailable');
+    const letters = new Map<Outlet, Letter[]>();
+    for (const [place, frame] of frames.entries()) {
+      if (frame.bytes.byteLength > FRAME_BYTES_MAX) {
+        results[place] = 'too-large';
+        continue;
+      }
+      const outlet = this.outletOf(frame);
+      // Copied before anything else happens: what was published does not change.
+      const letter = { frame: { ...frame, bytes: new Uint8Array(frame.bytes) }, place };
+      const own = letters.get(outlet);
+      if (own === undefined) letters.set(outlet, [letter]);
+      else own.push(letter);
+    }
+    await Promise.all(
+      [...letters].map(async ([outlet, own]) => {
+        const found = await outlet.send(own);
+        for (const [at, { place }] of own.entries()) results[place] = found[at] ?? 'unavailable';
+      }),
+    );
+    return results;
+  }
+
+  private outletOf({ to, lane }: OutFrame): Outlet {
+    const topic = to.kind === 'node' ? this.names.inbox(to.node) : this.names.bus;
+    const key = `${topic} ${lane}`;
+    let outlet = this.outlets.get(key);
+    if (outlet === undefined) {
+      this.forgetSome();
+      const readers = to.kind === 'node' ? new InboxReader(this.link, topic, lane) : this.bus;
+      outlet = new Outlet(this.link, { topic, lane, readers });
+      this.outlets.set(key, outlet);
+    }
+    return outlet;
+  }
+
+  private forgetSome(): void {
+    if (this.outlets.size < OUTLETS_MAX) return;
+    for (const [key, outlet] of this.outlets) if (!outlet.isBusy) this.outlets.delete(key);
+  }
+}
+
+/** One partition, as it is written to. */
+class Outlet {
+  private readonly link: Link;
+  private readonly topic: string;
+  private readonly lane: Lane;
+  private readonly readers: Readers;
+  private last: Promise<unknown> = Promise.resolve();
+  private waiting = 0;
+  /** Where the log ends, as far as we know. */
+  private end: number | undefined;
+  private askedAtMs = Number.NEGATIVE_INFINITY;
+
+  constructor(link: Link, rest: { readonly topic: string; readonly lane: Lane; readonly readers: Readers }) {
+    this.link = link;
+    this.topic = rest.topic;
+    this.lane = rest.lane;
+    this.readers = rest.readers;
+  }
+
+  get isBusy(): boolean {
+    return this.waiting > 0;
+  }
+
+  /** After what is being sent. Never rejects. */
+  async send(letters: readonly Letter[]): Promise<readonly PublishResult[]> {
+    const { clock } = this.link.host;
+    const endMs = clock.now() + this.link.settings.publishTimeoutMs;
+    const before = this.last;
+    this.waiting++;
+    const turn = settledWithin(clock, this.link.settings.publishTimeoutMs, before, () => 'late').then(
+      (late) =>
+        late === 'late' ? letters.map((): PublishResult => 'unavailable') : this.sendNow(letters, endMs),
+    );
+    // The next one also waits for the one before this, if that takes longer.
+    this.last = Promise.all([before, turn]);
+    const results = await turn;
+    this.waiting--;
+    return results;
+  }
+
+  private async sendNow(letters: readonly Letter[], endMs: number): Promise<readonly PublishResult[]> {
+    const { client } = this.link;
+    const results = letters.map((): PublishResult => 'unavailable');
+    if (client === undefined) return results;
+    let fitting: readonly number[];
+    try {
+      fitting = await this.link.within(this.restMs(endMs), this.fitting(client, letters));
+    } catch (error) {
+      const result = this.resultOf(client, error, false);
+      return letters.map(() => result);
+    }
+    for (const at of letters.keys()) results[at] = 'full';
+    for (const at of fitting) results[at] = 'unavailable';
+    for (const batch of batches(letters, fitting)) {
+      const result = await this.produce(client, batch.map((at) => letters[at]).filter(isLetter), endMs);
+      for (const at of batch) results[at] = result;
+      if (result === 'denied' || result === 'unroutable') for (const at of fitting) results[at] = result;
+      if (result !== 'ok') break;
+    }
+    return results;
+  }
+
+  /** The places of the letters for which there is room. After one that has none there is none for those behind it. */
+  private async fitting(client: KafkaClient, letters: readonly Letter[]): Promise<readonly number[]> {
+    if (this.end === undefined || !this.readers.isKnown) await this.ask(client);
+    let fitting = this.countFitting(letters);
+    const { clock } = this.link.host;
+    if (fitting.length < letters.length && clock.now() - this.askedAtMs >= BELIEVED_MS) {
+      await this.ask(client);
+      fitting = this.countFitting(letters);
+    }
+    return fitting;
+  }
+
+  private countFitting(letters: readonly Letter[]): readonly number[] {
+    const { maxLength } = this.link.settings;
+    const full = new Set<string>();
+    const fitting: number[] = [];
+    for (const [at, { frame }] of letters.entries()) {
+      const topic = frame.to.kind === 'topic' ? frame.to.topic : '';
+      if (full.has(topic)) continue;
+      const length = (this.end ?? 0) + fitting.length - this.readers.givenTo(topic, this.lane, this.end ?? 0);
+      if (length >= maxLength) full.add(topic);
+      else fitting.push(at);
+    }
+    return fitting;
+  }
+
+  private async ask(client: KafkaClient): Promise<void> {
+    const { link, topic, lane } = this;
+    const ends = await link.insist(client, link.settings.publishTimeoutMs, () =>
+      client.offsets(topic, 'end'),
+    );
+    this.end = ends[lane] ?? 0;
+    await this.readers.ask(client, ends);
+    this.askedAtMs = link.host.clock.now();
+  }
+
+  private async produce(
+    client: KafkaClient,
+    letters: readonly Letter[],
+    endMs: number,
+  ): Promise<PublishResult> {
+    const { link, topic, lane } = this;
+    const records = letters.map(({ frame }) => toRecord(frame));
+    try {
+      const base = await link.insist(client, this.restMs(endMs), () => client.produce(topic, lane, records));
+      // A topic that was made again begins anew, and so do its readers.
+      if (this.end !== undefined && base < this.end) this.readers.forget();
+      this.end = base + records.length;
+      return 'ok';
+    } catch (error) {
+      return this.resultOf(client, error, true);
+    }
+  }
+
+  private resultOf(client: KafkaClient, error: unknown, wasSent: boolean): PublishResult {
+    const failure = failureOf(error, this.link.settings);
+    this.link.suspect(client, failure);
+    switch (failure.kind) {
+      case 'no-topic':
+        this.end = undefined;
+        this.readers.forget();
+        return this.readers.isOfNode ? 'unroutable' : 'unavailable';
+      case 'denied':
+      case 'too-large':
+        return failure.kind;
+      case 'lost':
+        return wasSent ? 'unknown' : 'unavailable';
+      case 'not-sent':
+      case 'refused':
+      case 'fenced':
+      case 'out-of-range':
+        return 'unavailable';
+    }
+  }
+
+  private restMs(endMs: number): number {
+    return Math.max(1, endMs - this.link.host.clock.now());
+  }
+}
+
+function isLetter(letter: Letter | undefined): letter is Letter {
+  return letter !== undefined;
+}
+
+/** Places, in parts that are sent at once. */
+function batches(letters: readonly Letter[], places: readonly number[]): number[][] {
+  const found: number[][] = [];
+  let bytes = 0;
+  for (const place of places) {
+    const size = letters[place]?.frame.bytes.byteLength ?? 0;
+    const batch = found.at(-1);
+    if (batch === undefined || batch.length >= BATCH_FRAMES || bytes + size > BATCH_BYTES) {
+      found.push([place]);
+      bytes = size;
+    } else {
+      batch.push(place);
+      bytes += size;
+    }
+  }
+  return found;
+}
