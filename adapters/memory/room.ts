@@ -133,6 +133,7 @@ export class Room {
     source: Source,
     member: Member,
   ): { readonly queue: FrameQueue; readonly leave: () => void } {
+    this.forgetOld(member.connection.host.clock.now());
     const group = source.kind === 'group' ? this.groupFor(source, record) : undefined;
     const queue = group?.queue ?? record.inbox;
     queue.attach(member);

@@ -1,13 +1,7 @@
 /** Bugs that were made, or could be, each with the tests that must notice it. The names say what the bug does. */
 
-/** One bug: `find` stands in `file` exactly once and becomes `replace`. */
-export interface PlantedBug {
-  readonly name: string;
-  readonly file: string;
-  readonly find: string;
-  readonly replace: string;
-  readonly tests: readonly string[];
-}
+import { BROKER_BUGS } from './broker-bugs.ts';
+import type { PlantedBug } from './planted-bug.ts';
 
 const MAILBOX = ['test/unit/mailbox.test.ts', 'test/unit/admission.test.ts', 'test/unit/heap.test.ts'];
 const ACTOR = ['test/unit/actor.test.ts', 'test/unit/ask.test.ts', 'test/unit/stash.test.ts'];
@@ -275,4 +269,5 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     replace: 'if (this.isQueued === null) {',
     tests: ['test/unit/pool.test.ts'],
   },
+  ...BROKER_BUGS,
 ];

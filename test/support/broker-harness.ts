@@ -3,7 +3,7 @@
  * beside the port, and what can be broken. Only these types: the cases are in `test/contract/broker.contract.ts`.
  */
 
-import type { Broker, BrokerCapabilities, BrokerOptions } from '../../src/protocol/broker.ts';
+import type { Broker, BrokerCapabilities, BrokerOptions, NodeIdentity } from '../../src/protocol/broker.ts';
 import type { Host } from '../../src/protocol/clock.ts';
 
 /** An adapter, under test. Nothing in the suite asks for its name: what differs is in `capabilities` and `faults`. */
@@ -38,6 +38,8 @@ export interface BrokerHarness {
 }
 
 export interface ConnectRequest {
+  /** Whom it will be opened for. */
+  readonly node: NodeIdentity;
   /** Always with a prefix; the harness adds the address, credentials, and options of its own. */
   readonly options: BrokerOptions & { readonly prefix: string };
   /** Its connections go through a link of its own, so that they can be cut alone. Only asked where `faults.link` has an entry. */
