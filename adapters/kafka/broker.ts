@@ -153,13 +153,16 @@ class KafkaBroker implements Broker {
   }
 
   private async leave(): Promise<void> {
+    const { parts, isOpen } = this;
     this.isOpen = false;
-    const { parts } = this;
     if (parts === undefined) return;
-    const { link, inbox } = parts;
+    // The inbox may be somebody else's.
+    if (!isOpen) return parts.link.close();
+    const { link, inbox, publisher } = parts;
     const end = async (): Promise<void> => {
       await Promise.all([...this.consumptions].map((consumption) => consumption.stop()));
       inbox.stop();
+      await publisher.settled();
       await inbox.remove();
     };
     const { connectTimeoutMs, publishTimeoutMs } = this.settings;

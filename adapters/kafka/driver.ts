@@ -110,6 +110,10 @@ export interface KafkaClient {
 export interface JoinRequest {
   readonly group: string;
   readonly topic: string;
+  readonly partitions: number;
+  /** What it has now, and since when it is one, by its clock. */
+  readonly owned: () => readonly number[];
+  readonly sinceMs: number;
   /** Milliseconds without a sign of life after which a member is thrown out. */
   readonly sessionTimeoutMs: number;
   readonly heartbeatMs: number;

@@ -5,7 +5,7 @@
  */
 
 import type { ConsumeOptions, Consumption, Lane, NodeIdentity, PerLane } from '../../src/protocol/broker.ts';
-import { pause } from '../../src/protocol/deadline.ts';
+import { pause, settledWithin } from '../../src/protocol/deadline.ts';
 import { patternMatcher } from '../../src/protocol/pattern.ts';
 import { Committer } from './committer.ts';
 import { LaneConsumption } from './consumption.ts';
@@ -63,6 +63,7 @@ export class GroupMember {
   private fail: (error: Error) => void = () => undefined;
   private membership: Membership | undefined;
   private slotCount = 0;
+  private readonly sinceMs: number;
   /** Grows with each change of what is owned, so that what began before is known as late. */
   private generation = 0;
 
@@ -72,6 +73,7 @@ export class GroupMember {
     this.node = rest.node;
     this.source = rest.source;
     this.name = names.group(rest.source.group, rest.source.pattern);
+    this.sinceMs = link.host.clock.wallNow();
     this.fits = patternMatcher(rest.source.pattern);
     this.reader = new Reader(link);
     this.committer = new Committer(link.host, () => this.commit());
@@ -92,14 +94,13 @@ export class GroupMember {
   /** Joins. Resolves when the group has begun, and nothing published from now on is lost to it. */
   async consume(options: ConsumeOptions, whenStopped: () => void): Promise<Consumption> {
     const { link, lanes, names } = this;
-    const { connectTimeoutMs, downAfterMs } = link.settings;
+    const { connectTimeoutMs } = link.settings;
     try {
       await link.ready(connectTimeoutMs);
       await this.prepare();
       lanes.attach(options);
       void this.stayIn(); // it catches what goes wrong
-      // A member that died is waited for by the others as long as its session lasts.
-      await link.within(connectTimeoutMs + downAfterMs, this.begun);
+      await this.waitForBegin();
     } catch (error) {
       await this.leave();
       throw link.errorOf(error);
@@ -137,6 +138,29 @@ export class GroupMember {
     this.slotCount = leaders.length;
   }
 
+  /**
+   * Until it has slots, and all slots have been begun. Where a member has died Kafka lets nobody in before its session is over; then it is
+   * enough that the group has begun.
+   */
+  private async waitForBegin(): Promise<void> {
+    const { link } = this;
+    const halfMs = link.settings.connectTimeoutMs / 2;
+    const isIn = await settledWithin(
+      link.host.clock,
+      halfMs,
+      this.begun.then(() => true),
+      () => false,
+    );
+    if (!isIn && !(await this.hasBegun())) await link.within(halfMs, this.begun);
+  }
+
+  private async hasBegun(): Promise<boolean> {
+    const { link } = this;
+    const all = Array.from({ length: this.slotCount }, (_, slot) => slot);
+    const notes = await link.call(link.settings.publishTimeoutMs, (client) => this.notes(client, all));
+    return notes.size === all.length;
+  }
+
   /** Joins again whenever it is out, until it leaves. */
   private async stayIn(): Promise<void> {
     const { link } = this;
@@ -168,6 +192,9 @@ export class GroupMember {
     const membership = await link.driver.join({
       group: name,
       topic: name,
+      partitions: this.slotCount,
+      owned: () => [...this.slots.keys()],
+      sinceMs: this.sinceMs,
       sessionTimeoutMs: Math.round(downAfterMs),
       heartbeatMs: Math.round(beatMs),
       assigned: (slots) => {
@@ -228,11 +255,9 @@ export class GroupMember {
   /** Until each slot has its first commit: then the group has begun, whoever owns what. */
   private async waitForOthers(generation: number): Promise<void> {
     const { link } = this;
-    const all = Array.from({ length: this.slotCount }, (_, slot) => slot);
     for (;;) {
       if (generation !== this.generation || this.ending.signal.aborted) return;
-      const notes = await link.call(link.settings.publishTimeoutMs, (client) => this.notes(client, all));
-      if (notes.size === all.length) break;
+      if (await this.hasBegun()) break;
       await pause(link.host.clock, LOOK_MS, this.ending.signal);
       await this.committer.flush();
     }

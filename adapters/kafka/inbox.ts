@@ -22,6 +22,15 @@ import { Watermark } from './watermark.ts';
 /** Settled frames of a lane after which its log is cut. */
 const TRIM_AFTER_FRAMES = 1_000;
 
+/** The header of a record that claims the inbox, and the lane in whose log it is. */
+const CLAIM = 'claim';
+const CLAIM_LANE: Lane = 0;
+
+interface Holder {
+  readonly note: NodeNote;
+  readonly safe: number;
+}
+
 interface Interest {
   readonly fits: (topic: string) => boolean;
   /** Where the bus ended when it began, by lane. */
@@ -67,16 +76,13 @@ export class Inbox {
   async begin(client: KafkaClient): Promise<void> {
     const { connectTimeoutMs } = this.link.settings;
     await this.link.insist(client, connectTimeoutMs, () => client.createTopic(inboxTopic(this.topic)));
-    await this.waitForPredecessor(client);
+    await this.claim(client);
     await this.link.insist(client, connectTimeoutMs, async () => {
       const ends = await client.offsets(this.topic, 'end');
       this.own = perLane((lane) => new Watermark(ends[lane] ?? 0));
       for (const [lane, end] of ends.entries()) this.trimmed[lane] = end;
       await this.commit(client);
     });
-    // Of two that came at once, the later commit is the one that counts.
-    const holder = await this.link.insist(client, connectTimeoutMs, () => this.holder(client));
-    if (holder?.incarnation !== this.node.incarnation) throw this.taken(holder);
   }
 
   /** On each new connection. */
@@ -90,7 +96,8 @@ export class Inbox {
   /** Says that this node lives, and forgets what was read. Rejects with `ERR_NAME_TAKEN` when another one has taken its place. */
   async beat(client: KafkaClient): Promise<void> {
     const holder = await this.holder(client);
-    if (holder !== undefined && holder.incarnation !== this.node.incarnation) throw this.taken(holder);
+    if (holder !== undefined && holder.note.incarnation !== this.node.incarnation)
+      throw this.taken(holder.note);
     await this.commit(client);
     await this.trim(client);
   }
@@ -196,32 +203,53 @@ export class Inbox {
     await link.call(publishTimeoutMs, (client) => client.removeGroup(topic)).catch(() => undefined);
   }
 
-  private async waitForPredecessor(client: KafkaClient): Promise<void> {
-    const { link, node } = this;
+  /**
+   * Writes into the inbox itself that this node wants it. Whoever wrote so before, or holds it, may live: that is seen by its commits
+   * during `downAfterMs`, not by comparing clocks.
+   */
+  private async claim(client: KafkaClient): Promise<void> {
+    const { link, node, topic } = this;
     const { connectTimeoutMs, downAfterMs, heartbeatMs } = link.settings;
     const { clock } = link.host;
-    const holder = (): Promise<NodeNote | undefined> =>
-      link.insist(client, connectTimeoutMs, () => this.holder(client));
-    const before = await holder();
-    if (before === undefined || before.incarnation === node.incarnation) return;
-    // Whether it lives is seen by its commits, not by comparing clocks.
+    const ask = <T>(request: () => Promise<T>): Promise<T> => link.insist(client, connectTimeoutMs, request);
+    const before = await ask(() => this.holder(client));
+    const claim = { value: new Uint8Array(0), headers: { [CLAIM]: node.incarnation } };
+    const place = await ask(() => client.produce(topic, CLAIM_LANE, [claim]));
+    const isHeld = before !== undefined && before.note.incarnation !== node.incarnation;
+    if (!isHeld && !(await ask(() => this.hasRival(client, before?.safe, place)))) return;
     const endMs = clock.now() + downAfterMs;
     while (clock.now() < endMs) {
       await pause(clock, Math.min(heartbeatMs / 2, Math.max(1, endMs - clock.now())));
-      const now = await holder();
-      if (now === undefined) return;
-      if (now.atMs !== before.atMs || now.incarnation !== before.incarnation) throw this.taken(now);
+      const now = await ask(() => this.holder(client));
+      if (now !== undefined && now.note.atMs !== before?.note.atMs) throw this.taken(now.note);
     }
   }
 
-  private async holder(client: KafkaClient): Promise<NodeNote | undefined> {
-    const commits = await client.committed(this.topic, this.topic, [0]);
-    return readNodeNote(commits.get(0)?.metadata);
+  /** Whether somebody else has written a claim before ours, which is at `place`. */
+  private async hasRival(client: KafkaClient, safe: number | undefined, place: number): Promise<boolean> {
+    const { topic, node } = this;
+    const starts = await client.offsets(topic, 'start');
+    const leader = (await client.leaders(topic))[CLAIM_LANE] ?? -1;
+    let offset = Math.max(safe ?? 0, starts[CLAIM_LANE] ?? 0);
+    while (offset < place) {
+      const [fetched] = await client.fetch(leader, [{ topic, partition: CLAIM_LANE, offset }], 0);
+      if (fetched === undefined || fetched.next <= offset) return false;
+      for (const { headers, offset: at } of fetched.records)
+        if (at < place && headers[CLAIM] !== undefined && headers[CLAIM] !== node.incarnation) return true;
+      offset = fetched.next;
+    }
+    return false;
   }
 
-  private taken(holder: NodeNote | undefined): TroupeError<'ERR_NAME_TAKEN'> {
-    const by = holder === undefined ? 'another node' : `another node (incarnation ${holder.incarnation})`;
-    return new TroupeError('ERR_NAME_TAKEN', { name: this.node.name, holder: by });
+  private async holder(client: KafkaClient): Promise<Holder | undefined> {
+    const commit = (await client.committed(this.topic, this.topic, [CLAIM_LANE])).get(CLAIM_LANE);
+    const note = readNodeNote(commit?.metadata);
+    return commit === undefined || note === undefined ? undefined : { note, safe: commit.offset };
+  }
+
+  private taken({ incarnation }: NodeNote): TroupeError<'ERR_NAME_TAKEN'> {
+    const holder = `another node (incarnation ${incarnation})`;
+    return new TroupeError('ERR_NAME_TAKEN', { name: this.node.name, holder });
   }
 
   private async commit(client: KafkaClient): Promise<void> {

@@ -6,10 +6,11 @@
 
 import { isIP, connect as openSocket, type Socket } from 'node:net';
 import { type ConnectionOptions, connect as openTlsSocket } from 'node:tls';
-import type { Consumer, ISocketFactory, Kafka, KafkaConfig } from 'kafkajs';
+import type { Consumer, ISocketFactory, Kafka, KafkaConfig, PartitionAssigner } from 'kafkajs';
 import type { Host } from '../../src/protocol/clock.ts';
 import { settledWithin } from '../../src/protocol/deadline.ts';
-import { TroupeError } from '../../src/protocol/errors.ts';
+import { isTroupeError, TroupeError } from '../../src/protocol/errors.ts';
+import { assignSlots, type SlotMember } from './assignment.ts';
 import {
   type Commit,
   type JoinRequest,
@@ -28,14 +29,20 @@ type Kafkajs = typeof import('kafkajs');
 /** Milliseconds for which the fetches of a member wait: between them it says that it lives. */
 const MEMBER_WAIT_MS = 250;
 
+interface Made {
+  readonly kafka: Kafka;
+  readonly sockets: Sockets;
+  readonly AssignerProtocol: Kafkajs['AssignerProtocol'];
+}
+
 let loaded: Promise<Kafkajs> | undefined;
 
 /** kafkajs as a driver. @internal */
 export function kafkajsDriver(settings: KafkaSettings, clientId: string, host: Host): KafkaDriver {
-  const make = async (): Promise<{ readonly kafka: Kafka; readonly sockets: Sockets }> => {
-    const { Kafka: Client } = await kafkajs();
+  const make = async (): Promise<Made> => {
+    const { AssignerProtocol, Kafka: Client } = await kafkajs();
     const sockets = new Sockets(settings.tls);
-    return { kafka: new Client(configuration(settings, clientId, sockets)), sockets };
+    return { AssignerProtocol, sockets, kafka: new Client(configuration(settings, clientId, sockets)) };
   };
   return {
     connect: async (home) => {
@@ -49,12 +56,12 @@ export function kafkajsDriver(settings: KafkaSettings, clientId: string, host: H
         return client;
       } catch (error) {
         client.close();
-        throw failureOf(error, settings);
+        throw isTroupeError(error) ? error : failureOf(error, settings);
       }
     },
     join: async (request) => {
-      const { kafka, sockets } = await make();
-      return new KafkajsMembership(kafka, sockets, { request, settings, host }).begin();
+      const made = await make();
+      return new KafkajsMembership(made, { request, settings, host }).begin();
     },
   };
 }
@@ -164,7 +171,7 @@ class KafkajsMembership implements Membership {
   private readonly consumer: Consumer;
   private isOver = false;
 
-  constructor(kafka: Kafka, sockets: Sockets, parts: MembershipParts) {
+  constructor({ kafka, sockets, AssignerProtocol }: Made, parts: MembershipParts) {
     const { request } = parts;
     this.parts = parts;
     this.sockets = sockets;
@@ -175,6 +182,7 @@ class KafkajsMembership implements Membership {
       heartbeatInterval: request.heartbeatMs,
       maxWaitTimeInMs: Math.min(MEMBER_WAIT_MS, request.heartbeatMs),
       allowAutoTopicCreation: false,
+      partitionAssigners: [stickyAssigner(request, AssignerProtocol)],
       retry: { retries: 2, restartOnFailure: async () => false },
     });
   }
@@ -243,4 +251,45 @@ class KafkajsMembership implements Membership {
     this.sockets.close();
     this.parts.request.lost(failureOf(error, this.parts.settings));
   }
+}
+
+/** Members tell what they have; the one that leads the group lets each keep what it may. */
+function stickyAssigner(
+  { topic, partitions, owned, sinceMs }: JoinRequest,
+  { MemberAssignment, MemberMetadata }: Kafkajs['AssignerProtocol'],
+): PartitionAssigner {
+  const version = 1;
+  return () => ({
+    name: 'TroupeSlots',
+    version,
+    protocol: ({ topics }) => {
+      const userData = Buffer.from(JSON.stringify({ s: sinceMs, o: owned() }));
+      return { name: 'TroupeSlots', metadata: MemberMetadata.encode({ version, topics, userData }) };
+    },
+    assign: async ({ members }) => {
+      const told = members.map(({ memberId, memberMetadata }) =>
+        slotMember(memberId, MemberMetadata.decode(memberMetadata)?.userData),
+      );
+      return [...assignSlots(partitions, told)].map(([memberId, slots]) => ({
+        memberId,
+        memberAssignment: MemberAssignment.encode({
+          version,
+          assignment: { [topic]: [...slots] },
+          userData: Buffer.alloc(0),
+        }),
+      }));
+    },
+  });
+}
+
+/** What a member says of itself; one whose words cannot be read is new, and has nothing. */
+function slotMember(id: string, userData: Buffer | undefined): SlotMember {
+  try {
+    const { s, o } = JSON.parse(String(userData)) as { readonly s: unknown; readonly o: unknown };
+    if (typeof s === 'number' && Array.isArray(o))
+      return { id, sinceMs: s, owned: o.filter((slot) => Number.isInteger(slot)) };
+  } catch {
+    // As it says above.
+  }
+  return { id, sinceMs: Number.MAX_SAFE_INTEGER, owned: [] };
 }

@@ -47,10 +47,10 @@ const KINDS: ReadonlyMap<string, KafkaFailureKind> = new Map(
 const CERTIFICATE = /^(ERR_TLS_|ERR_SSL_|CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_)/;
 const PROBLEM_CHARACTERS_MAX = 300;
 
-/** A failure for an error. What stands for a secret in the settings is taken out of its message. @internal */
+/** A failure for an error; never throws. What stands for a secret in the settings is taken out of its message. @internal */
 export function failureOf(error: unknown, settings?: KafkaSettings): KafkaFailure {
   if (error instanceof KafkaFailure) return error;
-  if (isTroupeError(error)) throw error;
+  if (isTroupeError(error)) return new KafkaFailure('not-sent', error.message);
   const known = chain(error);
   const kind = known.map(kindOf).find((found) => found !== undefined) ?? 'lost';
   const problem = redacted(known.at(-1)?.message ?? String(error), settings);

@@ -218,8 +218,9 @@ export class Lanes {
     const deliveries = frames.map((frame): Delivery => {
       frame.deliveries++;
       frame.account.give(frame.mark);
-      const { lane, bytes, topic, deliveries: count, isRedelivered } = frame;
-      const delivery = { lane, bytes, topic, deliveries: count, isRedelivered };
+      const { lane, topic, deliveries: count, isRedelivered } = frame;
+      // A copy: whoever gets it next gets what was published, whatever this reader does to it.
+      const delivery = { lane, bytes: frame.bytes.slice(), topic, deliveries: count, isRedelivered };
       this.given.set(delivery, frame);
       return delivery;
     });

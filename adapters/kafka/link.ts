@@ -101,6 +101,7 @@ export class Link {
     try {
       return await this.insist(client, ms, request);
     } catch (error) {
+      if (isTroupeError(error)) throw error;
       const failure = failureOf(error, this.settings);
       this.suspect(client, failure);
       throw failure;

@@ -64,6 +64,11 @@ export class Publisher {
     return results;
   }
 
+  /** Resolves when what is being published has its results. */
+  async settled(): Promise<void> {
+    await Promise.all([...this.outlets.values()].map((outlet) => outlet.settled()));
+  }
+
   private outletOf({ to, lane }: OutFrame): Outlet {
     const topic = to.kind === 'node' ? this.names.inbox(to.node) : this.names.bus;
     const key = `${topic} ${lane}`;
@@ -91,8 +96,9 @@ class Outlet {
   private readonly readers: Readers;
   private last: Promise<unknown> = Promise.resolve();
   private waiting = 0;
-  /** Where the log ends, as far as we know. */
+  /** Where the log ends, as far as we know, and where it ended when we heard of it first. */
   private end: number | undefined;
+  private firstEnd = 0;
   private askedAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(link: Link, rest: { readonly topic: string; readonly lane: Lane; readonly readers: Readers }) {
@@ -104,6 +110,10 @@ class Outlet {
 
   get isBusy(): boolean {
     return this.waiting > 0;
+  }
+
+  async settled(): Promise<void> {
+    await this.last;
   }
 
   /** After what is being sent. Never rejects. */
@@ -131,7 +141,7 @@ class Outlet {
     try {
       fitting = await this.link.within(this.restMs(endMs), this.fitting(client, letters));
     } catch (error) {
-      const result = this.resultOf(client, error, false);
+      const result = this.resultOf(client, error);
       return letters.map(() => result);
     }
     for (const at of letters.keys()) results[at] = 'full';
@@ -147,14 +157,11 @@ class Outlet {
 
   /** The places of the letters for which there is room. After one that has none there is none for those behind it. */
   private async fitting(client: KafkaClient, letters: readonly Letter[]): Promise<readonly number[]> {
-    if (this.end === undefined || !this.readers.isKnown) await this.ask(client);
-    let fitting = this.countFitting(letters);
-    const { clock } = this.link.host;
-    if (fitting.length < letters.length && clock.now() - this.askedAtMs >= BELIEVED_MS) {
-      await this.ask(client);
-      fitting = this.countFitting(letters);
-    }
-    return fitting;
+    const fitting = this.countFitting(letters);
+    const isFresh = this.link.host.clock.now() - this.askedAtMs < BELIEVED_MS;
+    if (fitting.length === letters.length || this.end === undefined || isFresh) return fitting;
+    await this.ask(client);
+    return this.countFitting(letters);
   }
 
   private countFitting(letters: readonly Letter[]): readonly number[] {
@@ -164,7 +171,9 @@ class Outlet {
     for (const [at, { frame }] of letters.entries()) {
       const topic = frame.to.kind === 'topic' ? frame.to.topic : '';
       if (full.has(topic)) continue;
-      const length = (this.end ?? 0) + fitting.length - this.readers.givenTo(topic, this.lane, this.end ?? 0);
+      // As long as nothing is known, readers have all that was there before.
+      const given = this.readers.givenTo(topic, this.lane, this.firstEnd);
+      const length = (this.end ?? this.firstEnd) + fitting.length - given;
       if (length >= maxLength) full.add(topic);
       else fitting.push(at);
     }
@@ -172,13 +181,8 @@ class Outlet {
   }
 
   private async ask(client: KafkaClient): Promise<void> {
-    const { link, topic, lane } = this;
-    const ends = await link.insist(client, link.settings.publishTimeoutMs, () =>
-      client.offsets(topic, 'end'),
-    );
-    this.end = ends[lane] ?? 0;
-    await this.readers.ask(client, ends);
-    this.askedAtMs = link.host.clock.now();
+    await this.readers.ask(client);
+    this.askedAtMs = this.link.host.clock.now();
   }
 
   private async produce(
@@ -191,29 +195,35 @@ class Outlet {
     try {
       const base = await link.insist(client, this.restMs(endMs), () => client.produce(topic, lane, records));
       // A topic that was made again begins anew, and so do its readers.
-      if (this.end !== undefined && base < this.end) this.readers.forget();
+      if (this.end === undefined || base < this.end) {
+        this.firstEnd = base;
+        this.readers.forget();
+      }
       this.end = base + records.length;
+      // Nobody waits for it: until then what we send is bounded by what we have sent.
+      if (!this.readers.isKnown) this.ask(client).catch(() => undefined);
       return 'ok';
     } catch (error) {
-      return this.resultOf(client, error, true);
+      return this.resultOf(client, error);
     }
   }
 
-  private resultOf(client: KafkaClient, error: unknown, wasSent: boolean): PublishResult {
+  private resultOf(client: KafkaClient, error: unknown): PublishResult {
     const failure = failureOf(error, this.link.settings);
     this.link.suspect(client, failure);
     switch (failure.kind) {
       case 'no-topic':
         this.end = undefined;
-        this.readers.forget();
         return this.readers.isOfNode ? 'unroutable' : 'unavailable';
       case 'denied':
       case 'too-large':
         return failure.kind;
       case 'lost':
-        return wasSent ? 'unknown' : 'unavailable';
-      case 'not-sent':
+        return 'unknown';
       case 'refused':
+        this.link.degrade(`the server takes nothing: ${failure.message}`);
+        return 'unavailable';
+      case 'not-sent':
       case 'fenced':
       case 'out-of-range':
         return 'unavailable';

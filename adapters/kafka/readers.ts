@@ -15,10 +15,10 @@ export interface Readers {
   /** The readers of one node's inbox; it is unroutable when there is none. */
   readonly isOfNode: boolean;
   readonly isKnown: boolean;
-  /** Asks how far they are, when the log ended there. */
-  ask(client: KafkaClient, ends: readonly number[]): Promise<void>;
-  /** The offset before which all readers of a topic have been given all, in a lane that ends at `end`. */
-  givenTo(topic: string, lane: Lane, end: number): number;
+  /** Asks how far they are. */
+  ask(client: KafkaClient): Promise<void>;
+  /** The offset before which all readers of a topic have been given all, or `otherwise` where nothing is known. */
+  givenTo(topic: string, lane: Lane, otherwise: number): number;
   forget(): void;
 }
 
@@ -40,17 +40,17 @@ export class InboxReader implements Readers {
     return this.given !== undefined;
   }
 
-  async ask(client: KafkaClient, ends: readonly number[]): Promise<void> {
+  async ask(client: KafkaClient): Promise<void> {
     const { link, topic, lane } = this;
     const commits = await link.insist(client, link.settings.publishTimeoutMs, () =>
       client.committed(topic, topic, [lane]),
     );
     const commit = commits.get(lane);
-    this.given = readNodeNote(commit?.metadata)?.given ?? commit?.offset ?? ends[lane] ?? 0;
+    this.given = readNodeNote(commit?.metadata)?.given ?? commit?.offset;
   }
 
-  givenTo(_topic: string, _lane: Lane, end: number): number {
-    return this.given ?? end;
+  givenTo(_topic: string, _lane: Lane, otherwise: number): number {
+    return this.given ?? otherwise;
   }
 
   forget(): void {
@@ -81,16 +81,16 @@ export class BusReaders implements Readers {
     return this.readers !== undefined;
   }
 
-  ask(client: KafkaClient, ends: readonly number[]): Promise<void> {
-    this.asking ??= this.askNow(client, ends).finally(() => {
+  ask(client: KafkaClient): Promise<void> {
+    this.asking ??= this.askNow(client).finally(() => {
       this.asking = undefined;
     });
     return this.asking;
   }
 
-  givenTo(topic: string, lane: Lane, end: number): number {
+  givenTo(topic: string, lane: Lane, otherwise: number): number {
     // For those that came since.
-    let given = this.ends[lane] ?? end;
+    let given = this.ends[lane] ?? otherwise;
     for (const reader of this.readers ?? [])
       if (reader.fits(topic)) given = Math.min(given, reader.given[lane] ?? given);
     return given;
@@ -98,11 +98,13 @@ export class BusReaders implements Readers {
 
   forget(): void {
     this.readers = undefined;
+    this.ends = [];
   }
 
-  private async askNow(client: KafkaClient, ends: readonly number[]): Promise<void> {
+  private async askNow(client: KafkaClient): Promise<void> {
     const { link, names } = this;
     const timeoutMs = link.settings.publishTimeoutMs;
+    const ends = await link.insist(client, timeoutMs, () => client.offsets(names.bus, 'end'));
     const groups = await link.insist(client, timeoutMs, () => client.groups());
     const found = await Promise.all(
       groups.map(async (group): Promise<readonly BusReader[]> => {
