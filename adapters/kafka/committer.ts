@@ -1,10 +1,13 @@
 /** Commits now and then: soon after something moved, at once after much of it, one commit at a time. */
 
 import type { Host, TimerHandle } from '../../src/protocol/clock.ts';
+import { pause } from '../../src/protocol/deadline.ts';
 
 /** Milliseconds, and settled frames, after which there is a commit. */
 const COMMIT_AFTER_MS = 200;
 const COMMIT_AFTER_FRAMES = 500;
+/** Milliseconds between attempts to say the last of it. */
+const AGAIN_MS = 50;
 
 /** @internal */
 export class Committer {
@@ -42,6 +45,19 @@ export class Committer {
     await this.running;
     this.running = undefined;
     if (this.isDirty) this.plan();
+  }
+
+  /** Commits what has moved, and tries for `ms` in all. Whether it was done. */
+  async drain(ms: number): Promise<boolean> {
+    const { clock } = this.host;
+    const endMs = clock.now() + ms;
+    await this.flush();
+    while (this.isDirty && clock.now() < endMs) {
+      await pause(clock, AGAIN_MS);
+      await this.flush();
+    }
+    this.cancel();
+    return !this.isDirty;
   }
 
   /** Nothing is committed any more unless it is asked for. */

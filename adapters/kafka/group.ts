@@ -312,7 +312,8 @@ export class GroupMember {
     if (this.ending.signal.aborted) return;
     this.lanes.detach();
     this.reader.stop();
-    await this.committer.flush();
+    // While members are given slots anew no commit is taken: that is soon over.
+    if (this.membership !== undefined) await this.committer.drain(this.link.settings.connectTimeoutMs / 2);
     this.ending.abort();
     this.generation++;
     this.committer.cancel();

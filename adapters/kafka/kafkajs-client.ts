@@ -45,14 +45,16 @@ export class KafkajsClient implements KafkaClient {
       const configEntries = Object.entries(spec.settings).map(([name, value]) => ({ name, value }));
       const { replicationFactor } = this.settings;
       const topic = { topic: spec.name, numPartitions: spec.partitions, replicationFactor, configEntries };
+      let failure = new KafkaFailure('refused', `topic ${spec.name} is not there yet`);
       try {
         await decider.createTopics({ topics: [topic] });
       } catch (error) {
-        if (isAbout(error, 'TOPIC_ALREADY_EXISTS')) return;
-        const failure = failureOf(error, this.settings);
+        if (!isAbout(error, 'TOPIC_ALREADY_EXISTS')) failure = failureOf(error, this.settings);
         // Who may not make topics may use those that an operator has made.
-        if (failure.kind !== 'denied' || !(await this.exists(spec.name))) throw failure;
+        if (failure.kind !== 'refused' && failure.kind !== 'denied') throw failure;
       }
+      // Servers hear of it one after the other.
+      if (!(await this.exists(spec.name))) throw failure;
     });
   }
 
@@ -270,8 +272,9 @@ export class KafkajsClient implements KafkaClient {
   }
 
   private async exists(topic: string): Promise<boolean> {
+    this.known.delete(topic);
     return this.leadersOf(topic).then(
-      () => true,
+      (leaders) => leaders.length > 0 && leaders.every((leader) => leader >= 0),
       () => false,
     );
   }

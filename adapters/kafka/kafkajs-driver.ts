@@ -8,7 +8,7 @@ import { isIP, connect as openSocket, type Socket } from 'node:net';
 import { type ConnectionOptions, connect as openTlsSocket } from 'node:tls';
 import type { Consumer, ISocketFactory, Kafka, KafkaConfig, PartitionAssigner } from 'kafkajs';
 import type { Host } from '../../src/protocol/clock.ts';
-import { settledWithin } from '../../src/protocol/deadline.ts';
+import { pause, settledWithin } from '../../src/protocol/deadline.ts';
 import { isTroupeError, TroupeError } from '../../src/protocol/errors.ts';
 import { assignSlots, type SlotMember } from './assignment.ts';
 import {
@@ -28,6 +28,8 @@ type Kafkajs = typeof import('kafkajs');
 
 /** Milliseconds for which the fetches of a member wait: between them it says that it lives. */
 const MEMBER_WAIT_MS = 250;
+/** Milliseconds between looks for a topic that was made a moment ago. */
+const AGAIN_MS = 20;
 
 interface Made {
   readonly kafka: Kafka;
@@ -50,9 +52,14 @@ export function kafkajsDriver(settings: KafkaSettings, clientId: string, host: H
       const cluster = insideCluster(kafka);
       const client = new KafkajsClient(cluster, settings, () => sockets.close());
       try {
-        await settledWithin(host.clock, settings.connectTimeoutMs, arrive(cluster, client, home), () => {
-          throw new KafkaFailure('not-sent', `no connection within ${settings.connectTimeoutMs} ms`);
-        });
+        await settledWithin(
+          host.clock,
+          settings.connectTimeoutMs,
+          arrive(cluster, client, { home, host }),
+          () => {
+            throw new KafkaFailure('not-sent', `no connection within ${settings.connectTimeoutMs} ms`);
+          },
+        );
         return client;
       } catch (error) {
         client.close();
@@ -110,18 +117,32 @@ function configuration(settings: KafkaSettings, clientId: string, sockets: Socke
 }
 
 /** Until it can be asked for anything. */
-async function arrive(cluster: InsideCluster, client: KafkajsClient, home: TopicSpec): Promise<void> {
+async function arrive(
+  cluster: InsideCluster,
+  client: KafkajsClient,
+  { home, host }: { readonly home: TopicSpec; readonly host: Host },
+): Promise<void> {
   await cluster.connect();
   // With a topic of its own kafkajs asks for that one, and not for every topic of the cluster.
   cluster.targetTopics.add(home.name);
-  try {
-    await cluster.refreshMetadata();
-  } catch (error) {
-    if (failureOf(error).kind !== 'no-topic') throw error;
-    // Any server passes it on to the one that decides.
-    await client.createTopic(home, await cluster.brokerPool.findConnectedBroker());
-    await cluster.refreshMetadata();
+  for (;;) {
+    try {
+      await cluster.refreshMetadata();
+      return;
+    } catch (error) {
+      const { kind } = failureOf(error);
+      if (kind !== 'no-topic' && kind !== 'refused') throw error;
+      // Any server passes it on to the one that decides.
+      const server = await cluster.brokerPool.findConnectedBroker();
+      if (kind === 'no-topic') await client.createTopic(home, server).catch(throwUnlessRefused);
+    }
+    // Whoever waits gives up after a while.
+    await pause(host.clock, AGAIN_MS);
   }
+}
+
+function throwUnlessRefused(error: unknown): void {
+  if (failureOf(error).kind !== 'refused') throw error;
 }
 
 /** The sockets of one client. */

@@ -4,9 +4,9 @@
  */
 
 import type { Lane, OutFrame, PublishResult } from '../../src/protocol/broker.ts';
-import { settledWithin } from '../../src/protocol/deadline.ts';
+import { pause, settledWithin } from '../../src/protocol/deadline.ts';
 import { FRAME_BYTES_MAX } from '../../src/protocol/limits.ts';
-import type { KafkaClient } from './driver.ts';
+import type { KafkaClient, OutRecord } from './driver.ts';
 import { failureOf } from './kafkajs-failures.ts';
 import type { Link } from './link.ts';
 import type { Names } from './names.ts';
@@ -20,6 +20,8 @@ const BATCH_FRAMES = 1_000;
 const OUTLETS_MAX = 2_000;
 /** Milliseconds for which it is believed that a lane is full. */
 const BELIEVED_MS = 50;
+/** Milliseconds in which servers hear of a new topic. */
+const HEARD_OF_MS = 50;
 
 interface Letter {
   readonly frame: OutFrame;
@@ -190,10 +192,10 @@ class Outlet {
     letters: readonly Letter[],
     endMs: number,
   ): Promise<PublishResult> {
-    const { link, topic, lane } = this;
+    const { link } = this;
     const records = letters.map(({ frame }) => toRecord(frame));
     try {
-      const base = await link.insist(client, this.restMs(endMs), () => client.produce(topic, lane, records));
+      const base = await link.insist(client, this.restMs(endMs), () => this.write(client, records));
       // A topic that was made again begins anew, and so do its readers.
       if (this.end === undefined || base < this.end) {
         this.firstEnd = base;
@@ -205,6 +207,17 @@ class Outlet {
       return 'ok';
     } catch (error) {
       return this.resultOf(client, error);
+    }
+  }
+
+  /** A topic that was made a moment ago is not known to all servers: one that is not there is asked for twice. */
+  private async write(client: KafkaClient, records: readonly OutRecord[]): Promise<number> {
+    try {
+      return await client.produce(this.topic, this.lane, records);
+    } catch (error) {
+      if (failureOf(error).kind !== 'no-topic') throw error;
+      await pause(this.link.host.clock, HEARD_OF_MS);
+      return client.produce(this.topic, this.lane, records);
     }
   }
 

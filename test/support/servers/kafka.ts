@@ -32,20 +32,21 @@ const JVM = ['-Xms128m', '-Xmx512m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=
 export interface KafkaOptions {
   /** The folder with the jars; `kafkaFolder()` unless said. */
   readonly command?: string;
-  /** Further listeners: for each, the port that it tells clients, on which a proxy listens. */
-  readonly advertisedPorts?: readonly number[];
-  /** User and password that a further listener demands (SASL PLAIN). */
+  /** Further listeners. */
+  readonly listeners?: readonly KafkaListener[];
+  /** The user of listeners that want one. */
   readonly user?: { readonly name: string; readonly password: string };
   /** Settings as in server.properties, over the usual ones. */
   readonly settings?: Readonly<Record<string, string>>;
 }
 
-/** A Kafka, and its further ports. */
-export interface KafkaServer extends TestServer {
-  /** Where the listener for each of `advertisedPorts` is, in the same order. */
-  readonly listenerPorts: readonly number[];
-  /** Where the listener is that wants a user. */
-  readonly saslPort: number;
+/** A port that Kafka listens on. */
+export interface KafkaListener {
+  readonly port: number;
+  /** The port that it tells clients: that of a proxy, or its own. */
+  readonly advertisedPort: number;
+  /** Whether clients say who they are (SASL PLAIN). */
+  readonly wantsUser?: boolean;
 }
 
 /** The folder with the jars of the version that the pom names; undefined before they were fetched. */
@@ -58,32 +59,30 @@ export function kafkaFolder(): string | undefined {
 export const KAFKA: Finding = { kind: 'kafka', installed: kafkaFolder, install };
 
 /** Starts a Kafka. It takes some seconds. */
-export async function startKafka(options: KafkaOptions = {}): Promise<KafkaServer> {
+export async function startKafka(options: KafkaOptions = {}): Promise<TestServer> {
   const jars = options.command ?? kafkaFolder();
   if (jars === undefined) throw new Error('Kafka is not installed: there are no jars, or there is no Java.');
   const folder = await serverFolder('kafka');
-  const { advertisedPorts = [], user } = options;
-  const [port = 0, controller = 0, saslPort = 0, ...listenerPorts] = await freePorts(
-    3 + advertisedPorts.length,
-  );
+  const [port = 0, controller = 0] = await freePorts(2);
   const listeners: Listener[] = [
     { name: 'PLAINTEXT', port, advertised: port, protocol: 'PLAINTEXT' },
-    ...listenerPorts.map((own, place) => ({
+    ...(options.listeners ?? []).map((own, place) => ({
       name: `LINK${place}`,
-      port: own,
-      advertised: advertisedPorts[place] ?? own,
-      protocol: 'PLAINTEXT',
+      port: own.port,
+      advertised: own.advertisedPort,
+      protocol: own.wantsUser === true ? 'SASL_PLAINTEXT' : 'PLAINTEXT',
     })),
-    ...(user === undefined
-      ? []
-      : [{ name: 'SASL', port: saslPort, advertised: saslPort, protocol: 'SASL_PLAINTEXT' }]),
   ];
-  const properties = { ...usual(folder, controller, listeners), ...signIn(user), ...options.settings };
+  const properties = {
+    ...usual(folder, controller, listeners),
+    ...signIn(options.user, listeners),
+    ...options.settings,
+  };
   const file = join(folder, 'server.properties');
   const lines = Object.entries(properties).map(([name, value]) => `${name}=${value}\n`);
   await writeFile(file, lines.join(''), { mode: 0o600 });
   await format(jars, file);
-  const server = await startServer({
+  return startServer({
     kind: 'kafka',
     url: `kafka://127.0.0.1:${port}`,
     port,
@@ -95,7 +94,6 @@ export async function startKafka(options: KafkaOptions = {}): Promise<KafkaServe
     },
     isReady: async () => (await firstAnswer(port, API_VERSIONS)).length > 0,
   });
-  return Object.assign(server, { listenerPorts, saslPort });
 }
 
 interface Listener {
@@ -145,13 +143,18 @@ function usual(
   };
 }
 
-function signIn(user: KafkaOptions['user']): Readonly<Record<string, string>> {
+function signIn(
+  user: KafkaOptions['user'],
+  listeners: readonly Listener[],
+): Readonly<Record<string, string>> {
   if (user === undefined) return {};
   const module = 'org.apache.kafka.common.security.plain.PlainLoginModule';
-  return {
-    'sasl.enabled.mechanisms': 'PLAIN',
-    'listener.name.sasl.plain.sasl.jaas.config': `${module} required user_${user.name}="${user.password}";`,
-  };
+  const login = `${module} required user_${user.name}="${user.password}";`;
+  const own = listeners.filter(({ protocol }) => protocol === 'SASL_PLAINTEXT');
+  return Object.fromEntries([
+    ['sasl.enabled.mechanisms', 'PLAIN'],
+    ...own.map(({ name }) => [`listener.name.${name.toLowerCase()}.plain.sasl.jaas.config`, login]),
+  ]);
 }
 
 async function format(jars: string, file: string): Promise<void> {
