@@ -81,9 +81,10 @@ class KafkaBroker implements Broker {
     if (this.closing !== undefined) throw this.unavailable('it is closed');
     if (this.parts !== undefined) throw this.unavailable('it was opened before, and is opened once');
     const { settings, names } = this;
-    const driver = kafkajsDriver(settings, `${settings.prefix}-${node.name}`, host);
-    const link = new Link(driver, settings, host, {
-      home: busTopic(names, settings),
+    const home = busTopic(names, settings);
+    const clientId = `${settings.prefix}-${node.name}`;
+    const link = new Link(kafkajsDriver(settings, host, { clientId, home }), settings, host, {
+      home,
       user: {
         restore: (client) => this.restore(client),
         beat: (client) => this.beat(client),

@@ -13,8 +13,10 @@ export type KafkaFailureKind =
   | 'out-of-range'
   /** The server has answered that nothing was done, and that it may be asked again. */
   | 'refused'
-  /** Membership is over, or about to change. */
+  /** Membership is over. */
   | 'fenced'
+  /** Members are about to be given their parts anew: join again. */
+  | 'rebalancing'
   /** It did not leave this process. */
   | 'not-sent'
   /** No answer: it may have been done. */
@@ -106,37 +108,41 @@ export interface KafkaClient {
   close(): void;
 }
 
-/** How to be a member. @internal */
+/** How to be a member. Members describe themselves in words of their own, and one of them answers with the part of each. @internal */
 export interface JoinRequest {
   readonly group: string;
   readonly topic: string;
-  readonly partitions: number;
-  /** What it has now, and since when it is one, by its clock. */
-  readonly owned: () => readonly number[];
-  readonly sinceMs: number;
   /** Milliseconds without a sign of life after which a member is thrown out. */
   readonly sessionTimeoutMs: number;
   readonly heartbeatMs: number;
-  /** These partitions are this member's from now on, and no others. */
-  readonly assigned: (partitions: readonly number[]) => void;
-  /** The members are about to be given partitions anew; commits count until this returns, and what it has begun. */
-  readonly rebalancing: () => void;
-  /** It is a member no more, and has to join again. Called once at most. */
+  /** Before each joining. */
+  readonly describe: () => string;
+  /** Called for one of the members: the part of each, by id. */
+  readonly assign: (
+    members: readonly { readonly id: string; readonly text: string }[],
+  ) => ReadonlyMap<string, string>;
+  /** Its part from now on, until it is asked to describe itself again. */
+  readonly assigned: (part: string) => void;
+  /** It is about to join again; commits count until this is done. Never rejects. */
+  readonly rebalancing: () => Promise<void>;
+  /** It is a member no more, and has to begin anew. Called once at most. */
   readonly lost: (failure: KafkaFailure) => void;
 }
 
 /** A place in a group. @internal */
 export interface Membership {
-  /** Commits as a member: refused (`fenced`) when it is none any more. */
+  /** Commits as a member: refused (`fenced`, `rebalancing`) when it is none at present. */
   commit(topic: string, commits: readonly Commit[]): Promise<void>;
+  /** Joins again soon, since it would describe itself otherwise now. */
+  rejoin(): void;
   /** Leaves, so that others need not wait for the end of its session. Never rejects. */
   leave(): Promise<void>;
 }
 
 /** A client library. @internal */
 export interface KafkaDriver {
-  /** Connects, and makes the topic at home if there is none. */
-  connect(home: TopicSpec): Promise<KafkaClient>;
+  /** Connects, and makes the topic that all share if there is none. */
+  connect(): Promise<KafkaClient>;
   /** Resolves when it has begun to join. */
   join(request: JoinRequest): Promise<Membership>;
 }

@@ -7,6 +7,7 @@
 import type { ConsumeOptions, Consumption, Lane, NodeIdentity, PerLane } from '../../src/protocol/broker.ts';
 import { pause, settledWithin } from '../../src/protocol/deadline.ts';
 import { patternMatcher } from '../../src/protocol/pattern.ts';
+import { assignSlots, readMember, readShare, type SlotShare, writeMember, writeShare } from './assignment.ts';
 import { Committer } from './committer.ts';
 import { LaneConsumption } from './consumption.ts';
 import { type Commit, type InRecord, type KafkaClient, KafkaFailure, type Membership } from './driver.ts';
@@ -63,6 +64,9 @@ export class GroupMember {
   private fail: (error: Error) => void = () => undefined;
   private membership: Membership | undefined;
   private slotCount = 0;
+  /** Slots that others wait for. */
+  private surplus: ReadonlySet<number> = new Set();
+  private isHandingOver = false;
   private readonly sinceMs: number;
   /** Grows with each change of what is owned, so that what began before is known as late. */
   private generation = 0;
@@ -86,6 +90,7 @@ export class GroupMember {
       moved: (settled) => {
         this.committer.moved(settled);
         this.reader.wake();
+        this.giveUp();
       },
       thrown: (error) => link.degrade(`the receiver of frames threw: ${String(error)}`),
     });
@@ -192,19 +197,21 @@ export class GroupMember {
     const membership = await link.driver.join({
       group: name,
       topic: name,
-      partitions: this.slotCount,
-      owned: () => [...this.slots.keys()],
-      sinceMs: this.sinceMs,
       sessionTimeoutMs: Math.round(downAfterMs),
       heartbeatMs: Math.round(beatMs),
-      assigned: (slots) => {
+      describe: () => this.describe(),
+      assign: (told) => {
+        const members = told.map(({ id, text }) => readMember(id, text));
+        const shares = assignSlots(this.slotCount, members);
+        return new Map([...shares].map(([id, share]) => [id, writeShare(share)]));
+      },
+      assigned: (part) => {
         whenIn();
-        this.lanes.hold();
-        void this.assign(slots); // it catches what goes wrong
+        void this.assign(readShare(part)); // it catches what goes wrong
       },
       rebalancing: () => {
         this.lanes.hold();
-        void this.committer.flush(); // it never rejects
+        return this.committer.flush();
       },
       lost: over,
     });
@@ -218,8 +225,34 @@ export class GroupMember {
     return failure;
   }
 
-  private async assign(assigned: readonly number[]): Promise<void> {
+  /** Holds on, so that what it says stays true until it is assigned something. */
+  private describe(): string {
+    this.lanes.hold();
+    const owned = [...this.slots.keys()];
+    return writeMember({ sinceMs: this.sinceMs, owned, busy: owned.filter((slot) => this.isBusy(slot)) });
+  }
+
+  private isBusy(slot: number): boolean {
+    return this.slots.get(slot)?.accounts.some((account) => this.lanes.holds(account)) === true;
+  }
+
+  /** Gives up slots that others wait for, when nothing of them is being worked on any more. */
+  private giveUp(): void {
+    if (this.surplus.size === 0 || this.isHandingOver) return;
+    if (![...this.surplus].some((slot) => !this.isBusy(slot))) return;
+    this.isHandingOver = true;
+    this.membership?.rejoin();
+  }
+
+  private async assign({ slots: assigned, surplus }: SlotShare): Promise<void> {
     const generation = ++this.generation;
+    this.isHandingOver = false;
+    this.surplus = new Set(surplus);
+    for (const slot of surplus)
+      for (const account of this.slots.get(slot)?.accounts ?? []) {
+        this.lanes.dropWaiting(account);
+        account.untake();
+      }
     this.drop([...this.slots.keys()].filter((slot) => !assigned.includes(slot)));
     const gained = assigned.filter((slot) => !this.slots.has(slot));
     const { clock } = this.link.host;
@@ -246,7 +279,8 @@ export class GroupMember {
     if (generation !== this.generation) return;
     for (const slot of gained) this.slots.set(slot, newSlot(readSlotNote(notes.get(slot)?.metadata), ends));
     this.lanes.resume();
-    this.reader.read(this.cursors());
+    this.reader.read(this.slots.size === 0 ? [] : this.cursors());
+    this.giveUp();
     this.committer.moved(0);
     await this.committer.flush();
     await this.waitForOthers(generation);
@@ -327,12 +361,15 @@ export class GroupMember {
   }
 
   private cursorOf(lane: Lane): Cursor {
-    const accounts = (): Watermark[] => [...this.slots.values()].flatMap((slot) => slot.accounts[lane] ?? []);
+    const accounts = (): Watermark[] =>
+      [...this.slots].flatMap(([place, slot]) =>
+        this.surplus.has(place) ? [] : (slot.accounts[lane] ?? []),
+      );
     return {
       topic: this.names.bus,
       partition: lane,
       position: () => Math.min(...accounts().map(({ next }) => next)),
-      hasRoom: () => this.slots.size > 0 && this.lanes.hasRoom(lane),
+      hasRoom: () => accounts().length > 0 && this.lanes.hasRoom(lane),
       take: (records, next) => {
         for (const record of records) this.take(lane, record);
         for (const account of accounts()) account.skipTo(next);
@@ -347,7 +384,8 @@ export class GroupMember {
 
   private take(lane: Lane, record: InRecord): void {
     const { offset } = record;
-    const slot = this.slots.get(slotOf(offset, this.slotCount));
+    const place = slotOf(offset, this.slotCount);
+    const slot = this.surplus.has(place) ? undefined : this.slots.get(place);
     const account = slot?.accounts[lane];
     if (slot === undefined || account === undefined || offset < account.next) return;
     const topic = topicOf(record);

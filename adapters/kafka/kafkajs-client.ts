@@ -254,7 +254,8 @@ export class KafkajsClient implements KafkaClient {
     }
   }
 
-  private async atCoordinator<T>(group: string, request: (server: InsideServer) => Promise<T>): Promise<T> {
+  /** Asks the server that keeps a group. */
+  async atCoordinator<T>(group: string, request: (server: InsideServer) => Promise<T>): Promise<T> {
     try {
       let nodeId = this.coordinators.get(group);
       if (nodeId === undefined) {

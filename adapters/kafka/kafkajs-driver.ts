@@ -6,69 +6,52 @@
 
 import { isIP, connect as openSocket, type Socket } from 'node:net';
 import { type ConnectionOptions, connect as openTlsSocket } from 'node:tls';
-import type { Consumer, ISocketFactory, Kafka, KafkaConfig, PartitionAssigner } from 'kafkajs';
+import type { ISocketFactory, KafkaConfig } from 'kafkajs';
 import type { Host } from '../../src/protocol/clock.ts';
 import { pause, settledWithin } from '../../src/protocol/deadline.ts';
 import { isTroupeError, TroupeError } from '../../src/protocol/errors.ts';
-import { assignSlots, type SlotMember } from './assignment.ts';
-import {
-  type Commit,
-  type JoinRequest,
-  type KafkaDriver,
-  KafkaFailure,
-  type Membership,
-  type TopicSpec,
-} from './driver.ts';
+import { type KafkaDriver, KafkaFailure, type TopicSpec } from './driver.ts';
 import { KafkajsClient } from './kafkajs-client.ts';
 import { failureOf } from './kafkajs-failures.ts';
 import { type InsideCluster, insideCluster, quieten } from './kafkajs-inside.ts';
+import { KafkajsMembership } from './kafkajs-membership.ts';
 import type { KafkaSettings } from './options.ts';
 
 type Kafkajs = typeof import('kafkajs');
 
-/** Milliseconds for which the fetches of a member wait: between them it says that it lives. */
-const MEMBER_WAIT_MS = 250;
 /** Milliseconds between looks for a topic that was made a moment ago. */
 const AGAIN_MS = 20;
-
-interface Made {
-  readonly kafka: Kafka;
-  readonly sockets: Sockets;
-  readonly AssignerProtocol: Kafkajs['AssignerProtocol'];
-}
 
 let loaded: Promise<Kafkajs> | undefined;
 
 /** kafkajs as a driver. @internal */
-export function kafkajsDriver(settings: KafkaSettings, clientId: string, host: Host): KafkaDriver {
-  const make = async (): Promise<Made> => {
-    const { AssignerProtocol, Kafka: Client } = await kafkajs();
+export function kafkajsDriver(
+  settings: KafkaSettings,
+  host: Host,
+  { clientId, home }: { readonly clientId: string; readonly home: TopicSpec },
+): KafkaDriver {
+  const open = async (): Promise<KafkajsClient> => {
+    const { Kafka: Client } = await kafkajs();
     const sockets = new Sockets(settings.tls);
-    return { AssignerProtocol, sockets, kafka: new Client(configuration(settings, clientId, sockets)) };
+    const cluster = insideCluster(new Client(configuration(settings, clientId, sockets)));
+    const client = new KafkajsClient(cluster, settings, () => sockets.close());
+    try {
+      const { connectTimeoutMs } = settings;
+      await settledWithin(host.clock, connectTimeoutMs, arrive(cluster, client, { home, host }), () => {
+        throw new KafkaFailure('not-sent', `no connection within ${connectTimeoutMs} ms`);
+      });
+      return client;
+    } catch (error) {
+      client.close();
+      throw isTroupeError(error) ? error : failureOf(error, settings);
+    }
   };
   return {
-    connect: async (home) => {
-      const { kafka, sockets } = await make();
-      const cluster = insideCluster(kafka);
-      const client = new KafkajsClient(cluster, settings, () => sockets.close());
-      try {
-        await settledWithin(
-          host.clock,
-          settings.connectTimeoutMs,
-          arrive(cluster, client, { home, host }),
-          () => {
-            throw new KafkaFailure('not-sent', `no connection within ${settings.connectTimeoutMs} ms`);
-          },
-        );
-        return client;
-      } catch (error) {
-        client.close();
-        throw isTroupeError(error) ? error : failureOf(error, settings);
-      }
-    },
+    connect: open,
     join: async (request) => {
-      const made = await make();
-      return new KafkajsMembership(made, { request, settings, host }).begin();
+      const { AssignerProtocol: words } = await kafkajs();
+      const answerMs = settings.publishTimeoutMs;
+      return new KafkajsMembership({ request, words, host, answerMs, connect: open }).begin();
     },
   };
 }
@@ -177,140 +160,4 @@ class Sockets {
     this.isClosed = true;
     for (const socket of this.all) socket.destroy(new Error('the client is closed'));
   }
-}
-
-interface MembershipParts {
-  readonly request: JoinRequest;
-  readonly settings: KafkaSettings;
-  readonly host: Host;
-}
-
-/** A consumer of kafkajs that has nothing to read. */
-class KafkajsMembership implements Membership {
-  private readonly parts: MembershipParts;
-  private readonly sockets: Sockets;
-  private readonly consumer: Consumer;
-  private isOver = false;
-
-  constructor({ kafka, sockets, AssignerProtocol }: Made, parts: MembershipParts) {
-    const { request } = parts;
-    this.parts = parts;
-    this.sockets = sockets;
-    this.consumer = kafka.consumer({
-      groupId: request.group,
-      sessionTimeout: request.sessionTimeoutMs,
-      rebalanceTimeout: request.sessionTimeoutMs,
-      heartbeatInterval: request.heartbeatMs,
-      maxWaitTimeInMs: Math.min(MEMBER_WAIT_MS, request.heartbeatMs),
-      allowAutoTopicCreation: false,
-      partitionAssigners: [stickyAssigner(request, AssignerProtocol)],
-      retry: { retries: 2, restartOnFailure: async () => false },
-    });
-  }
-
-  /** Resolves when it has begun to join. */
-  async begin(): Promise<Membership> {
-    const { consumer } = this;
-    const { request, settings, host } = this.parts;
-    const { GROUP_JOIN, REBALANCING, CRASH } = consumer.events;
-    consumer.on(GROUP_JOIN, ({ payload }) => {
-      if (!this.isOver) request.assigned(payload.memberAssignment[request.topic] ?? []);
-    });
-    consumer.on(REBALANCING, () => {
-      if (!this.isOver) request.rebalancing();
-    });
-    consumer.on(CRASH, ({ payload }) => this.fail(payload.error));
-    try {
-      await settledWithin(host.clock, settings.connectTimeoutMs, this.arrive(), () => {
-        throw new KafkaFailure('not-sent', `no connection within ${settings.connectTimeoutMs} ms`);
-      });
-      // It resolves when the member has joined, and ends in `CRASH` when it cannot.
-      consumer
-        .run({ autoCommit: false, eachBatch: () => Promise.resolve() })
-        .catch((error: unknown) => this.fail(error));
-      return this;
-    } catch (error) {
-      this.isOver = true;
-      this.sockets.close();
-      throw failureOf(error, settings);
-    }
-  }
-
-  async commit(topic: string, commits: readonly Commit[]): Promise<void> {
-    if (this.isOver) throw new KafkaFailure('fenced', 'the membership is over');
-    try {
-      await this.consumer.commitOffsets(
-        commits.map(({ partition, offset, metadata }) => ({
-          topic,
-          partition,
-          offset: String(offset),
-          metadata,
-        })),
-      );
-    } catch (error) {
-      throw failureOf(error, this.parts.settings);
-    }
-  }
-
-  async leave(): Promise<void> {
-    this.isOver = true;
-    const { settings, host } = this.parts;
-    const left = this.consumer.disconnect().catch(() => undefined);
-    await settledWithin(host.clock, settings.connectTimeoutMs, left, () => undefined);
-    this.sockets.close();
-  }
-
-  private async arrive(): Promise<void> {
-    const { topic } = this.parts.request;
-    await this.consumer.connect();
-    await this.consumer.subscribe({ topic, fromBeginning: true });
-  }
-
-  private fail(error: unknown): void {
-    if (this.isOver) return;
-    this.isOver = true;
-    this.sockets.close();
-    this.parts.request.lost(failureOf(error, this.parts.settings));
-  }
-}
-
-/** Members tell what they have; the one that leads the group lets each keep what it may. */
-function stickyAssigner(
-  { topic, partitions, owned, sinceMs }: JoinRequest,
-  { MemberAssignment, MemberMetadata }: Kafkajs['AssignerProtocol'],
-): PartitionAssigner {
-  const version = 1;
-  return () => ({
-    name: 'TroupeSlots',
-    version,
-    protocol: ({ topics }) => {
-      const userData = Buffer.from(JSON.stringify({ s: sinceMs, o: owned() }));
-      return { name: 'TroupeSlots', metadata: MemberMetadata.encode({ version, topics, userData }) };
-    },
-    assign: async ({ members }) => {
-      const told = members.map(({ memberId, memberMetadata }) =>
-        slotMember(memberId, MemberMetadata.decode(memberMetadata)?.userData),
-      );
-      return [...assignSlots(partitions, told)].map(([memberId, slots]) => ({
-        memberId,
-        memberAssignment: MemberAssignment.encode({
-          version,
-          assignment: { [topic]: [...slots] },
-          userData: Buffer.alloc(0),
-        }),
-      }));
-    },
-  });
-}
-
-/** What a member says of itself; one whose words cannot be read is new, and has nothing. */
-function slotMember(id: string, userData: Buffer | undefined): SlotMember {
-  try {
-    const { s, o } = JSON.parse(String(userData)) as { readonly s: unknown; readonly o: unknown };
-    if (typeof s === 'number' && Array.isArray(o))
-      return { id, sinceMs: s, owned: o.filter((slot) => Number.isInteger(slot)) };
-  } catch {
-    // As it says above.
-  }
-  return { id, sinceMs: Number.MAX_SAFE_INTEGER, owned: [] };
 }

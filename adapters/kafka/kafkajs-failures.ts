@@ -10,7 +10,8 @@ const KINDS: ReadonlyMap<string, KafkaFailureKind> = new Map(
       ['no-topic', 'UNKNOWN_TOPIC_OR_PARTITION'],
       ['too-large', 'MESSAGE_TOO_LARGE', 'RECORD_LIST_TOO_LARGE'],
       ['out-of-range', 'OFFSET_OUT_OF_RANGE'],
-      ['fenced', 'UNKNOWN_MEMBER_ID', 'ILLEGAL_GENERATION', 'REBALANCE_IN_PROGRESS', 'FENCED_INSTANCE_ID'],
+      ['fenced', 'UNKNOWN_MEMBER_ID', 'ILLEGAL_GENERATION', 'FENCED_INSTANCE_ID'],
+      ['rebalancing', 'REBALANCE_IN_PROGRESS'],
       [
         'refused',
         'LEADER_NOT_AVAILABLE',

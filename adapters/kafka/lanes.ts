@@ -44,6 +44,7 @@ const AHEAD_MIN = 64;
 export class Lanes {
   /** What was given out, by what was given. */
   readonly given = new Map<Delivery, HeldFrame>();
+  private readonly borrowed = new Set<HeldFrame>();
   private readonly host: Host;
   private readonly listener: LanesListener;
   private readonly waiting: HeldFrame[][] = LANES.map(() => []);
@@ -124,16 +125,19 @@ export class Lanes {
   /** Takes a delivery out of its receiver's hands until it is settled or given back; undefined when it is not in them. */
   borrow(delivery: Delivery): HeldFrame | undefined {
     const frame = this.given.get(delivery);
-    if (frame !== undefined) this.given.delete(delivery);
+    if (frame === undefined) return undefined;
+    this.given.delete(delivery);
+    this.borrowed.add(frame);
     return frame;
   }
 
   giveBack(delivery: Delivery, frame: HeldFrame): void {
-    this.given.set(delivery, frame);
+    if (this.borrowed.delete(frame)) this.given.set(delivery, frame);
   }
 
   settleBorrowed(frame: HeldFrame): void {
-    this.used[frame.lane] = (this.used[frame.lane] ?? 1) - 1;
+    if (!this.borrowed.delete(frame)) return;
+    this.free(frame);
     frame.account.settle(frame.mark);
     this.changed(1);
   }
@@ -146,24 +150,51 @@ export class Lanes {
       this.take(delivery);
       gone.push(frame);
     }
-    for (const lane of LANES)
-      this.waiting[lane] = (this.waiting[lane] ?? []).filter((frame) => frame.account !== account);
+    for (const frame of this.borrowed) {
+      if (frame.account !== account) continue;
+      this.borrowed.delete(frame);
+      this.free(frame);
+      gone.push(frame);
+    }
+    this.dropWaiting(account);
     this.changed(0);
     return gone;
   }
 
+  /** Forgets what waits of an account. */
+  dropWaiting(account: Watermark): void {
+    for (const lane of LANES)
+      this.waiting[lane] = (this.waiting[lane] ?? []).filter((frame) => frame.account !== account);
+  }
+
+  /** Whether frames of an account are being worked on. */
+  holds(account: Watermark): boolean {
+    const isOf = (frame: HeldFrame): boolean => frame.account === account;
+    return [...this.given.values()].some(isOf) || [...this.borrowed].some(isOf);
+  }
+
   /** Resolves when nothing is given out. */
   whenDrained(): Promise<void> {
-    if (this.given.size === 0) return Promise.resolve();
+    if (this.isDrained) return Promise.resolve();
     return new Promise((resolve) => {
       this.drained = resolve;
     });
   }
 
+  private get isDrained(): boolean {
+    return this.given.size + this.borrowed.size === 0;
+  }
+
   private take(delivery: Delivery): HeldFrame | undefined {
-    const frame = this.borrow(delivery);
-    if (frame !== undefined) this.used[frame.lane] = (this.used[frame.lane] ?? 1) - 1;
+    const frame = this.given.get(delivery);
+    if (frame === undefined) return undefined;
+    this.given.delete(delivery);
+    this.free(frame);
     return frame;
+  }
+
+  private free({ lane }: HeldFrame): void {
+    this.used[lane] = (this.used[lane] ?? 1) - 1;
   }
 
   private putBack(frame: HeldFrame): void {
@@ -174,7 +205,7 @@ export class Lanes {
   }
 
   private changed(settled: number): void {
-    if (this.given.size === 0) this.drained?.();
+    if (this.isDrained) this.drained?.();
     this.listener.moved(settled);
     this.wake();
   }

@@ -173,7 +173,7 @@ export class Link {
   }
 
   private async connect(first: (client: KafkaClient) => Promise<void>): Promise<void> {
-    const client = await this.driver.connect(this.home);
+    const client = await this.driver.connect();
     try {
       await first(client);
       if (this.isClosed) throw this.unavailable('it is closed');

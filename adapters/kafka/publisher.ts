@@ -238,6 +238,7 @@ class Outlet {
         return 'unavailable';
       case 'not-sent':
       case 'fenced':
+      case 'rebalancing':
       case 'out-of-range':
         return 'unavailable';
     }

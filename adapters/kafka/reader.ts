@@ -90,7 +90,7 @@ export class Reader {
 
   private async connected(signal: AbortSignal): Promise<void> {
     const { link } = this;
-    const client = await link.driver.connect(link.home);
+    const client = await link.driver.connect();
     if (signal.aborted) {
       client.close();
       return;

@@ -67,6 +67,14 @@ export class Watermark {
     this.next = next;
   }
 
+  /** Forgets what it took and never gave: that is taken again, by whoever comes. */
+  untake(): void {
+    const first = this.marks[this.firstWaiting];
+    if (first === undefined) return;
+    this.marks.length = this.firstWaiting;
+    this.next = first.offset;
+  }
+
   give(mark: Mark): void {
     mark.isGiven = true;
     while (this.marks[this.firstWaiting]?.isGiven === true) this.firstWaiting++;

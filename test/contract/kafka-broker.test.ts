@@ -116,7 +116,10 @@ async function namesBelow(prefix: string): Promise<{ readonly topics: string[]; 
 
 async function deadFrames(prefix: string): Promise<readonly DeadFrame[]> {
   const settings = kafkaSettings(running().url, { prefix: 'looks' });
-  const client = await kafkajsDriver(settings, 'looks', host).connect(busTopic(new Names('looks'), settings));
+  const client = await kafkajsDriver(settings, host, {
+    clientId: 'looks',
+    home: busTopic(new Names('looks'), settings),
+  }).connect();
   try {
     const { deadLetters: topic } = new Names(prefix);
     const [leader = -1] = await client.leaders(topic);
