@@ -141,8 +141,8 @@ export interface Membership {
 
 /** A client library. @internal */
 export interface KafkaDriver {
-  /** Connects, and makes the topic that all share if there is none. */
-  connect(): Promise<KafkaClient>;
+  /** Connects, and makes the topic that all share if there is none. `lost` is called once, when the client is good for nothing more. */
+  connect(lost: (failure: KafkaFailure) => void): Promise<KafkaClient>;
   /** Resolves when it has begun to join. */
   join(request: JoinRequest): Promise<Membership>;
 }

@@ -27,21 +27,22 @@ const LEADERS_MAX = 1_000;
 
 /** @internal */
 export class KafkajsClient implements KafkaClient {
-  private readonly cluster: InsideCluster;
+  /** It knows passwords, and is not to be seen. */
+  readonly #cluster: InsideCluster;
   private readonly settings: KafkaSettings;
   private readonly closeSockets: () => void;
   private readonly known = new Map<string, readonly number[]>();
   private readonly coordinators = new Map<string, number>();
 
   constructor(cluster: InsideCluster, settings: KafkaSettings, closeSockets: () => void) {
-    this.cluster = cluster;
+    this.#cluster = cluster;
     this.settings = settings;
     this.closeSockets = closeSockets;
   }
 
   createTopic(spec: TopicSpec, server?: InsideServer): Promise<void> {
     return this.tried(async () => {
-      const decider = server ?? (await this.cluster.findControllerBroker());
+      const decider = server ?? (await this.#cluster.findControllerBroker());
       const configEntries = Object.entries(spec.settings).map(([name, value]) => ({ name, value }));
       const { replicationFactor } = this.settings;
       const topic = { topic: spec.name, numPartitions: spec.partitions, replicationFactor, configEntries };
@@ -79,7 +80,7 @@ export class KafkajsClient implements KafkaClient {
 
   fetch(leader: number, asks: readonly Ask[], waitMs: number): Promise<readonly Fetched[]> {
     return this.tried(async () => {
-      const server = await this.cluster.findBroker({ nodeId: leader });
+      const server = await this.#cluster.findBroker({ nodeId: leader });
       const { responses } = await server.fetch({
         isolationLevel: READ_UNCOMMITTED,
         maxWaitTime: waitMs,
@@ -157,8 +158,8 @@ export class KafkajsClient implements KafkaClient {
   groups(): Promise<readonly string[]> {
     return this.tried(async () => {
       const found: string[] = [];
-      for (const nodeId of this.cluster.getNodeIds()) {
-        const { groups } = await (await this.cluster.findBroker({ nodeId })).listGroups();
+      for (const nodeId of this.#cluster.getNodeIds()) {
+        const { groups } = await (await this.#cluster.findBroker({ nodeId })).listGroups();
         for (const { groupId } of groups) found.push(groupId);
       }
       return found;
@@ -180,7 +181,7 @@ export class KafkajsClient implements KafkaClient {
   removeTopic(topic: string): Promise<void> {
     return this.tried(async () => {
       this.known.delete(topic);
-      await (await this.cluster.findControllerBroker()).deleteTopics({ topics: [topic] });
+      await (await this.#cluster.findControllerBroker()).deleteTopics({ topics: [topic] });
     });
   }
 
@@ -193,7 +194,7 @@ export class KafkajsClient implements KafkaClient {
   close(): void {
     this.closeSockets();
     // It clears its timers; its sockets are gone.
-    this.cluster.disconnect().catch(() => undefined);
+    this.#cluster.disconnect().catch(() => undefined);
   }
 
   private async tried<T>(request: () => Promise<T>): Promise<T> {
@@ -218,13 +219,13 @@ export class KafkajsClient implements KafkaClient {
     const nodeId = (await this.leadersOf(topic))[partition];
     if (nodeId === undefined || nodeId < 0)
       throw new KafkaFailure('no-topic', `topic ${topic} has no partition ${partition}`);
-    return this.forgetting(topic, () => this.cluster.findBroker({ nodeId }));
+    return this.forgetting(topic, () => this.#cluster.findBroker({ nodeId }));
   }
 
   private async leadersOf(topic: string): Promise<readonly number[]> {
     const known = this.known.get(topic);
     if (known !== undefined) return known;
-    const server = await this.cluster.brokerPool.findConnectedBroker();
+    const server = await this.#cluster.brokerPool.findConnectedBroker();
     const { topicMetadata } = await server.metadata([topic]);
     const leaders: number[] = [];
     for (const { partitionId, leader } of topicMetadata[0]?.partitionMetadata ?? [])
@@ -240,7 +241,7 @@ export class KafkajsClient implements KafkaClient {
       found.set(leader, [...(found.get(leader) ?? []), partition]);
     const servers = new Map<InsideServer, number[]>();
     for (const [nodeId, partitions] of found)
-      servers.set(await this.forgetting(topic, () => this.cluster.findBroker({ nodeId })), partitions);
+      servers.set(await this.forgetting(topic, () => this.#cluster.findBroker({ nodeId })), partitions);
     return servers;
   }
 
@@ -259,13 +260,13 @@ export class KafkajsClient implements KafkaClient {
     try {
       let nodeId = this.coordinators.get(group);
       if (nodeId === undefined) {
-        const any = await this.cluster.brokerPool.findConnectedBroker();
+        const any = await this.#cluster.brokerPool.findConnectedBroker();
         const found = await any.findGroupCoordinator({ groupId: group, coordinatorType: GROUP_COORDINATOR });
         nodeId = found.coordinator.nodeId;
         if (this.coordinators.size >= LEADERS_MAX) this.coordinators.clear();
         this.coordinators.set(group, nodeId);
       }
-      return await request(await this.cluster.findBroker({ nodeId }));
+      return await request(await this.#cluster.findBroker({ nodeId }));
     } catch (error) {
       this.coordinators.delete(group);
       throw error;

@@ -4,9 +4,8 @@
  * may tell of credentials.
  */
 
-import { isIP, connect as openSocket, type Socket } from 'node:net';
-import { type ConnectionOptions, connect as openTlsSocket } from 'node:tls';
-import type { ISocketFactory, KafkaConfig } from 'kafkajs';
+import type { ConnectionOptions } from 'node:tls';
+import type { KafkaConfig } from 'kafkajs';
 import type { Host } from '../../src/protocol/clock.ts';
 import { pause, settledWithin } from '../../src/protocol/deadline.ts';
 import { isTroupeError, TroupeError } from '../../src/protocol/errors.ts';
@@ -15,6 +14,7 @@ import { KafkajsClient } from './kafkajs-client.ts';
 import { failureOf } from './kafkajs-failures.ts';
 import { type InsideCluster, insideCluster, quieten } from './kafkajs-inside.ts';
 import { KafkajsMembership } from './kafkajs-membership.ts';
+import { Sockets } from './kafkajs-sockets.ts';
 import type { KafkaSettings } from './options.ts';
 
 type Kafkajs = typeof import('kafkajs');
@@ -30,9 +30,12 @@ export function kafkajsDriver(
   host: Host,
   { clientId, home }: { readonly clientId: string; readonly home: TopicSpec },
 ): KafkaDriver {
-  const open = async (): Promise<KafkajsClient> => {
+  const open = async (lost: (failure: KafkaFailure) => void): Promise<KafkajsClient> => {
     const { Kafka: Client } = await kafkajs();
-    const sockets = new Sockets(settings.tls);
+    // The options have the names and meanings of Node's.
+    const tls = (): ConnectionOptions | undefined =>
+      settings.credentials().tls as ConnectionOptions | undefined;
+    const sockets = new Sockets(tls, host.clock, lost);
     const cluster = insideCluster(new Client(configuration(settings, clientId, sockets)));
     const client = new KafkajsClient(cluster, settings, () => sockets.close());
     try {
@@ -51,7 +54,7 @@ export function kafkajsDriver(
     join: async (request) => {
       const { AssignerProtocol: words } = await kafkajs();
       const answerMs = settings.publishTimeoutMs;
-      return new KafkajsMembership({ request, words, host, answerMs, connect: open }).begin();
+      return new KafkajsMembership({ request, words, host, answerMs, connect: () => open(nothing) }).begin();
     },
   };
 }
@@ -82,7 +85,8 @@ async function load(): Promise<Kafkajs> {
 }
 
 function configuration(settings: KafkaSettings, clientId: string, sockets: Sockets): KafkaConfig {
-  const { addresses, tls, sasl, connectTimeoutMs, publishTimeoutMs } = settings;
+  const { addresses, connectTimeoutMs, publishTimeoutMs } = settings;
+  const { tls, sasl } = settings.credentials();
   return {
     brokers: [...addresses],
     clientId,
@@ -128,36 +132,6 @@ function throwUnlessRefused(error: unknown): void {
   if (failureOf(error).kind !== 'refused') throw error;
 }
 
-/** The sockets of one client. */
-class Sockets {
-  private readonly all = new Set<Socket>();
-  private readonly tls: ConnectionOptions | undefined;
-  private isClosed = false;
-
-  constructor(tls: KafkaSettings['tls']) {
-    // The options have the names and meanings of Node's.
-    this.tls = tls as ConnectionOptions | undefined;
-  }
-
-  readonly open: ISocketFactory = ({ host, port, onConnect }) => {
-    if (this.isClosed) throw new KafkaFailure('not-sent', 'the client is closed');
-    const { tls } = this;
-    const socket =
-      tls === undefined
-        ? openSocket({ host, port, noDelay: true }, onConnect)
-        : openTlsSocket({ host, port, ...(isIP(host) === 0 ? { servername: host } : {}), ...tls }, onConnect);
-    socket.setNoDelay(true);
-    this.all.add(socket);
-    socket.once('close', () => {
-      this.all.delete(socket);
-      // kafkajs listens for this and not for `close`: without it requests would go on waiting.
-      socket.emit('end');
-    });
-    return socket;
-  };
-
-  close(): void {
-    this.isClosed = true;
-    for (const socket of this.all) socket.destroy(new Error('the client is closed'));
-  }
+function nothing(): void {
+  // Whoever asks hears of it.
 }

@@ -105,7 +105,7 @@ function kindOf({ name, type, code, message }: Known): KafkaFailureKind | undefi
 }
 
 function redacted(problem: string, settings: KafkaSettings | undefined): string {
-  const { password = '' } = settings?.sasl ?? {};
+  const password = settings?.credentials().sasl?.password ?? '';
   const shown = password === '' ? problem : problem.replaceAll(password, '***');
   return shown.slice(0, PROBLEM_CHARACTERS_MAX);
 }

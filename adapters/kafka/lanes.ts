@@ -44,7 +44,9 @@ const AHEAD_MIN = 64;
 export class Lanes {
   /** What was given out, by what was given. */
   readonly given = new Map<Delivery, HeldFrame>();
-  private readonly borrowed = new Set<HeldFrame>();
+  /** With the number of recalls before. */
+  private readonly borrowed = new Map<HeldFrame, number>();
+  private recalls = 0;
   private readonly host: Host;
   private readonly listener: LanesListener;
   private readonly waiting: HeldFrame[][] = LANES.map(() => []);
@@ -119,6 +121,7 @@ export class Lanes {
 
   /** All that was given out is so no more, and comes again. */
   recall(): void {
+    this.recalls++;
     this.release([...this.given.keys()]);
   }
 
@@ -127,12 +130,17 @@ export class Lanes {
     const frame = this.given.get(delivery);
     if (frame === undefined) return undefined;
     this.given.delete(delivery);
-    this.borrowed.add(frame);
+    this.borrowed.set(frame, this.recalls);
     return frame;
   }
 
+  /** Into its receiver's hands again, or back to where it stood when all was recalled meanwhile. */
   giveBack(delivery: Delivery, frame: HeldFrame): void {
-    if (this.borrowed.delete(frame)) this.given.set(delivery, frame);
+    const recalls = this.borrowed.get(frame);
+    this.borrowed.delete(frame);
+    if (recalls === undefined) return;
+    this.given.set(delivery, frame);
+    if (recalls !== this.recalls) this.release([delivery]);
   }
 
   settleBorrowed(frame: HeldFrame): void {
@@ -150,7 +158,7 @@ export class Lanes {
       this.take(delivery);
       gone.push(frame);
     }
-    for (const frame of this.borrowed) {
+    for (const frame of this.borrowed.keys()) {
       if (frame.account !== account) continue;
       this.borrowed.delete(frame);
       this.free(frame);
@@ -170,7 +178,7 @@ export class Lanes {
   /** Whether frames of an account are being worked on. */
   holds(account: Watermark): boolean {
     const isOf = (frame: HeldFrame): boolean => frame.account === account;
-    return [...this.given.values()].some(isOf) || [...this.borrowed].some(isOf);
+    return [...this.given.values()].some(isOf) || [...this.borrowed.keys()].some(isOf);
   }
 
   /** Resolves when nothing is given out. */

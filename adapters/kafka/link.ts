@@ -173,9 +173,14 @@ export class Link {
   }
 
   private async connect(first: (client: KafkaClient) => Promise<void>): Promise<void> {
-    const client = await this.driver.connect();
+    let early: KafkaFailure | undefined;
+    const client = await this.driver.connect((failure) => {
+      early ??= failure;
+      if (this.client !== undefined) this.suspect(client, failure);
+    });
     try {
       await first(client);
+      if (early !== undefined) throw early;
       if (this.isClosed) throw this.unavailable('it is closed');
     } catch (error) {
       client.close();

@@ -50,8 +50,11 @@ export interface KafkaSettings extends BrokerSettings {
   readonly addresses: readonly string[];
   /** The addresses for people. */
   readonly shown: string;
-  readonly tls: KafkaTls | undefined;
-  readonly sasl: Required<KafkaSasl> | undefined;
+  /** Behind a function, so that nobody who looks at an object sees them. */
+  readonly credentials: () => {
+    readonly tls: KafkaTls | undefined;
+    readonly sasl: Required<KafkaSasl> | undefined;
+  };
   readonly replicationFactor: number;
   readonly retentionMs: number;
   readonly slots: number;
@@ -82,12 +85,12 @@ export function kafkaSettings(url: unknown, options: KafkaOptions | undefined): 
     throw invalidOption('retentionMs', `at least expiresMs (${settings.expiresMs})`, retentionMs);
   const slots = integerOption('slots', own['slots'], 1, SLOTS);
   if (slots > SLOTS_MAX) throw invalidOption('slots', `at most ${SLOTS_MAX}`, slots);
+  const credentials = { tls: readTls(isTls, own['tls']), sasl: readSasl(own['sasl']) ?? user };
   return {
     ...settings,
     addresses,
     shown: `${isTls ? 'kafkas' : 'kafka'}://${addresses.join(',')}`,
-    tls: readTls(isTls, own['tls']),
-    sasl: readSasl(own['sasl']) ?? user,
+    credentials: () => credentials,
     replicationFactor,
     retentionMs,
     slots,

@@ -81,7 +81,8 @@ export class Reader {
         if (signal.aborted) return;
         const failure = failureOf(error, link.settings);
         if (failure.kind === 'out-of-range') await this.reposition(failure).catch(() => undefined);
-        // Whether the server is gone, the connection for requests has to say: it is asked now.
+        // What was given out over it counts no more, as if the one for requests were gone.
+        else if (failure.kind === 'lost' && main !== undefined) link.suspect(main, failure);
         else if (main !== undefined && main === link.client) await this.probe();
         await pause(clock, AGAIN_MS, signal);
       }
@@ -90,7 +91,7 @@ export class Reader {
 
   private async connected(signal: AbortSignal): Promise<void> {
     const { link } = this;
-    const client = await link.driver.connect();
+    const client = await link.driver.connect(() => this.wake());
     if (signal.aborted) {
       client.close();
       return;

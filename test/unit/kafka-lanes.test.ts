@@ -103,6 +103,23 @@ describe('the lanes of a reader of Kafka', () => {
     expect(stage.account.safe).toBe(1);
   });
 
+  it('give a borrowed frame again when all was recalled before it is given back', async () => {
+    const stage = new Stage();
+    stage.offer(3, 1);
+    stage.attach();
+    await stage.turn();
+    const first = stage.delivery(0);
+    const frame = stage.lanes.borrow(first);
+    if (frame === undefined) throw new Error('It was given.');
+    stage.lanes.recall();
+    await stage.turn();
+    expect(stage.got).toEqual(['3:1']);
+    stage.lanes.giveBack(first, frame);
+    await stage.turn();
+    stage.lanes.settle([first]);
+    expect([stage.got, stage.account.safe]).toEqual([['3:1', '3:1r'], 0]);
+  });
+
   it('forget an account with all that was given of it', async () => {
     const stage = new Stage();
     for (const number of [1, 2, 3]) stage.offer(3, number);

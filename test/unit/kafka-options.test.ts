@@ -3,18 +3,26 @@ import { describe, expect, it } from 'vitest';
 import { kafka } from '../../adapters/kafka/index.ts';
 import { failureOf } from '../../adapters/kafka/kafkajs-failures.ts';
 import { quieten } from '../../adapters/kafka/kafkajs-inside.ts';
+import { Answers } from '../../adapters/kafka/kafkajs-sockets.ts';
 import { hashOf, Names } from '../../adapters/kafka/names.ts';
 import { kafkaSettings } from '../../adapters/kafka/options.ts';
 
 describe('the address of a Kafka', () => {
   it('has one or several hosts, and the usual port unless said', () => {
-    const { addresses, shown, tls, sasl } = kafkaSettings('kafka://a:1,b,c.d:2', undefined);
+    const { addresses, shown, credentials } = kafkaSettings('kafka://a:1,b,c.d:2', undefined);
     expect(addresses).toEqual(['a:1', 'b:9092', 'c.d:2']);
-    expect([shown, tls, sasl]).toEqual(['kafka://a:1,b:9092,c.d:2', undefined, undefined]);
+    expect([shown, credentials().tls, credentials().sasl]).toEqual([
+      'kafka://a:1,b:9092,c.d:2',
+      undefined,
+      undefined,
+    ]);
   });
 
   it('takes user and password, percent-encoded, and shows neither', () => {
-    const { sasl, shown, tls } = kafkaSettings('kafkas://ann:p%40ss%3Aword@a', undefined);
+    const settings = kafkaSettings('kafkas://ann:p%40ss%3Aword@a', undefined);
+    const { shown } = settings;
+    const { sasl, tls } = settings.credentials();
+    expect(inspect(settings, { depth: 9 })).not.toContain('p@ss:word');
     expect(sasl).toEqual({ mechanism: 'plain', username: 'ann', password: 'p@ss:word' });
     expect([shown, tls]).toEqual(['kafkas://a:9092', {}]);
   });
@@ -63,7 +71,7 @@ describe('the options of a Kafka', () => {
 
   it('go before the user in the address', () => {
     const sasl = { mechanism: 'scram-sha-512', username: 'bob', password: 'word' } as const;
-    expect(kafkaSettings('kafka://ann:x@a', { sasl }).sasl).toEqual(sasl);
+    expect(kafkaSettings('kafka://ann:x@a', { sasl }).credentials().sasl).toEqual(sasl);
   });
 });
 
@@ -160,5 +168,22 @@ describe('the timer of kafkajs', () => {
     expect(Object.getOwnPropertyNames(module.default.prototype)).toEqual(
       expect.arrayContaining(['scheduleCheckPendingRequests', 'canSendSocketRequestImmediately']),
     );
+  });
+});
+
+describe('the answers on a socket', () => {
+  it('are counted by their lengths, however their bytes come', () => {
+    const bytes = [0, 0, 0, 2, 9, 9, 0, 0, 0, 0, 0, 0, 1, 4, ...new Array<number>(260).fill(7)];
+    for (const size of [1, 2, 3, 5, 100, bytes.length]) {
+      const answers = new Answers();
+      answers.expected = 4;
+      const seen: number[] = [];
+      for (let at = 0; at < bytes.length; at += size) {
+        answers.read(Uint8Array.from(bytes.slice(at, at + size)));
+        seen.push(answers.expected);
+      }
+      expect(answers.expected).toBe(1);
+      if (size === 1) expect([seen[4], seen[5], seen[9], seen[272], seen[273]]).toEqual([4, 3, 2, 2, 1]);
+    }
   });
 });
