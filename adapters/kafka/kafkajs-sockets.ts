@@ -14,7 +14,7 @@ import { KafkaFailure } from './driver.ts';
 /** Bytes that say how long an answer is. */
 const LENGTH_BYTES = 4;
 
-/** Milliseconds after an answer in which a reset means that the network is broken, and not that the socket was idle for too long. */
+/** Milliseconds after an answer in which an end means that something is broken, and not that the socket was idle for too long. */
 const RECENT_MS = 10_000;
 
 /** @internal */
@@ -61,7 +61,7 @@ export class Sockets {
       this.all.delete(socket);
       // kafkajs listens for this and not for `close`: without it requests would go on waiting.
       socket.emit('end');
-      const wasUsed = error !== undefined && this.clock.now() - answeredAtMs < RECENT_MS;
+      const wasUsed = this.clock.now() - answeredAtMs < RECENT_MS;
       if (answers.expected > 0 || wasUsed) this.die(error?.message ?? 'the connection was closed');
     });
     return socket;
