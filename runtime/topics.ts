@@ -7,7 +7,7 @@ import type { AnyAgentDefinition } from '../src/protocol/agent.ts';
 import type { ChildSpec } from '../src/protocol/child-spec.ts';
 import type { MessageEntry } from '../src/protocol/envelope.ts';
 import { TroupeError } from '../src/protocol/errors.ts';
-import { UNSUBSCRIBE_WARNING_MS } from '../src/protocol/limits.ts';
+import { UNSUBSCRIBE_WAIT_MS, UNSUBSCRIBE_WARNING_MS } from '../src/protocol/limits.ts';
 import { choiceOption, integerOption, objectOption } from '../src/protocol/options.ts';
 import {
   FEED_OVERFLOWS,
@@ -45,6 +45,8 @@ interface Feeding {
   readonly isTopicWanted?: boolean;
   /** It was made by a turn, and ends with that turn's generation. */
   readonly endsWithGeneration?: boolean;
+  /** The name of the group that it is the queue of. */
+  readonly group?: string | undefined;
 }
 
 /** Gives an actor a place under the supervisor of subscribers. It has not started. */
@@ -73,7 +75,7 @@ export class Topics {
     this.kernel = kernel;
     this.router = new Router(kernel);
     this.seat = seat;
-    this.groups = new Groups((read, intake, agent) => this.openGroup(read, intake, agent));
+    this.groups = new Groups((read, intake, agent, group) => this.openGroup(read, intake, agent, group));
   }
 
   /** From outside: rejects with `ERR_ACTOR_STOPPED` once a shutdown has begun. */
@@ -165,13 +167,18 @@ export class Topics {
     return { cell, end: leave };
   }
 
-  private openGroup(read: Filter, intake: IntakeOptions, agent: AnyAgentDefinition): OpenGroup {
+  private openGroup(
+    read: Filter,
+    intake: IntakeOptions,
+    agent: AnyAgentDefinition,
+    group: string | undefined,
+  ): OpenGroup {
     const child = this.seat(subscriberSpec(agent), undefined);
     const starting = child.start();
     if (starting !== undefined) this.kernel.background(starting);
     const { cell } = child;
     if (!(cell instanceof GroupCell)) throw systemStopped();
-    return { cell, child, leave: this.deliver(cell, read, intake) };
+    return { cell, child, leave: this.deliver(cell, read, intake, group) };
   }
 
   private pull(read: Filter, options: PullOptions): AsyncIterableIterator<unknown> {
@@ -195,23 +202,36 @@ export class Topics {
     return messages.iterator();
   }
 
-  private deliver(cell: Cell, read: Filter, intake: IntakeOptions): () => void {
+  private deliver(cell: Cell, read: Filter, intake: IntakeOptions, group?: string): () => void {
     return this.enter(cell, read, {
       ...intake,
       entry: cell.behaviour.tellEntry('deliver'),
       isTopicWanted: true,
+      group,
     });
   }
 
-  /** The end that `unsubscribe` waits for. Where it is called in the middle of a handler it would wait for itself. */
+  /**
+   * The end that `unsubscribe` waits for: as long as a handler may take, and where that is for ever, `UNSUBSCRIBE_WAIT_MS`. A
+   * call in the first stretch of a handler is known for its own, and does not wait; after an `await` nobody can tell.
+   */
   private unsubscribed({ cell }: Running, ended: Promise<void>): Promise<void> {
     const { kernel } = this;
     if (kernel.current === cell.behaviour) return Promise.resolve();
     const { address } = cell;
     const warn = (): void =>
       kernel.events.emit({ type: 'logged', level: 'warn', address, text: WAITS_LONG, fields: undefined });
-    const timeout = kernel.timeouts.startFunction(UNSUBSCRIBE_WARNING_MS, kernel.now(), warn);
-    return ended.finally(() => kernel.timeouts.cancel(timeout));
+    const now = kernel.now();
+    const warning = kernel.timeouts.startFunction(UNSUBSCRIBE_WARNING_MS, now, warn);
+    return new Promise<void>((resolve, reject) => {
+      const isBounded = cell.behaviour.agent.options.turnTimeoutMs !== Infinity;
+      const bound = isBounded ? undefined : kernel.timeouts.startFunction(UNSUBSCRIBE_WAIT_MS, now, resolve);
+      const settled = (): void => {
+        kernel.timeouts.cancel(warning);
+        if (bound !== undefined) kernel.timeouts.cancel(bound);
+      };
+      ended.then(resolve, reject).finally(settled);
+    });
   }
 
   private needIntake(): void {

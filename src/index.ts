@@ -1,5 +1,6 @@
 /** Troupe: a supervised actor runtime. What is named here is public; nothing else is. */
 
+export { MessageBus } from '../runtime/bus/bus.ts';
 export { createSystem } from '../runtime/system.ts';
 export {
   type AgentDefinition,
@@ -10,6 +11,22 @@ export {
   type MailboxOptions,
   type OnFailure,
 } from './protocol/agent.ts';
+export type {
+  BackpressureStats,
+  BrakeOptions,
+  BusDeadLetterOptions,
+  BusHandler,
+  BusMessage,
+  BusOptions,
+  BusPublishOptions,
+  BusReplayOptions,
+  BusStats,
+  HandledReceipt,
+  PendingMessage,
+  PublishReceipt,
+  QueueSize,
+  RequestOptions,
+} from './protocol/bus.ts';
 export {
   type AutoShutdown,
   type BackoffOptions,
@@ -79,6 +96,18 @@ export type {
   ShutdownTask,
   ShutdownTaskOptions,
 } from './protocol/shutdown.ts';
+export type {
+  MessageRange,
+  MessageStatus,
+  MessageStore,
+  NewMessage,
+  StatusChange,
+  StoredMessage,
+  StoreOptions,
+  StoreStats,
+  Trimmed,
+  TrimOptions,
+} from './protocol/store.ts';
 export type {
   FeedOptions,
   FeedOverflow,

@@ -56,6 +56,7 @@ export function memory(options?: MemoryOptions): Broker {
 
 class MemoryBroker implements Broker {
   readonly kind = 'memory';
+  readonly url = 'memory:';
   readonly capabilities = CAPABILITIES;
   private readonly settings: BrokerSettings;
   private readonly hub: Hub;

@@ -107,9 +107,8 @@ export class MemoryConsumer implements Consumption {
   }
 
   private arrived(frames: readonly HeldFrame[]): void {
-    // What comes after the stop stays with the hub, which takes it back.
-    if (this.stopping !== undefined) return;
-    for (let from = 0; from < frames.length; ) {
+    // What comes after the stop stays with the hub, which takes it back; a receiver may stop in between.
+    for (let from = 0; from < frames.length && this.stopping === undefined; ) {
       const lane = frames[from]?.lane;
       let to = from + 1;
       while (frames[to]?.lane === lane && to < frames.length) to++;
@@ -156,7 +155,7 @@ export class MemoryConsumer implements Consumption {
     if (!member.unsettled.has(frame)) return true;
     const { node } = session.record.hello;
     const error = info.error?.slice(0, ERROR_CHARACTERS_MAX);
-    if (!session.room.bury(frame, node.name, { reason: info.reason, error })) return false;
+    if (!session.room.bury(frame, node.name, { ...info, error })) return false;
     queue.acknowledge(member, [frame]);
     return true;
   }

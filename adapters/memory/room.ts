@@ -69,6 +69,10 @@ export class Room {
     this.isApart = isApart;
   }
 
+  get isEmpty(): boolean {
+    return this.nodes.size + this.groups.size + this.deadFrames.length === 0;
+  }
+
   /** Names of all there is but dead letters. */
   get names(): readonly string[] {
     return [
@@ -173,8 +177,8 @@ export class Room {
   /** Keeps what a member gives up; `false` when there is no room for more. */
   bury(frame: HeldFrame, node: string, info: DeadFrameInfo): boolean {
     if (this.deadFrames.length >= DEAD_LETTERS_MAX) return false;
-    const { bytes, topic, deliveries } = frame;
-    const { reason, error } = info;
+    const { topic, deliveries } = frame;
+    const { reason, error, bytes = frame.bytes } = info;
     this.deadFrames.push({ bytes, topic, node, reason, error, deliveries });
     return true;
   }

@@ -24,7 +24,7 @@ import { BOUND_NAMES, type Criteria, checkBounds, checkRange, checkTrim } from '
 import { type CommitBounds, GroupCommit } from './group-commit.ts';
 import { type Batch, Trimming } from './lmdb-batch.ts';
 import { readPage } from './lmdb-range.ts';
-import { closeTables, type MessageTables, openTables } from './lmdb-tables.ts';
+import { closeTables, type Driver, loadDriver, type MessageTables, openTables } from './lmdb-tables.ts';
 import { checkChange, checkPosition, FIRST_STATE, messageOf, writeText } from './stored-text.ts';
 import { noTotals, statsOf, type Totals, type TrimSum } from './totals.ts';
 
@@ -36,7 +36,7 @@ export interface LmdbStoreOptions extends StoreOptions {
   readonly waitingMax?: number | undefined;
   /** Bytes of payload that may wait to become safe, 64 MiB unless said; more rejects with `ERR_STORE_BUSY`. */
   readonly waitingBytesMax?: number | undefined;
-  /** Changes written by one sync: 512 unless said. More of them hold the event loop longer at a time. */
+  /** Changes written by one sync: 1,024 unless said. More of them hold the event loop longer at a time. */
   readonly batchMax?: number | undefined;
 }
 
@@ -45,13 +45,13 @@ export interface LmdbStoreOptions extends StoreOptions {
  * and with `ERR_STORE_UNUSABLE` if the folder holds something else, is damaged, cannot be written, or is open in this process.
  */
 export async function openLmdbStore(options: LmdbStoreOptions): Promise<MessageStore> {
-  return openStore(options, { isSyncing: true });
+  return openStore(options, loadDriver);
 }
 
-/** As `openLmdbStore`; `isSyncing: false` leaves out every sync, for the test that must notice it. @internal */
+/** As `openLmdbStore`, with a driver of the caller's choosing. @internal */
 export async function openStore(
   options: LmdbStoreOptions,
-  { isSyncing }: { readonly isSyncing: boolean },
+  load: () => Promise<Driver>,
 ): Promise<MessageStore> {
   const names = [...BOUND_NAMES, 'folder', 'waitingMax', 'waitingBytesMax', 'batchMax'];
   const given = objectOption('', options, names);
@@ -62,7 +62,7 @@ export async function openStore(
     waitingBytesMax: integerOption('waitingBytesMax', given['waitingBytesMax'], 1, STORE_WAITING_BYTES_MAX),
     batchMax: integerOption('batchMax', given['batchMax'], 1, STORE_BATCH_MAX),
   };
-  return new LmdbStore(folder, bounds, await openTables({ folder, isSyncing }));
+  return new LmdbStore(folder, bounds, await openTables(folder, await load()));
 }
 
 class LmdbStore implements MessageStore {

@@ -5,7 +5,7 @@
  */
 
 import { type FileHandle, mkdir, open, readdir, realpath } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { Database, RootDatabase } from 'lmdb';
 import { TroupeError } from '../../src/protocol/errors.ts';
 import { type MessageState, readHead } from './stored-text.ts';
@@ -46,15 +46,14 @@ export interface MessageTables {
   readonly sums: Database<Totals, 'totals'>;
 }
 
-/** How the tables are opened. */
-export interface TablesOptions {
-  readonly folder: string;
-  /** Whether a commit waits for the disk. Anything but true is for tests that show what it is good for. */
-  readonly isSyncing: boolean;
-}
+/** What is used of the package `lmdb`. */
+export type Driver = Pick<typeof import('lmdb'), 'open'>;
 
 const FORMAT = { name: 'troupe-message-store', version: 1 };
 const FILES = ['data.mdb', 'lock.mdb'];
+/** Messages are nobody else's business: LMDB alone would let every account of the machine read them. */
+const FOLDER_MODE = 0o700;
+const FILE_MODE = 0o600;
 
 /**
  * Folders that are open in this process. A second opening would have to wait, on this thread, for a commit of the first that
@@ -62,17 +61,19 @@ const FILES = ['data.mdb', 'lock.mdb'];
  */
 const openPaths = new Set<string>();
 
-/** Opens the tables, making the folder if it is not there. Throws `ERR_DRIVER_MISSING` and `ERR_STORE_UNUSABLE`. */
-export async function openTables({ folder, isSyncing }: TablesOptions): Promise<MessageTables> {
-  const lmdb = await loadDriver();
+/** Opens the tables, making the folder if it is not there. Throws `ERR_STORE_UNUSABLE`. */
+export async function openTables(folder: string, driver: Driver): Promise<MessageTables> {
   try {
-    await mkdir(folder, { recursive: true });
+    const firstMade = await mkdir(folder, { recursive: true, mode: FOLDER_MODE });
     const path = await realpath(folder);
     if (openPaths.has(path)) throw unusable(folder, 'it is open in this process already; share that store');
     openPaths.add(path);
     try {
       await checkFolder(path);
-      return await openRoot(lmdb, path, isSyncing);
+      await makeFiles(path);
+      const tables = await openRoot(driver, path);
+      await syncFolders(path, firstMade);
+      return tables;
     } catch (error) {
       openPaths.delete(path);
       throw error;
@@ -92,18 +93,13 @@ export async function closeTables({ root, path }: MessageTables): Promise<void> 
   }
 }
 
-async function openRoot(
-  lmdb: typeof import('lmdb'),
-  path: string,
-  isSyncing: boolean,
-): Promise<MessageTables> {
-  const root = lmdb.open({
+async function openRoot(driver: Driver, path: string): Promise<MessageTables> {
+  const root = driver.open({
     path,
     noSubdir: false,
     maxDbs: 8,
     // A commit is whole and synced before its promise resolves and before the next one begins.
     overlappingSync: false,
-    noSync: !isSyncing,
     // Its own batches have a promise that nobody hears: a commit that failed would end the process.
     eventTurnBatching: false,
     encoding: 'json',
@@ -141,7 +137,8 @@ export function put<V, K extends number | string | [string, number]>(
   if (isWritten !== true) throw new Error(`the row ${String(key)} was not written`);
 }
 
-async function loadDriver(): Promise<typeof import('lmdb')> {
+/** Throws `ERR_DRIVER_MISSING`. */
+export async function loadDriver(): Promise<Driver> {
   try {
     return await import('lmdb');
   } catch (cause) {
@@ -155,6 +152,32 @@ async function checkFolder(folder: string): Promise<void> {
   if (strangers.length > 0)
     throw unusable(folder, `the folder holds other things, such as '${strangers[0]?.slice(0, 64)}'`);
   await checkFile(folder);
+}
+
+/** Makes the files, empty, so that they have our mode and not LMDB's. Those that are there keep theirs. */
+async function makeFiles(folder: string): Promise<void> {
+  for (const name of FILES) {
+    const file = await open(join(folder, name), 'a', FILE_MODE);
+    await file.close();
+  }
+}
+
+/**
+ * A synced file is lost with its name, if a loss of power takes that: the folder's entries are synced, and those of the
+ * folders above it, up to where the first one was made.
+ */
+async function syncFolders(folder: string, firstMade: string | undefined): Promise<void> {
+  if (process.platform === 'win32') return; // It opens no folders, and keeps names in a journal of its own.
+  const last = firstMade === undefined ? folder : dirname(await realpath(firstMade));
+  for (let path = folder; ; path = dirname(path)) {
+    const opened = await open(path, 'r');
+    try {
+      await opened.sync();
+    } finally {
+      await opened.close();
+    }
+    if (path === last || path === dirname(path)) return;
+  }
 }
 
 /** Where LMDB's two head pages have what is read of them: on 64-bit machines that put the low byte first. */

@@ -5,6 +5,7 @@
  */
 
 import { TroupeError } from '../../src/protocol/errors.ts';
+import { jsonOf } from '../../src/protocol/json-value.ts';
 import { STORED_ID_CHARACTERS_MAX, STORED_TEXT_CHARACTERS_MAX } from '../../src/protocol/limits.ts';
 import {
   choiceOption,
@@ -22,7 +23,6 @@ import {
   type StoredMessage,
 } from '../../src/protocol/store.ts';
 import { checkTopic } from '../../src/protocol/topic.ts';
-import { jsonOf } from './json-value.ts';
 
 const MESSAGE_KEYS = [
   'id',

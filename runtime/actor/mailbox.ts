@@ -150,6 +150,13 @@ export class Mailbox {
     this.queue.forEach(visit);
   }
 
+  /** Calls `visit` for each message that waits for room, in no particular order. */
+  forEachWaiting(visit: (envelope: Envelope) => void): void {
+    this.waiters?.forEach(({ envelope }) => {
+      visit(envelope);
+    });
+  }
+
   /** Removes the message whose turn is next; its slot goes to the best waiter. */
   next(): Envelope | undefined {
     const envelope = this.queue.pop();

@@ -15,6 +15,7 @@ export class Brake {
   private readonly settings: BrakeSettings | undefined;
   private braking: { readonly at: number; readonly over: Promise<void> } | undefined = undefined;
   private readonly releases = new Set<() => void>();
+  private isReleased = false;
   private braked = 0;
   private brakedMs = 0;
   private waited = 0;
@@ -39,16 +40,21 @@ export class Brake {
   /** What its publisher has to wait for; undefined for nothing. Rejects when there is no room in time. */
   holds(publication: Publication): Promise<void> | undefined {
     const { waits, fullest } = publication;
-    if (waits !== undefined) return this.untilAll(waits);
+    return waits === undefined ? this.brakes(fullest) : this.untilAll(waits);
+  }
+
+  /** What a publisher has to wait for who finds something so full; undefined for nothing. */
+  brakes(fullest: number): Promise<void> | undefined {
     const { settings } = this;
-    if (settings === undefined || fullest <= settings.threshold) return undefined;
+    if (settings === undefined || fullest <= settings.threshold || this.isReleased) return undefined;
     this.braked++;
     this.brakedMs += settings.delayMs;
     return this.delay(settings.delayMs);
   }
 
-  /** Lets go whom it brakes: the bus is closed. */
+  /** Lets go whom it brakes, and brakes nobody any more: the bus is closed. */
   release(): void {
+    this.isReleased = true;
     for (const release of this.releases) release();
   }
 

@@ -4,6 +4,7 @@
  * dead letters behind are those of every actor.
  */
 
+import type { NodeIdentity } from '../../src/protocol/broker.ts';
 import type {
   MessageBus as Bus,
   BusHandler,
@@ -16,7 +17,7 @@ import type {
 } from '../../src/protocol/bus.ts';
 import type { Host } from '../../src/protocol/clock.ts';
 import type { DeadLetters } from '../../src/protocol/dead-letters.ts';
-import { TroupeError } from '../../src/protocol/errors.ts';
+import { isTroupeError, TroupeError } from '../../src/protocol/errors.ts';
 import { BUS_DRAIN_MS, PENDING_SHOWN } from '../../src/protocol/limits.ts';
 import {
   functionOption,
@@ -25,7 +26,7 @@ import {
   objectOption,
   recordOption,
 } from '../../src/protocol/options.ts';
-import type { PulledMessage, Subscription } from '../../src/protocol/subscription.ts';
+import type { PulledMessage, SubscribeOptions, Subscription } from '../../src/protocol/subscription.ts';
 import type { RuntimeEvents } from '../../src/protocol/system.ts';
 import { checkPattern, checkTopic } from '../../src/protocol/topic.ts';
 import { Cell } from '../actor/cell.ts';
@@ -35,12 +36,14 @@ import { deliveryAgent, FunctionReceiver } from '../routing/function-subscriber.
 import { LocalSystem } from '../system.ts';
 import { Brake } from './brake.ts';
 import { pendingMessages, queueSizes } from './gauges.ts';
-import { busMessages, subscriberOf } from './incoming.ts';
+import { nameOfLife } from './id.ts';
+import { busMessages, heardMessages, subscriberOf } from './incoming.ts';
 import { Journal } from './journal.ts';
 import { type BusSettings, connectOptions, publishOptions, requestOptions } from './options.ts';
 import { Outgoing } from './outgoing.ts';
 import { Replay, replayOptions } from './replay.ts';
 import { Schemas } from './schemas.ts';
+import { Wire } from './wire.ts';
 
 export type MessageBus = Bus;
 
@@ -67,6 +70,7 @@ class LocalBus {
   private readonly schemas: Schemas;
   private readonly brake: Brake;
   private readonly journal: Journal | undefined;
+  private readonly wire: Wire | undefined;
   private readonly outgoing: Outgoing;
 
   constructor(settings: BusSettings, host: Host) {
@@ -78,7 +82,14 @@ class LocalBus {
     this.brake = new Brake(kernel, settings.brake);
     this.journal = settings.store === undefined ? undefined : new Journal(kernel, settings.store);
     const { schemas, brake, journal } = this;
-    this.outgoing = new Outgoing({ kernel, router: topics.router, schemas, journal, brake });
+    const { router } = topics;
+    const { broker } = settings;
+    const node = settings.broker === undefined ? undefined : identityOf(settings, host);
+    this.wire =
+      broker === undefined || node === undefined
+        ? undefined
+        : new Wire({ kernel, router, schemas, broker, node });
+    this.outgoing = new Outgoing({ kernel, router, schemas, journal, brake, wire: this.wire });
   }
 
   get deadLetters(): DeadLetters {
@@ -90,11 +101,26 @@ class LocalBus {
   }
 
   async start(): Promise<void> {
-    const { system, brake, outgoing, journal } = this;
+    const { system, brake, outgoing, journal, wire } = this;
     system.onShutdown('stop-intake', 'brake', () => brake.release());
+    if (wire !== undefined) {
+      system.onShutdown('stop-intake', 'reading', () => wire.stopReading());
+      system.onShutdown('flush', 'reading', () => wire.settled());
+      system.onShutdown('flush', 'outbox', () => wire.flushed());
+      system.onShutdown('close', 'broker', () => wire.close(this.closed()));
+    }
+    // What was published before the end is on its way to the store: its subscribers get it before they are drained.
+    system.onShutdown('stop-intake', 'journal', () => journal?.passed());
     system.onShutdown('flush', 'calls', () => outgoing.withdraw(this.closed()));
     system.onShutdown('flush', 'statuses', () => journal?.flush());
     await system.start();
+    if (wire === undefined) return;
+    try {
+      await wire.open();
+    } catch (error) {
+      await system.shutdown({ drainMs: 0 });
+      throw error;
+    }
   }
 
   // --- publishing -------------------------------------------------------------------------------------------------
@@ -113,8 +139,40 @@ class LocalBus {
 
   async subscribe(pattern: unknown, handler: unknown, options?: unknown): Promise<Subscription> {
     this.needOpen();
-    const subscriber = subscriberOf(handlerOption(handler));
-    return this.system.topics.subscribe(checkPattern(pattern), subscriber, options, this.capacity);
+    const checked = checkPattern(pattern);
+    const { topics } = this.system;
+    const subscription = await topics.subscribe(
+      checked,
+      subscriberOf(handlerOption(handler)),
+      options,
+      this.capacity,
+    );
+    const { wire } = this;
+    return wire === undefined ? subscription : this.spread(wire, subscription, groupIn(options));
+  }
+
+  /** Makes a subscription one of the broker's as well. */
+  private async spread(wire: Wire, here: Subscription, group: string | undefined): Promise<Subscription> {
+    const { pattern } = here;
+    try {
+      const end = group === undefined ? await this.heard(wire, pattern) : await wire.join(group, pattern);
+      let ended: Promise<void> | undefined;
+      const unsubscribe = (): Promise<void> => {
+        ended ??= end(() => here.unsubscribe());
+        return ended;
+      };
+      return { pattern, unsubscribe };
+    } catch (error) {
+      await here.unsubscribe();
+      throw error;
+    }
+  }
+
+  private async heard(wire: Wire, pattern: string): Promise<(leave: () => Promise<void>) => Promise<void>> {
+    const unlisten = await wire.listen(pattern);
+    return async (leave) => {
+      await Promise.all([leave(), unlisten()]);
+    };
   }
 
   async unsubscribe(subscription: unknown): Promise<void> {
@@ -125,8 +183,14 @@ class LocalBus {
   }
 
   messages(pattern: unknown, options?: unknown): AsyncIterable<BusMessage> {
-    const pulled = this.system.topics.messages(checkPattern(pattern), options);
-    return busMessages(pulled as AsyncIterable<PulledMessage<unknown>>); // that is what its iterations give
+    this.needOpen();
+    const checked = checkPattern(pattern);
+    const pulled = this.system.topics.messages(checked, options);
+    // That is what its iterations give.
+    const given = pulled as AsyncIterable<PulledMessage<unknown>>;
+    const messages = busMessages(given, () => this.needOpen());
+    const { wire } = this;
+    return wire === undefined ? messages : heardMessages(messages, () => wire.listen(checked));
   }
 
   // --- looking ----------------------------------------------------------------------------------------------------
@@ -151,6 +215,7 @@ class LocalBus {
       deadLetters: this.deadLetters.stats(),
       store: await this.journal?.store.stats(),
       statusesLost: this.journal?.statusesLost ?? 0,
+      broker: this.wire?.state,
     };
   }
 
@@ -168,6 +233,9 @@ class LocalBus {
     if (!(cell instanceof Cell)) throw this.closed();
     try {
       return await new Replay(cell, schemas, signal).run(journal.store, range);
+    } catch (error) {
+      if (isTroupeError(error, 'ERR_ACTOR_STOPPED')) this.needOpen();
+      throw error;
     } finally {
       await system.stop(ref);
     }
@@ -192,6 +260,17 @@ class LocalBus {
   private closed(): TroupeError {
     return new TroupeError('ERR_BUS_CLOSED', { name: this.name });
   }
+}
+
+/** This life of this bus. Without a name of its own it has one that no other node has. */
+function identityOf({ name, node }: BusSettings, host: Host): NodeIdentity {
+  const incarnation = nameOfLife(host);
+  return { name: node ?? `${name.slice(0, 32)}-${incarnation}`, incarnation };
+}
+
+/** The group that a subscription names; its options were checked before. */
+function groupIn(options: unknown): string | undefined {
+  return (options as SubscribeOptions | undefined)?.group;
 }
 
 function handlerOption(handler: unknown): BusHandler {

@@ -23,9 +23,9 @@ export function pendingMessages(
     if (known === undefined) waiting.set(content, { envelope, waitingAt: 1 });
     else known.waitingAt++;
   };
-  for (const [cell, entered] of byCell(subscribers)) {
-    cell.mailbox?.forEachQueued(note);
-    for (const { waiting: waits } of entered) for (const envelope of waits.values()) note(envelope);
+  for (const { mailbox } of byCell(subscribers).keys()) {
+    mailbox?.forEachQueued(note);
+    mailbox?.forEachWaiting(note);
   }
   return [...waiting.values()]
     .sort((a, b) => a.envelope.rank - b.envelope.rank || numberOf(a.envelope) - numberOf(b.envelope))

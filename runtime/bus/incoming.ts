@@ -26,7 +26,7 @@ export class Incoming implements BusMessage {
   readonly attempt: number;
   readonly isRequest: boolean;
   readonly #turn: TurnContext;
-  /** The right to answer, if somebody asked. It outlives the turn. */
+  /** The right to answer, if somebody waits. It outlives the turn. A request that is replayed has none: nobody waits any more. */
   readonly #replyTo: ReplyToken | undefined;
   /** Notes that the turn is to end as a rejection of its message. */
   readonly #noteRejection: (reason: unknown) => void;
@@ -43,9 +43,9 @@ export class Incoming implements BusMessage {
     this.headers = turn.headers ?? NO_HEADERS;
     this.publishedAtMs = content.label?.publishedAtMs ?? 0;
     this.attempt = envelope.attempt;
-    this.isRequest = envelope.customer !== undefined;
+    this.isRequest = content.label?.isRequest === true;
     this.#turn = turn;
-    this.#replyTo = this.isRequest ? new ReplyToken(turn.cell, envelope) : undefined;
+    this.#replyTo = envelope.customer === undefined ? undefined : new ReplyToken(turn.cell, envelope);
     this.#noteRejection = noteRejection;
   }
 
@@ -53,14 +53,24 @@ export class Incoming implements BusMessage {
     return this.#turn.signal;
   }
 
-  reply(value: unknown): void {
-    if (this.#replyTo === undefined) throw this.#unwanted();
-    this.#replyTo.reply(value);
+  // Both may be taken out of the message: handlers like to name what they need in their parameters.
+
+  get reply(): (value: unknown) => void {
+    return (value) => this.#answer(value);
   }
 
-  reject(reason: unknown): void {
+  get reject(): (reason: unknown) => void {
+    return (reason) => this.#refuse(reason);
+  }
+
+  #answer(value: unknown): void {
+    if (!this.isRequest) throw this.#unwanted();
+    this.#replyTo?.reply(value);
+  }
+
+  #refuse(reason: unknown): void {
     const { isRunning } = this.#turn;
-    if (!isRunning && this.#replyTo === undefined) throw this.#unwanted();
+    if (!isRunning && !this.isRequest) throw this.#unwanted();
     if (isRunning) this.#noteRejection(reason);
     this.#replyTo?.reject(reason);
   }
@@ -85,9 +95,56 @@ export function subscriberOf(handler: BusHandler): (message: unknown, meta: Mess
   };
 }
 
-/** What is pulled from a subscription, as messages of the bus. */
-export function busMessages(pulled: AsyncIterable<PulledMessage<unknown>>): AsyncIterable<BusMessage> {
-  return { [Symbol.asyncIterator]: () => busIterator(pulled[Symbol.asyncIterator]()) };
+/** What is pulled from a subscription, as messages of the bus. `begin` throws where none may begin any more. */
+export function busMessages(
+  pulled: AsyncIterable<PulledMessage<unknown>>,
+  begin: () => void,
+): AsyncIterable<BusMessage> {
+  return {
+    [Symbol.asyncIterator]: () => {
+      begin();
+      return busIterator(pulled[Symbol.asyncIterator]());
+    },
+  };
+}
+
+/** The same, from a broker: each iteration begins to listen when it begins, and ends that with its end. */
+export function heardMessages(
+  messages: AsyncIterable<BusMessage>,
+  listen: () => Promise<() => Promise<void>>,
+): AsyncIterable<BusMessage> {
+  return { [Symbol.asyncIterator]: () => heardIterator(messages[Symbol.asyncIterator](), listen()) };
+}
+
+function heardIterator(
+  source: AsyncIterator<BusMessage>,
+  listening: Promise<() => Promise<void>>,
+): AsyncIterableIterator<BusMessage> {
+  listening.catch(() => undefined); // the first `next` hears of it
+  let ended: Promise<void> | undefined;
+  const end = (): Promise<void> => {
+    ended ??= listening.then((unlisten) => unlisten());
+    return ended;
+  };
+  type Result = IteratorResult<BusMessage, undefined>;
+  const given = async (
+    pull: () => Promise<IteratorResult<BusMessage, unknown>> | undefined,
+  ): Promise<Result> => {
+    const result = await pull();
+    if (result !== undefined && result.done !== true) return result;
+    await end();
+    return { done: true, value: undefined };
+  };
+  const iterator: AsyncIterableIterator<BusMessage, undefined> = {
+    next: async () => {
+      await listening;
+      return given(() => source.next());
+    },
+    return: () => given(() => source.return?.()),
+    throw: (error) => given(() => source.throw?.(error)),
+    [Symbol.asyncIterator]: () => iterator,
+  };
+  return iterator;
 }
 
 type Pull = Promise<IteratorResult<PulledMessage<unknown>, unknown>> | undefined;

@@ -5,7 +5,7 @@
 
 import type { Outcome } from '../../src/protocol/envelope.ts';
 import { isTroupeError } from '../../src/protocol/errors.ts';
-import { STATUSES_WAITING_MAX } from '../../src/protocol/limits.ts';
+import { STATUSES_AT_ONCE_MAX, STATUSES_WAITING_MAX } from '../../src/protocol/limits.ts';
 import { describeValue } from '../../src/protocol/options.ts';
 import type { MessageStatus, MessageStore, NewMessage, StatusChange } from '../../src/protocol/store.ts';
 import type { Kernel } from '../actor/kernel.ts';
@@ -17,11 +17,12 @@ export class Journal {
   /** Changes of status that the store did not take. */
   statusesLost = 0;
   private readonly kernel: Kernel;
-  /** Resolves when all that was published so far has gone on, or has failed. */
+  /** The end of the last publish on its way. */
   private before: Promise<unknown> = Promise.resolve();
   /** By position, the last change the store has not been told of. */
   private unsaid = new Map<number, StatusChange>();
   private telling: Promise<void> | undefined = undefined;
+  private round: Promise<unknown> = Promise.resolve();
 
   constructor(kernel: Kernel, store: MessageStore) {
     this.kernel = kernel;
@@ -41,6 +42,16 @@ export class Journal {
     });
     this.before = before.then(() => gone).catch(() => undefined);
     return gone;
+  }
+
+  /** What a publisher waits for before he goes on, when the store has too many statuses to hear of; else `undefined`. */
+  holds(): Promise<void> | undefined {
+    return this.unsaid.size < STATUSES_AT_ONCE_MAX ? undefined : this.caughtUp();
+  }
+
+  /** Resolves when all that was published so far has gone on, or has failed. */
+  async passed(): Promise<void> {
+    await this.before;
   }
 
   /** Resolves when the store has been told everything. */
@@ -66,15 +77,39 @@ export class Journal {
     this.kernel.background(this.telling);
   }
 
-  /** One round after the other: what changes during a round goes with the next, once for each message. */
+  /**
+   * One round after the other: what changes during a round goes with the next, once for each message. A round is what a
+   * store writes by one sync, so that those who publish find room in it.
+   */
   private async tell(): Promise<void> {
     await Promise.resolve(); // what ends in this step goes with it
     while (this.unsaid.size > 0) {
-      const changes = this.unsaid;
-      this.unsaid = new Map();
-      await Promise.all([...changes].map(([position, change]) => this.tellOne(position, change)));
+      this.round = Promise.all(
+        [...this.takeUnsaid()].map(([position, change]) => this.tellOne(position, change)),
+      );
+      await this.round;
     }
     this.telling = undefined;
+  }
+
+  /** Not more than leaves room in the store for what is published meanwhile. */
+  private takeUnsaid(): ReadonlyMap<number, StatusChange> {
+    const { unsaid } = this;
+    if (unsaid.size <= STATUSES_AT_ONCE_MAX) {
+      this.unsaid = new Map();
+      return unsaid;
+    }
+    const taken = new Map<number, StatusChange>();
+    for (const [position, change] of unsaid) {
+      if (taken.size === STATUSES_AT_ONCE_MAX) break;
+      taken.set(position, change);
+      unsaid.delete(position);
+    }
+    return taken;
+  }
+
+  private async caughtUp(): Promise<void> {
+    while (this.unsaid.size >= STATUSES_AT_ONCE_MAX) await this.round;
   }
 
   private async tellOne(position: number, change: StatusChange): Promise<void> {

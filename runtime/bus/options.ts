@@ -1,5 +1,7 @@
 /** The options of a bus and of its calls, checked at the door. Every reader throws `ERR_OPTION_INVALID`. */
 
+import type { Broker } from '../../src/protocol/broker.ts';
+import { checkNodeName } from '../../src/protocol/broker-options.ts';
 import type { BusPublishOptions } from '../../src/protocol/bus.ts';
 import {
   ASK_TIMEOUT_MS,
@@ -35,6 +37,9 @@ export interface BusSettings {
   readonly capacity: number;
   readonly brake: BrakeSettings | undefined;
   readonly store: MessageStore | undefined;
+  readonly broker: Broker | undefined;
+  /** The name of this node at the broker. */
+  readonly node: string | undefined;
   readonly schemas: unknown;
   readonly isStrict: boolean;
   readonly system: Readonly<Record<string, unknown>>;
@@ -61,9 +66,21 @@ export interface RequestSettings extends Labels {
   readonly schema: Schema | undefined;
 }
 
-const CONNECT = ['name', 'capacity', 'backpressure', 'deadLetters', 'store', 'schemas', 'validate'] as const;
+const CONNECT = [
+  'name',
+  'broker',
+  'node',
+  'capacity',
+  'backpressure',
+  'deadLetters',
+  'store',
+  'schemas',
+  'validate',
+] as const;
 const SYSTEM = ['asksInFlightMax', 'log', 'signals'] as const;
 const LABELS = ['priority', 'sender', 'correlationId', 'headers', 'timeoutMs', 'signal'] as const;
+const PUBLISH = [...LABELS, 'ttlMs', 'confirm'];
+const REQUEST = [...LABELS, 'schema'];
 const CONFIRMATIONS = ['accepted', 'handled'] as const satisfies readonly BusPublishOptions['confirm'][];
 const VISIBLE = /^[\x20-\x7e]+$/;
 
@@ -78,6 +95,8 @@ export function connectOptions(options: unknown): BusSettings {
     capacity: integerOption('capacity', given['capacity'], 1, MAILBOX_CAPACITY),
     brake: brakeOption(given['backpressure']),
     store: storeOption(given['store']),
+    broker: brokerOption(given['broker']),
+    node: nodeOption(given['node'], given['broker']),
     schemas: given['schemas'],
     isStrict: choiceOption('validate', given['validate'], ['strict', 'lenient'], 'lenient') === 'strict',
     system: {
@@ -94,7 +113,11 @@ export function connectOptions(options: unknown): BusSettings {
 
 /** `publish(topic, payload, options)`. */
 export function publishOptions(options: unknown): PublishSettings {
-  const given = objectOption('publish options', options, [...LABELS, 'ttlMs', 'confirm']);
+  return options === undefined ? PLAIN_PUBLISH : readPublishOptions(options);
+}
+
+function readPublishOptions(options: unknown): PublishSettings {
+  const given = objectOption('publish options', options, PUBLISH);
   const confirm = choiceOption('confirm', given['confirm'], CONFIRMATIONS, 'accepted');
   const otherwise = confirm === 'handled' ? ASK_TIMEOUT_MS : SEND_TIMEOUT_MS;
   const ttlMs = durationOption('ttlMs', given['ttlMs'], Infinity, { zero: true, infinity: true });
@@ -103,7 +126,7 @@ export function publishOptions(options: unknown): PublishSettings {
 
 /** `request(topic, payload, options)`. */
 export function requestOptions(options: unknown): RequestSettings {
-  const given = objectOption('request options', options, [...LABELS, 'schema']);
+  const given = objectOption('request options', options, REQUEST);
   const { schema } = given;
   if (schema !== undefined && !isSchema(schema)) throw invalidOption('schema', 'a Standard Schema', schema);
   return { ...labels(given, ASK_TIMEOUT_MS), schema };
@@ -120,6 +143,9 @@ function labels(given: Readonly<Record<string, unknown>>, timeoutMs: number): La
     signal: signalOption('signal', given['signal']),
   };
 }
+
+/** Most publishes say nothing: theirs are not made anew each time. */
+const PLAIN_PUBLISH = Object.freeze(readPublishOptions({}));
 
 /** Visible ASCII, as ids of stores and headers of other systems take it. */
 function textOption(option: string, value: unknown): string | undefined {
@@ -138,6 +164,28 @@ function brakeOption(value: unknown): BrakeSettings | undefined {
   if (typeof threshold !== 'number' || !(threshold >= 0 && threshold <= 1))
     throw invalidOption('backpressure.threshold', 'a number from 0 to 1', threshold);
   return { threshold, delayMs: durationOption('backpressure.delayMs', delayMs, BRAKE_DELAY_MS) };
+}
+
+const BROKER_CALLS = [
+  'open',
+  'publish',
+  'listen',
+  'consume',
+  'close',
+] as const satisfies readonly (keyof Broker)[];
+
+function brokerOption(value: unknown): Broker | undefined {
+  if (value === undefined) return undefined;
+  const isBroker =
+    typeof value === 'object' && value !== null && BROKER_CALLS.every((call) => isFunctionOf(value, call));
+  if (!isBroker) throw invalidOption('broker', 'a broker, as redis(url) and its like make it', value);
+  return value as Broker; // it has the calls that a bus makes
+}
+
+function nodeOption(node: unknown, broker: unknown): string | undefined {
+  if (node === undefined) return undefined;
+  if (broker === undefined) throw invalidOption('node', 'absent on a bus without a broker', node);
+  return checkNodeName(node);
 }
 
 const STORE_CALLS = ['append', 'mark', 'range', 'stats'] as const satisfies readonly (keyof MessageStore)[];

@@ -6,12 +6,14 @@
 
 import type { HandledReceipt, PublishReceipt } from '../../src/protocol/bus.ts';
 import { Extras } from '../../src/protocol/envelope.ts';
+import { invalidOption } from '../../src/protocol/options.ts';
 import { priorityAt } from '../../src/protocol/priority.ts';
 import type { NewMessage } from '../../src/protocol/store.ts';
 import { TopicMessage } from '../../src/protocol/topic-message.ts';
 import type { Kernel } from '../actor/kernel.ts';
 import { Publication } from '../routing/publication.ts';
 import type { Router } from '../routing/router.ts';
+import { abortable } from './abortable.ts';
 import type { Brake } from './brake.ts';
 import { Confirmation } from './confirmation.ts';
 import { nameOfLife } from './id.ts';
@@ -21,6 +23,10 @@ import type { Labels, PublishSettings, RequestSettings } from './options.ts';
 import { Request } from './request.ts';
 import type { Schemas } from './schemas.ts';
 import { Tally } from './tally.ts';
+import type { Wire } from './wire.ts';
+
+const HANDLED_UNKNOWN =
+  "'accepted' on a bus with a broker, which does not know who is subscribed: to hear of an end use request";
 
 /** The parts of a bus that a message passes on its way out. */
 export interface Way {
@@ -29,6 +35,8 @@ export interface Way {
   readonly schemas: Schemas;
   readonly journal: Journal | undefined;
   readonly brake: Brake;
+  /** The broker, if there is one: it takes the place of the router. */
+  readonly wire: Wire | undefined;
 }
 
 /** What a message is made of: its labels, its time to live, and who is asked by it. */
@@ -53,29 +61,44 @@ export class Outgoing {
     this.life = nameOfLife(way.kernel.host);
   }
 
-  /** Resolves as `settings.confirm` says. */
-  async publish(topic: string, given: unknown, settings: PublishSettings): Promise<PublishReceipt> {
+  /** The receipt, when it is as `settings.confirm` says: at once where there is nothing to wait for. */
+  publish(
+    topic: string,
+    given: unknown,
+    settings: PublishSettings,
+  ): PublishReceipt | Promise<PublishReceipt> {
     settings.signal?.throwIfAborted();
     const payload = this.way.schemas.checked(topic, given);
     const publication = this.publication(topic, payload, { labels: settings, ttlMs: settings.ttlMs });
-    const { id } = publication;
-    if (settings.confirm === 'handled') return this.confirmed(publication, settings);
-    await this.hand(publication, this.way.journal === undefined ? undefined : new Tally());
-    return { id, delivered: publication.delivered };
+    if (settings.confirm === 'handled') {
+      if (this.way.wire !== undefined) throw invalidOption('confirm', HANDLED_UNKNOWN, settings.confirm);
+      return this.confirmed(publication, settings);
+    }
+    const held = this.hand(publication, this.way.journal === undefined ? undefined : new Tally());
+    return held === undefined ? receiptOf(publication) : held.then(() => receiptOf(publication));
   }
 
   /** Resolves with the first reply. */
   async request(topic: string, given: unknown, settings: RequestSettings): Promise<unknown> {
     settings.signal?.throwIfAborted();
     const payload = this.way.schemas.checked(topic, given);
-    const { kernel, router } = this.way;
+    const { kernel, router, wire } = this.way;
     const request = new Request(this.calls, kernel, topic, settings);
     this.requested++;
-    router.distribute(
-      this.publication(topic, payload, { labels: settings, ttlMs: Infinity, request }),
-      router.last,
-    );
-    request.seal();
+    const publication = this.publication(topic, payload, { labels: settings, ttlMs: Infinity, request });
+    router.called(publication);
+    if (wire === undefined) {
+      router.distribute(publication, router.last);
+      request.seal();
+    } else {
+      wire.request(publication, request, settings.timeoutMs);
+    }
+    const { trace } = publication;
+    if (trace !== undefined)
+      request.result.then(
+        () => trace.sent('accepted'),
+        (error: unknown) => trace.failed(error),
+      );
     return request.result;
   }
 
@@ -98,26 +121,68 @@ export class Outgoing {
     return { id, delivered: handled + failed, handled, failed };
   }
 
-  /** Gives a message to its subscribers, after the store; resolves when they have taken it and its publisher may go on. */
-  private async hand(publication: Publication, tally: Tally | undefined): Promise<void> {
-    const { router, journal, brake } = this.way;
+  /**
+   * Gives a message to its subscribers, after the store; what its publisher has to wait for until they have taken it and he
+   * may go on, undefined for nothing.
+   */
+  private hand(publication: Publication, tally: Tally | undefined): Promise<void> | undefined {
+    const { router, journal } = this.way;
     const { last } = router;
-    if (tally !== undefined) publication.extras.witness = tally;
-    const distribute = (): void => {
-      this.published++;
-      router.distribute(publication, last);
-      tally?.begin(publication);
-    };
-    if (journal === undefined || tally === undefined) distribute();
-    else await journal.append(this.stored(publication), tally, distribute);
+    router.called(publication); // whose call it is shows now, and no longer after a wait for the store
+    if (tally !== undefined) {
+      publication.extras.witness = tally;
+      if (journal !== undefined) return this.handStored(journal, publication, tally, last);
+    }
+    this.distribute(publication, tally, last);
+    return this.held(publication);
+  }
+
+  private async handStored(
+    journal: Journal,
+    publication: Publication,
+    tally: Tally,
+    last: number,
+  ): Promise<void> {
+    const goOn = (): void => this.distribute(publication, tally, last);
+    const { signal } = publication.publisher;
+    try {
+      await abortable(journal.append(this.stored(publication), tally, goOn), signal);
+    } catch (error) {
+      publication.trace?.failed(error);
+      throw error;
+    }
+    await this.held(publication);
+    const behind = journal.holds();
+    if (behind !== undefined) await abortable(behind, signal);
+  }
+
+  private distribute(publication: Publication, tally: Tally | undefined, last: number): void {
+    const { router, wire } = this.way;
+    this.published++;
+    if (wire === undefined) router.distribute(publication, last);
+    else wire.publish(publication);
+    tally?.begin(publication);
+  }
+
+  private held(publication: Publication): Promise<void> | undefined {
+    const { brake, wire } = this.way;
+    if (wire !== undefined) return this.taken(publication);
     const held = brake.holds(publication);
-    if (held !== undefined) await held;
+    return held === undefined ? undefined : abortable(held, publication.publisher.signal);
+  }
+
+  /** The broker has it, and may brake who published it. */
+  private async taken(publication: Publication): Promise<void> {
+    await Promise.all(publication.waits ?? []);
+    const held = this.way.brake.brakes(publication.fullest);
+    if (held !== undefined) await abortable(held, publication.publisher.signal);
   }
 
   private publication(topic: string, payload: unknown, { labels, ttlMs, request }: Making): Publication {
     const { kernel, brake } = this.way;
     const { rank, sender, correlationId, headers, timeoutMs, signal } = labels;
     const number = ++this.messages;
+    const isRequest = request !== undefined;
     const publishedAtMs = Math.floor(kernel.host.clock.wallNow());
     const extras = new Extras();
     extras.id = `${this.life}-${number}`;
@@ -125,7 +190,7 @@ export class Outgoing {
     if (ttlMs !== Infinity) extras.deadline = kernel.now() + ttlMs;
     return new Publication(
       {
-        content: new TopicMessage(topic, payload, { correlationId, publishedAtMs, number }),
+        content: new TopicMessage(topic, payload, { correlationId, publishedAtMs, number, isRequest }),
         payload,
         definition: undefined,
         rank,
@@ -143,7 +208,8 @@ export class Outgoing {
     );
   }
 
-  private stored({ id, topic, payload, rank, publisher, content, extras }: Publication): NewMessage {
+  private stored(publication: Publication): NewMessage {
+    const { id, topic, payload, rank, publisher, content, extras, trace } = publication;
     const { kernel } = this.way;
     const { publishedAtMs = 0, correlationId } = content.label ?? {};
     const ttlMs = extras.deadline - kernel.now();
@@ -152,11 +218,15 @@ export class Outgoing {
       topic,
       payload,
       priority: priorityAt(rank),
-      headers: extras.headers ?? {},
+      headers: trace?.headersWith(extras.headers) ?? extras.headers ?? {},
       sender: publisher.sender?.address,
       correlationId,
       publishedAtMs,
       expiresAtMs: ttlMs === Infinity ? undefined : Math.floor(publishedAtMs + ttlMs),
     };
   }
+}
+
+function receiptOf({ id, delivered }: Publication): PublishReceipt {
+  return { id, delivered };
 }

@@ -86,7 +86,8 @@ function extrasOf({ id, topic, headers }: StoredMessage): Extras {
 
 function envelopeOf(cell: Cell, stored: StoredMessage, payload: unknown, extras: Extras): Envelope {
   const { topic, priority, sender, correlationId, publishedAtMs, position } = stored;
-  const content = new TopicMessage(topic, payload, { correlationId, publishedAtMs, number: position });
+  const label = { correlationId, publishedAtMs, number: position, isRequest: false };
+  const content = new TopicMessage(topic, payload, label);
   const from = sender === undefined ? undefined : { address: sender };
   const entry = cell.behaviour.tellEntry('deliver');
   return new Envelope(entry, content, rankOf(priority), from, undefined, extras);

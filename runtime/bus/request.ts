@@ -15,8 +15,18 @@ import { OpenCall, type OpenCalls } from './open-calls.ts';
 import type { RequestSettings } from './options.ts';
 import { objectionOf } from './schemas.ts';
 
+/** Whoever put a question to subscribers. */
+export interface Asked {
+  /** Clock time until which replies are waited for. */
+  readonly dueAt: number;
+  /** A reply; false when there was one before, or nobody waits any more. */
+  answered(branch: RequestBranch, reply: unknown): boolean;
+  /** A subscriber will not reply; false when nobody waits for him any more. */
+  failed(branch: RequestBranch, error: unknown): boolean;
+}
+
 /** A request under way. */
-export class Request extends OpenCall<unknown> implements Inquiry {
+export class Request extends OpenCall<unknown> implements Inquiry, Asked {
   private readonly topic: string;
   private readonly settings: RequestSettings;
   /** Subscribers who may still reply. */
@@ -24,6 +34,8 @@ export class Request extends OpenCall<unknown> implements Inquiry {
   private asked = 0;
   private isSealed = false;
   private lastFailure: unknown = undefined;
+  /** Takes back what other nodes were asked. */
+  private recall: (() => void) | undefined = undefined;
 
   constructor(calls: OpenCalls, kernel: Kernel, topic: string, settings: RequestSettings) {
     super(calls, kernel, settings);
@@ -45,16 +57,24 @@ export class Request extends OpenCall<unknown> implements Inquiry {
     this.failIfLost();
   }
 
-  /** A reply; false when there was one before, or nobody waits any more. */
-  answered(branch: RequestBranch, reply: unknown): boolean {
+  /** Subscribers on other nodes are asked, who are not known: their replies come by `answered`. */
+  spread(recall: () => void): void {
+    this.recall = recall;
+  }
+
+  /** A node says that its subscribers have failed. Others may reply yet, so it is only remembered. */
+  noteFailure(error: unknown): void {
+    this.lastFailure = error;
+  }
+
+  answered(branch: Replier, reply: unknown): boolean {
     if (this.isSettled) return false;
-    this.branches.delete(branch);
+    if (branch instanceof RequestBranch) this.branches.delete(branch);
     this.settle(branch, reply);
     this.takeBack(new TroupeError('ERR_REQUEST_OUTRUN', { topic: this.topic }));
     return true;
   }
 
-  /** A subscriber will not reply; false when nobody waits for him any more. */
   failed(branch: RequestBranch, error: unknown): boolean {
     if (this.isSettled || !this.branches.delete(branch)) return false;
     this.lastFailure = causeOf(error);
@@ -63,16 +83,18 @@ export class Request extends OpenCall<unknown> implements Inquiry {
   }
 
   protected override timeoutError(): TroupeError {
-    const { topic, timeoutMs, asked } = this;
-    return new TroupeError('ERR_REQUEST_TIMEOUT', { topic, timeoutMs, subscribers: asked });
+    const { topic, timeoutMs, asked, lastFailure: cause } = this;
+    const details = { topic, timeoutMs, subscribers: asked };
+    return new TroupeError('ERR_REQUEST_TIMEOUT', details, cause === undefined ? {} : { cause });
   }
 
   protected override takeBack(reason: unknown): void {
     for (const branch of this.branches) branch.takeBack(reason);
     this.branches.clear();
+    this.recall?.();
   }
 
-  private settle({ address }: RequestBranch, reply: unknown): void {
+  private settle({ address }: Replier, reply: unknown): void {
     const { schema } = this.settings;
     if (schema === undefined) {
       this.fulfil(reply);
@@ -96,16 +118,21 @@ export class Request extends OpenCall<unknown> implements Inquiry {
   }
 }
 
+/** Who has replied, for errors. */
+interface Replier {
+  readonly address: string;
+}
+
 /** One subscriber's part of it, in the place of the asker. */
-class RequestBranch implements Branch {
+export class RequestBranch implements Branch {
   isAnswered = false;
   envelope: Envelope | undefined = undefined;
   wait: Withdrawable | undefined = undefined;
   readonly chain = undefined;
-  private readonly request: Request;
+  private readonly request: Asked;
   private readonly cell: Cell;
 
-  constructor(request: Request, cell: Cell) {
+  constructor(request: Asked, cell: Cell) {
     this.request = request;
     this.cell = cell;
   }
@@ -136,7 +163,7 @@ class RequestBranch implements Branch {
 }
 
 /** What the handler threw or said, where it did; else why its copy was lost. */
-function causeOf(error: unknown): unknown {
+export function causeOf(error: unknown): unknown {
   const isHandlers = isTroupeError(error, 'ERR_ACTOR_FAILED') || isTroupeError(error, 'ERR_MESSAGE_REJECTED');
   return isHandlers ? error.cause : error;
 }

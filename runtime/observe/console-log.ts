@@ -34,6 +34,27 @@ export function logRecordOf(event: RuntimeEvent): LogRecord | undefined {
         text: `the task '${event.task}' of the shutdown phase '${event.phase}' failed`,
         fields: { error: event.error },
       };
+    case 'broker-state-changed':
+      return {
+        level: event.state === 'up' ? 'info' : 'warn',
+        address: '/',
+        text: `the ${event.broker} broker is ${event.state}`,
+        fields: event.error === undefined ? undefined : { error: event.error },
+      };
+    case 'frames-missing':
+      return {
+        level: 'warn',
+        address: '/',
+        text: `${event.frames} frames of stream ${event.stream} from node '${event.node}' have not come`,
+        fields: undefined,
+      };
+    case 'frame-refused':
+      return {
+        level: 'error',
+        address: '/',
+        text: `a frame of ${event.sizeBytes} bytes was refused (${event.reason}) and is a dead letter of the broker`,
+        fields: event.error === undefined ? undefined : { error: event.error },
+      };
     case 'shutdown-phase-entered':
     case 'actor-started':
     case 'actor-restarting':

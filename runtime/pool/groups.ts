@@ -34,6 +34,7 @@ export type OpenUp<H extends Heard> = (
   heard: H,
   intake: IntakeOptions,
   agent: AnyAgentDefinition,
+  group: string | undefined,
 ) => OpenGroup;
 
 interface Group extends OpenGroup {
@@ -96,7 +97,7 @@ export class Groups<H extends Heard> {
 
   private begin(key: string | undefined, heard: H, subscription: FunctionSubscription): Group {
     const intake = intakeOptions(subscription);
-    const open = this.openUp(heard, intake, groupAgent(intake));
+    const open = this.openUp(heard, intake, groupAgent(intake), subscription.group);
     const group: Group = { ...open, definition: heard.definition, intake, members: 0 };
     if (key !== undefined) this.groups.set(key, group);
     return group;

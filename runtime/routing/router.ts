@@ -4,7 +4,7 @@
  * touches no other. A slow one with `backpressure` makes its publishers wait, and nobody else.
  */
 
-import { Envelope, type MessageEntry, type Trace } from '../../src/protocol/envelope.ts';
+import { Envelope, type MessageEntry } from '../../src/protocol/envelope.ts';
 import { isTroupeError, TroupeError } from '../../src/protocol/errors.ts';
 import type { DeadLetterReason } from '../../src/protocol/events.ts';
 import { invalidOption } from '../../src/protocol/options.ts';
@@ -17,9 +17,9 @@ import type { Cell } from '../actor/cell.ts';
 import type { Kernel } from '../actor/kernel.ts';
 import { PendingSend } from '../actor/pending.ts';
 import type { Turn, Withdrawable } from '../actor/turn.ts';
-import { carriedHeaders } from '../observe/trace-headers.ts';
 import { LatestByTopic } from './latest.ts';
 import { type Branch, type Publication, readPublication } from './publication.ts';
+import { beginCall, endCall } from './publication-trace.ts';
 import { TopicTrie } from './topic-trie.ts';
 
 const DELIVERED: Promise<void> = Promise.resolve();
@@ -42,21 +42,22 @@ export interface Subscriber {
   readonly isTopicWanted: boolean;
   /** It was made by a turn, and ends with that turn's generation. */
   readonly endsWithGeneration: boolean;
+  /** The name of the group that it is the queue of. */
+  readonly group?: string | undefined;
 }
 
 /** A subscriber and what the router remembers of it. */
 export interface Entered extends Subscriber {
   /** Its place in the order of all that ever entered: a publication reaches those that were there at its call. */
   readonly order: number;
-  /** For `backpressure`: copies that wait for room. */
-  readonly waiting: ReadonlyMap<Withdrawable, Envelope>;
   /** For `latest`: what is on its way. */
   readonly latest: LatestByTopic | undefined;
 }
 
 /** The same, where the router changes it. */
 interface Known extends Entered {
-  readonly waiting: Map<Withdrawable, Envelope>;
+  /** For `backpressure`: copies that wait for room. */
+  readonly waiting: Set<Withdrawable>;
 }
 
 /** The subscriptions of one system. */
@@ -98,7 +99,7 @@ export class Router {
       ...subscriber,
       entry: { name, kind, isInternal, handler },
       order: ++this.entered,
-      waiting: new Map(),
+      waiting: new Set(),
       latest: overflow === 'latest' ? new LatestByTopic(cell, capacity) : undefined,
     };
     this.trie.add(pattern, entered);
@@ -118,7 +119,7 @@ export class Router {
     return () => {
       if (!leases.has(lease)) return;
       lease.end();
-      for (const wait of entered.waiting.keys()) wait.withdraw(UNSUBSCRIBED);
+      for (const wait of entered.waiting) wait.withdraw(UNSUBSCRIBED);
       entered.latest?.withdraw();
       cell.cancelQueued(entered.entry);
     };
@@ -129,18 +130,35 @@ export class Router {
     const publication = readPublication(this.kernel, from, topic, rest);
     const { signal } = publication.publisher;
     if (signal?.aborted === true) return Promise.reject(signal.reason);
+    this.called(publication);
     this.distribute(publication, this.entered);
     const { waits } = publication;
     return waits === undefined ? DELIVERED : Promise.all(waits).then(() => undefined);
   }
 
+  /**
+   * Somebody publishes this now, whenever it is distributed: gives it its place in a trace, in its headers or, while spans
+   * are recorded, as the span of this call.
+   */
+  called(publication: Publication): void {
+    beginCall(this.kernel, publication);
+  }
+
   /** Gives a copy to each subscriber that had entered when `last` was the last. */
   distribute(publication: Publication, last: number): void {
-    const trace = traced(this.kernel, publication);
     this.trie.forEachMatch(publication.topic, (subscriber) => {
       if (subscriber.order <= last) this.deliver(publication, subscriber);
     });
-    if (trace !== undefined) endCall(trace, publication);
+    // A question ends with its answer.
+    if (publication.trace !== undefined && publication.inquiry === undefined)
+      endCall(publication.trace, publication);
+  }
+
+  /** As `distribute`, for what another node has published: to those subscribers alone that it is for. */
+  relay(publication: Publication, isFor: (subscriber: Entered) => boolean): void {
+    this.trie.forEachMatch(publication.topic, (subscriber) => {
+      if (isFor(subscriber)) this.deliver(publication, subscriber);
+    });
   }
 
   /** Gives one subscriber its copy; what the publisher has to wait for is added to the publication. */
@@ -209,7 +227,7 @@ export class Router {
       };
       pending = new PendingSend(cell, envelope, { timeoutMs, signal, from }, now, admitted, ended);
       // Where too many wait already it has ended inside its constructor.
-      if (!pending.isSettled) waiting.set(pending, envelope);
+      if (!pending.isSettled) waiting.add(pending);
       if (branch !== undefined) branch.wait = pending;
     });
   }
@@ -236,29 +254,6 @@ export class Router {
     this.kernel.deadLetters.add(envelope, cell.address, reason, error);
     dropped(envelope, cell, reason);
   }
-}
-
-/** Gives a publication its place in a trace, in its headers or while spans are recorded; what is answered ends its call. */
-function traced(kernel: Kernel, publication: Publication): Trace | undefined {
-  const { telemetry } = kernel;
-  const { extras, publisher } = publication;
-  const { from } = publisher;
-  if (from === undefined) telemetry.look();
-  else if (!telemetry.isTracing) extras.headers = carriedHeaders(from.envelope, extras.headers);
-  return kernel.isRecorded ? telemetry.publishing(publication) : undefined;
-}
-
-/** The call ends when the last copy has got in, or one of them did not in its time. */
-function endCall(trace: Trace, { waits }: Publication): void {
-  if (waits === undefined) {
-    trace.sent('accepted');
-    return;
-  }
-  // Whoever publishes hears of a rejection by the same promises.
-  Promise.all(waits).then(
-    () => trace.sent('accepted'),
-    (error: unknown) => trace.failed(error),
-  );
 }
 
 /** Who asked hears that this subscriber will not answer. */

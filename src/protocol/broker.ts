@@ -98,6 +98,8 @@ export interface DeadFrameInfo {
   readonly reason: string;
   /** What went wrong, as a text of at most 1,000 characters. */
   readonly error?: string | undefined;
+  /** What is kept, where it is only a part of what was delivered. */
+  readonly bytes?: Uint8Array | undefined;
 }
 
 /** How a source is read. */
@@ -162,6 +164,8 @@ export interface BrokerCapabilities {
 export interface Broker {
   /** The kind of broker: `memory`, `redis`, `rabbitmq`, `kafka`. */
   readonly kind: string;
+  /** Where it is, for people: without user, password and parameters. */
+  readonly url: string;
   readonly capabilities: BrokerCapabilities;
   /**
    * Connects, and makes this node's inbox, empty, before it resolves; from then on others can send to it. Time and chance are the host's. Rejects with `ERR_BROKER_UNAVAILABLE`

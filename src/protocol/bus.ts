@@ -3,6 +3,7 @@
  * the same router, mailboxes and dead letters that agents have.
  */
 
+import type { Broker, BrokerState } from './broker.ts';
 import type { DeadLetterStats, DeadLetters } from './dead-letters.ts';
 import type { Priority } from './priority.ts';
 import type { Headers } from './ref.ts';
@@ -23,6 +24,13 @@ export interface BusOptions {
    * subscription waits until it has room.
    */
   readonly backpressure?: BrakeOptions | undefined;
+  /**
+   * What joins it with buses of other processes, such as `redis(url)`: every message goes through it. In memory unless said. The bus opens
+   * and closes it.
+   */
+  readonly broker?: Broker | undefined;
+  /** Its name at the broker, unlike that of every other node: 64 letters, digits, `_` and `-` at most; one by chance unless said. */
+  readonly node?: string | undefined;
   readonly deadLetters?: BusDeadLetterOptions | undefined;
   /**
    * Where every message that is published is kept: it is safe there before anybody gets it. The bus does not close it.
@@ -90,7 +98,7 @@ export interface BusPublishOptions {
 export interface PublishReceipt {
   /** Identifies the message, in this process and in others. All its copies have it. */
   readonly id: string;
-  /** Subscriptions that took it; a group counts as one. 0 where nobody is subscribed. */
+  /** Subscriptions that took it; a group counts as one. 0 where nobody is subscribed. With a broker 1: the broker, which has it. */
   readonly delivered: number;
 }
 
@@ -141,16 +149,16 @@ export interface BusMessage<out Payload = unknown> {
   readonly signal: AbortSignal;
   /**
    * Answers a request, once, during the handler or later. The first reply of all subscribers is the answer; one that comes
-   * after it, or too late, is a dead letter `late-reply`, a second one of the same handler `duplicate-reply`. Throws
-   * `ERR_REPLY_UNWANTED` for a message that is no request.
+   * after it, or too late, is a dead letter `late-reply`, a second one of the same handler `duplicate-reply`. The reply to
+   * a request that was replayed from the dead letters goes nowhere. Throws `ERR_REPLY_UNWANTED` for a message that is no request.
    */
-  reply(value: unknown): void;
+  readonly reply: (value: unknown) => void;
   /**
    * Says that the message is at fault: when the handler ends, it is a dead letter `rejected` with that reason, and is not
    * tried again. For a request this subscriber will not answer; that can also be said after the handler. Throws
    * `ERR_REPLY_UNWANTED` when the handler has ended and nobody asked.
    */
-  reject(reason: unknown): void;
+  readonly reject: (reason: unknown) => void;
 }
 
 /** Handles messages of a subscription. What it returns is awaited; what it throws is a failure of this message alone. */
@@ -196,6 +204,8 @@ export interface BusStats {
   readonly store: StoreStats | undefined;
   /** Changes of status that the store did not take; each is in the log. */
   readonly statusesLost: number;
+  /** How the broker is; `undefined` without one. */
+  readonly broker: BrokerState | undefined;
 }
 
 /** How often and how long publishers were slowed down. */
@@ -266,7 +276,8 @@ export interface MessageBus extends AsyncDisposable {
   request(topic: string, payload: unknown, options?: RequestOptions): Promise<unknown>;
   /**
    * Messages pulled one after the other: no more are held than the window has room for, and publishers wait for the rest.
-   * A message is settled, as handled, when the next one is asked for or the loop ends.
+   * A message is settled, as handled, when the next one is asked for or the loop ends. Throws `ERR_OPTION_INVALID`,
+   * `ERR_TOPIC_INVALID`, `ERR_BUS_CLOSED`.
    */
   messages<Payload = unknown>(pattern: string, options?: MessagesOptions): AsyncIterable<BusMessage<Payload>>;
   /** Messages of a topic or pattern that wait in this process, most urgent first, each once; the first 100 unless `limit` says else. */
@@ -277,7 +288,8 @@ export interface MessageBus extends AsyncDisposable {
   /**
    * Gives stored messages of a topic or pattern to `handler`, oldest first, one at a time, each at most once; what is published meanwhile is not
    * among them. Resolves with how many `handler` got. One that fails, or does not fit its schema any more, is a dead
-   * letter, and the replay goes on. Rejects with `ERR_OPTION_INVALID` on a bus without a store, and with what the store says.
+   * letter, and the replay goes on. Rejects with `ERR_OPTION_INVALID` on a bus without a store, with what the store says, and
+   * with `ERR_BUS_CLOSED` when the bus is closed meanwhile.
    */
   replay<Payload = unknown>(
     pattern: string,

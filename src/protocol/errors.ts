@@ -50,6 +50,7 @@ export interface ErrorDetails {
   };
   ERR_NAME_TAKEN: { readonly name: string; readonly holder: string };
   ERR_OPTION_INVALID: { readonly option: string; readonly expected: string; readonly given: string };
+  ERR_OUTBOX_FULL: { readonly destination: string; readonly waiting: number };
   ERR_PAYLOAD_TOO_LARGE: { readonly sizeBytes: number; readonly sizeBytesMax: number };
   ERR_PAYLOAD_UNSERIALIZABLE: { readonly path: string; readonly given: string };
   ERR_POOL_DESERTED: { readonly address: string; readonly size: number };
@@ -243,6 +244,11 @@ const RULES: { readonly [C in ErrorCode]: Rule<C> } = {
     retryable: false,
     message: (d) => `Option ${d.option} must be ${d.expected}; it was given ${d.given}.`,
   },
+  ERR_OUTBOX_FULL: {
+    retryable: true,
+    message: (d) =>
+      `${d.waiting} messages wait for the broker already, so none is taken for ${d.destination}. Await what you send.`,
+  },
   ERR_PAYLOAD_TOO_LARGE: {
     retryable: false,
     message: (d) =>
@@ -300,7 +306,7 @@ const RULES: { readonly [C in ErrorCode]: Rule<C> } = {
   ERR_REQUEST_TIMEOUT: {
     retryable: true,
     message: (d) =>
-      `No reply from the ${d.subscribers} subscribers of '${d.topic}' within ${d.timeoutMs} ms. Raise timeoutMs, or see that a handler calls message.reply.`,
+      `No reply from ${d.subscribers === 0 ? 'subscribers elsewhere' : `the ${d.subscribers} subscribers`} of '${d.topic}' within ${d.timeoutMs} ms. Raise timeoutMs, or see that a handler calls message.reply.`,
   },
   ERR_RESTART_INTENSITY: {
     retryable: false,

@@ -3,6 +3,7 @@
  * inspection; message contents are never in it.
  */
 
+import type { BrokerState } from './broker.ts';
 import type { Priority } from './priority.ts';
 import type { ShutdownPhase } from './shutdown.ts';
 
@@ -95,6 +96,28 @@ export type RuntimeEvent =
       readonly message: string;
       readonly topic: string | undefined;
       readonly reason: DeadLetterReason;
+    }
+  | {
+      readonly type: 'broker-state-changed';
+      /** The kind of broker. */
+      readonly broker: string;
+      readonly state: BrokerState;
+      readonly error: unknown;
+    }
+  | {
+      /** Frames of a node that have not come: the broker lost them, or they will come late. */
+      readonly type: 'frames-missing';
+      readonly node: string;
+      readonly stream: number;
+      readonly frames: number;
+    }
+  | {
+      /** Something was taken from the broker that cannot be handled: it is among the broker's dead letters. */
+      readonly type: 'frame-refused';
+      readonly reason: 'frame-invalid' | 'deliveries-exhausted';
+      readonly topic: string | undefined;
+      readonly sizeBytes: number;
+      readonly error: unknown;
     }
   | { readonly type: 'shutdown-phase-entered'; readonly phase: ShutdownPhase }
   | {

@@ -88,6 +88,8 @@ export const PULL_WINDOW = 16;
 export const PULLS_MAX = 1_000;
 /** Milliseconds after which an `unsubscribe` that still waits for a handler is told of: it may wait for its own caller. */
 export const UNSUBSCRIBE_WARNING_MS = 1_000;
+/** Milliseconds that an `unsubscribe` waits for a handler whose turn has no limit: what an actor may take to stop, and its grace. */
+export const UNSUBSCRIBE_WAIT_MS = SHUTDOWN_MS + KILL_GRACE_MS;
 
 /** Characters of a sender or a correlation id on a bus: as many as a topic, and as an id in a store. */
 export const BUS_TEXT_CHARACTERS_MAX = 200;
@@ -100,6 +102,11 @@ export const BUS_DRAIN_MS = 5_000;
 export const PENDING_SHOWN = 100;
 /** Changes of status that wait until the store has taken those before them; beyond it the oldest is given up, and said. */
 export const STATUSES_WAITING_MAX = 10_000;
+/**
+ * Changes of status that a store is told at once: a fifth of what may wait there, so that there is room for appends. When as
+ * many wait for the next time, publishers are held.
+ */
+export const STATUSES_AT_ONCE_MAX = 2_048;
 
 /** Topic grammar: bytes of a whole topic, segments, bytes of a segment. */
 export const TOPIC_BYTES_MAX = 200;
@@ -112,8 +119,8 @@ export const HEADERS_CHARACTERS_MAX = 8_192;
 /** Characters or bytes of CloudEvents that are read at once, and events of one batch: a page of a log, not a whole one. */
 export const CLOUD_EVENTS_BYTES_MAX = 8_388_608;
 export const CLOUD_EVENTS_MAX = 1_000;
-/** Types of agents that are counted apart: what collects metrics allows about as many values of an attribute. */
-export const AGENT_TYPES_MAX = 1_000;
+/** Types of agents that are counted apart: with six priorities each they stay below the 2,000 sets of attributes of an SDK. */
+export const AGENT_TYPES_MAX = 200;
 /** Characters of a name of an actor, protocol or message. */
 export const NAME_CHARACTERS_MAX = 128;
 /** Messages a store keeps before the oldest fall off: days of work for most, and some hundred megabytes at worst. */
@@ -127,8 +134,8 @@ export const STORED_PAYLOAD_DEPTH_MAX = 256;
 /** Changes that may wait for a store's next sync, and the bytes of their payloads: as many as may wait at a mailbox. */
 export const STORE_WAITING_MAX = 10_000;
 export const STORE_WAITING_BYTES_MAX = 67_108_864;
-/** Changes written by one sync. Writing this many holds the event loop for about as long as the sync itself takes. */
-export const STORE_BATCH_MAX = 512;
+/** Changes written by one sync. Writing this many holds the event loop for about as long as a slice of turns, 5 ms. */
+export const STORE_BATCH_MAX = 1_024;
 /** Messages of a store's page, their bytes, and messages looked at for one: what is read without giving way to other work. */
 export const STORE_PAGE_MESSAGES = 256;
 export const STORE_PAGE_BYTES = 1_048_576;
@@ -154,7 +161,36 @@ export const BROKER_HEARTBEAT_MS = 3_000;
 export const BROKER_DOWN_AFTER_MS = 10_000;
 /** Unsettled frames of each lane, most urgent first: urgent lanes are short, and most of the work is normal. */
 export const LANE_WINDOWS = [64, 64, 128, 256, 128, 64] as const;
+/** The same for a member of a group: few, so that what comes in a burst is spread over all members. */
+export const GROUP_WINDOWS = [8, 8, 8, 8, 8, 8] as const;
 /** Bytes of one frame: what a Kafka broker takes unless told otherwise, less its own overhead. */
 export const FRAME_BYTES_MAX = 1_048_576;
 /** Deliveries of one frame after which its consumers have died of it often enough. */
 export const DELIVERIES_MAX = 5;
+/** Messages packed into one frame, and their bytes: enough to share what a broker charges for a message, few enough to lose together. */
+export const PACK_MESSAGES_MAX = 64;
+export const PACK_BYTES_MAX = 65_536;
+/** Messages that a frame may have: what this version packs, and room for others. */
+export const FRAME_MESSAGES_MAX = 4_096;
+/** Bytes of a text inside a frame: a header's value is the longest. */
+export const WIRE_TEXT_BYTES_MAX = 32_768;
+/** Frames of one destination that are given to a broker at once, and publishes of one lane that are under way. */
+export const PUBLISH_FRAMES_MAX = 64;
+export const PUBLISHES_PER_LANE = 4;
+/** Messages of one lane that wait for a broker: as many as may wait at a mailbox. One more is refused. */
+export const OUTBOX_WAITING_MAX = 10_000;
+/** Milliseconds before what a broker had no room for is offered again: soon at first, and never as a storm. */
+export const OUTBOX_RETRY_MIN_MS = 5;
+export const OUTBOX_RETRY_MAX_MS = 500;
+/** Destinations whose streams a sender remembers, in all lanes; one that is forgotten begins a new stream. */
+export const STREAMS_SENT_MAX = 60_000;
+/** Streams whose last number a receiver remembers, numbers of each that have not come, and frames of groups known as handled. */
+export const STREAMS_RECEIVED_MAX = 60_000;
+export const FRAMES_MISSING_MAX = 1_024;
+export const GROUP_FRAMES_KNOWN_MAX = 10_000;
+/** Milliseconds before a dead letter that the broker could not keep is offered to it again. */
+export const BURY_AGAIN_MS = 1_000;
+/** Messages of one lane that were taken from a broker and wait for room in a queue; further frames wait unread. */
+export const LANE_MESSAGES_WAITING_MAX = 1_024;
+/** Dead letters that an adapter keeps at its broker: beyond it frames stay unsettled, and an operator has to look. */
+export const DEAD_FRAMES_MAX = 100_000;

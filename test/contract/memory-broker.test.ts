@@ -2,7 +2,7 @@ import { type MemoryHub, memory, memoryHub } from '../../adapters/memory/index.t
 import type { Host } from '../../src/protocol/clock.ts';
 import { FRAME_BYTES_MAX } from '../../src/protocol/limits.ts';
 import type { BrokerHarness, ConnectedNode, ConnectRequest, LinkControl } from '../support/broker-harness.ts';
-import { seededRandom } from '../support/broker-schedule.ts';
+import { seededRandom } from '../support/seeded-random.ts';
 import { VirtualClock } from '../support/virtual-clock.ts';
 import { brokerContract } from './broker.contract.ts';
 
@@ -102,6 +102,8 @@ const harness: BrokerHarness = {
   clean: async (prefix) => {
     hubs.delete(prefix);
   },
+  // Nothing but this process is asked, so there may be more of everything.
+  sizes: { nodes: 200, topics: 1_000, ordered: 10_000, backlog: 9_500, schedules: 30, scheduleSteps: 100 },
   faults: {
     server: {
       kill: async () => onEach((hub) => hub.cut()),

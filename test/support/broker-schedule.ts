@@ -2,6 +2,7 @@
 
 import { LANES, type Lane } from '../../src/protocol/broker.ts';
 import type { BrokerFaults, LinkDirection } from './broker-harness.ts';
+import { seededRandom } from './seeded-random.ts';
 
 /** Who has a link of its own. */
 export type Linked = 'sender' | 'reader';
@@ -63,17 +64,4 @@ export function scheduleOf(seed: number, length: number, world: ScheduleWorld): 
   if (server !== undefined && world.isDurable) often(1, () => ({ type: 'restart-server' }));
   if (server !== undefined) often(1, () => ({ type: 'pause-server', ms: from(50, 1_000) }));
   return Array.from({ length }, () => pick(makers)());
-}
-
-/** Uniform in [0, 1), the same row for the same seed. */
-export function seededRandom(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    let mixed = state;
-    mixed ^= mixed >>> 16;
-    mixed = Math.imul(mixed, 0x45d9f3b) >>> 0;
-    mixed ^= mixed >>> 16;
-    return (mixed >>> 0) / 2 ** 32;
-  };
 }

@@ -52,9 +52,15 @@ export class Holding {
   }
 }
 
-/** Whether a promise has settled by now. */
-export function settles(promise: Promise<unknown>): { readonly hasSettled: boolean } {
-  const state = { hasSettled: false };
+/** A promise, and whether it has settled by now. */
+export interface Settling<T> {
+  readonly promise: Promise<T>;
+  readonly hasSettled: boolean;
+}
+
+/** A rejection that nobody awaits yet is heard here. */
+export function settles<T>(promise: Promise<T>): Settling<T> {
+  const state = { promise, hasSettled: false };
   const settled = (): void => {
     state.hasSettled = true;
   };

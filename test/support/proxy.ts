@@ -68,12 +68,12 @@ export class Proxy {
 
   /** Resets all connections on both sides. */
   cutRst(): void {
-    for (const link of [...this.links]) link.reset();
+    for (const link of this.links) link.reset();
   }
 
   /** Ends all connections on both sides in order, after what is on its way. */
   cutFin(): void {
-    for (const link of [...this.links]) if (link.isOpen) link.end();
+    for (const link of this.links) if (link.isOpen) link.end();
   }
 
   /** Drops all bytes both ways and closes nothing: neither side hears of it. New connections open, and hear nothing either. */
@@ -111,13 +111,13 @@ export class Proxy {
     this.faults = NONE;
     this.isRefusing = false;
     this.budget = undefined;
-    for (const link of [...this.links]) link.heal();
+    for (const link of this.links) link.heal();
   }
 
   /** Resets all connections and listens no more. */
   async stop(): Promise<void> {
     const closed = new Promise((resolve) => this.server.close(resolve));
-    for (const link of [...this.links]) link.reset();
+    for (const link of this.links) link.reset();
     await closed;
   }
 

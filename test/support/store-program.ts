@@ -1,11 +1,13 @@
 /**
  * A program that works on a durable store at full speed until it is killed, for a test to run as a process of its own.
- * It says each acknowledgement on its own line once it has one: a position and an id (`append 7 a-7`), or what it has marked,
- * removed or trimmed. Arguments: the folder, a name for its ids, what to do, and how.
+ * It says each acknowledgement on its own line once it has one: a position and an id (`append 7 a-7`), or what it has marked
+ * or trimmed. Arguments: the folder, a name for its ids, and how.
  */
 
 import { parseArgs } from 'node:util';
 import { openStore } from '../../adapters/store/lmdb-store.ts';
+import { type Driver, loadDriver } from '../../adapters/store/lmdb-tables.ts';
+import { say } from './said-lines.ts';
 
 const { positionals, values } = parseArgs({
   allowPositionals: true,
@@ -15,41 +17,35 @@ const { positionals, values } = parseArgs({
     /** Appends in all; none for no end. */
     appends: { type: 'string', default: 'Infinity' },
     payloadBytes: { type: 'string', default: '100' },
-    messagesMax: { type: 'string', default: 'Infinity' },
     /** Marks and trims beside the appends. */
     busy: { type: 'boolean', default: false },
-    /** Leaves out every sync. */
+    /** Opens LMDB without its syncs, for the test that must notice it. */
     unsynced: { type: 'boolean', default: false },
   },
 });
 const [folder = '', name = ''] = positionals;
-const payload = 'x'.repeat(Number(values.payloadBytes));
 const publishers = Number(values.publishers);
 
-const store = await openStore(
-  { folder, messagesMax: Number(values.messagesMax) },
-  { isSyncing: !values.unsynced },
-);
-
-/** Lines of one batch are said together: by a system call of their own, so that a kill leaves whole lines. */
-let lines: string[] = [];
-function say(line: string): void {
-  if (lines.push(line) === 1) setImmediate(flush);
-}
-function flush(): void {
-  const said = lines;
-  lines = [];
-  process.stdout.write(`${said.join('\n')}\n`);
+async function load(): Promise<Driver> {
+  const { open } = await loadDriver();
+  // Its overloads differ in the types of keys and values alone.
+  const unsynced = ((options: object) => open({ ...options, noSync: true })) as Driver['open'];
+  return { open: values.unsynced ? unsynced : open };
 }
 
+const store = await openStore({ folder, messagesMax: Number.POSITIVE_INFINITY }, load);
 let left = Number(values.appends);
 let made = 0;
+
 async function publish(): Promise<void> {
   while (left-- > 0) {
     const id = `${name}-${++made}`;
+    // The payload names its message, so that a mix-up would show, and is longer than a page now and then.
+    const payload = { id, text: 'x'.repeat(Number(values.payloadBytes) * (made % 50 === 0 ? 100 : 1)) };
+    const topic = `topic.${made % 3}`;
     const position = await store.append({
       id,
-      topic: `topic.${made % 3}`,
+      topic,
       payload,
       priority: 'normal',
       headers: {},
@@ -66,10 +62,13 @@ async function publish(): Promise<void> {
 }
 
 say('open');
-try {
-  await Promise.all(Array.from({ length: publishers }, () => publish()));
-  await store.close();
-  say('closed');
-} catch (error) {
-  say(`failed ${error instanceof Error ? error.message : String(error)}`);
+const ends = await Promise.allSettled(Array.from({ length: publishers }, () => publish()));
+for (const end of ends) {
+  if (end.status === 'fulfilled') continue;
+  const { code, details } = end.reason as { readonly code: string; readonly details: object }; // the store's own
+  say(`failed ${code} ${JSON.stringify(details)}`);
 }
+const { messages, waiting } = await store.stats();
+say(`stats ${messages} ${waiting}`);
+await store.close();
+say('closed');

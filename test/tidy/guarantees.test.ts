@@ -20,6 +20,31 @@ describe('guarantees', () => {
   });
 });
 
+describe('the comparison with AMB', () => {
+  /** The rows of the table under a heading. */
+  const rowsUnder = (heading: string): string[] => {
+    const [, section = ''] = read('docs/from-amb.md').split(`\n## ${heading}\n`);
+    const [text = ''] = section.split('\n## ');
+    return text
+      .split('\n')
+      .filter((line) => line.startsWith('|'))
+      .slice(2);
+  };
+
+  it('has a row for each case in which AMB was run, and each row ends with the tests that prove it', () => {
+    const rows = rowsUnder('What it claims, what it does, what this does');
+    const cases = new Set(rows.map((row) => row.split('|')[1]?.trim()));
+    for (let n = 1; n <= 12; n++) expect(cases).toContain(`w${String(n).padStart(2, '0')}`);
+    expect(rows.filter((row) => referencesIn(row).length === 0)).toEqual([]);
+  });
+
+  it('names the proof of each behaviour that the tests of AMB name', () => {
+    const rows = rowsUnder('What its tests name');
+    expect(rows.length).toBeGreaterThanOrEqual(30);
+    expect(rows.filter((row) => referencesIn(row).length === 0)).toEqual([]);
+  });
+});
+
 describe('the search for guarantees', () => {
   const one = '(`test/unit/a.test.ts` › "keeps order")';
 

@@ -1,9 +1,10 @@
 /**
  * References from prose to the test that proves it: `test/unit/heap.test.ts` › "takes the oldest first".
- * The path stands in backquotes and the name in double quotes, exactly as the test states it.
+ * The path stands in backquotes and the name in double quotes, exactly as the test states it. A suite that is run for several
+ * things (`test/contract/amb.contract.ts`) proves something when a test runs it.
  */
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import ts from 'typescript-5.9';
 import { parse, ROOT, walk } from './tree.ts';
 
@@ -12,9 +13,9 @@ export interface Reference {
   readonly name: string;
 }
 
-const REFERENCE = /`(test\/[^`]+\.test\.ts)` › "([^"]+)"/g;
+const REFERENCE = /`(test\/[^`]+\.(?:test|contract)\.ts)` › "([^"]+)"/g;
 /** One or more references in parentheses, with the full stop before or after. */
-const PROOF = /\s*\((?:`test\/[^`]+\.test\.ts` › "[^"]+"(?:[;,]? (?:and )?)?)+\)\.?/g;
+const PROOF = /\s*\((?:`test\/[^`]+\.(?:test|contract)\.ts` › "[^"]+"(?:[;,]? (?:and )?)?)+\)\.?/g;
 
 export function referencesIn(text: string): Reference[] {
   const flat = text.replace(/\s+/g, ' ');
@@ -71,5 +72,22 @@ export function testNamesIn(file: ts.SourceFile): Set<string> {
 /** What is wrong with a reference, or undefined. */
 export function problemOf({ path, name }: Reference): string | undefined {
   if (!existsSync(join(ROOT, path))) return `${path} does not exist`;
-  return testNamesIn(parse(path)).has(name) ? undefined : `${path} has no test "${name}"`;
+  if (path.endsWith('.contract.ts') && !isRun(path)) return `no test runs ${path}`;
+  return namesOf(path).has(name) ? undefined : `${path} has no test "${name}"`;
+}
+
+/** Files do not change while they are checked, and pages refer to the same few over and over. */
+const known = new Map<string, Set<string>>();
+
+function namesOf(path: string): Set<string> {
+  const names = known.get(path) ?? testNamesIn(parse(path));
+  known.set(path, names);
+  return names;
+}
+
+/** Whether a test beside a suite imports it. */
+function isRun(suite: string): boolean {
+  const folder = join(ROOT, dirname(suite));
+  const tests = readdirSync(folder).filter((name) => name.endsWith('.test.ts'));
+  return tests.some((name) => readFileSync(join(folder, name), 'utf8').includes(`'./${basename(suite)}'`));
 }

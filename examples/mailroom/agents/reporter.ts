@@ -128,6 +128,9 @@ function countEvent(counts: Counts, deserted: Set<string>, event: RuntimeEvent):
     case 'shutdown-task-failed':
     case 'dead-letter-evicted':
     case 'turn-disowned':
+    case 'broker-state-changed':
+    case 'frames-missing':
+    case 'frame-refused':
     case 'logged':
       break;
   }

@@ -51,9 +51,9 @@ export function faultCases({ has, faults, sizes, when }: BrokerCases): void {
   const takeoverMs = has.takeoverMs + BACK_MS;
   const { server } = faults;
 
-  const pair = async (play: BrokerPlay, behind: Behind): Promise<Pair> => {
-    const from = await play.node({ options: OPTIONS, hasLink: behind === 'publisher' });
-    const to = await play.node({ options: OPTIONS, hasLink: behind === 'reader' });
+  const pair = async (play: BrokerPlay, behind: Behind, options = OPTIONS): Promise<Pair> => {
+    const from = await play.node({ options, hasLink: behind === 'publisher' });
+    const to = await play.node({ options, hasLink: behind === 'reader' });
     const linked = behind === 'publisher' ? from : to;
     return { from, to, linked, link: linked.link, reading: await to.read() };
   };
@@ -135,7 +135,9 @@ export function faultCases({ has, faults, sizes, when }: BrokerCases): void {
     ...linkFlag(faults, 'oneWay'),
     '46: says of frames whose confirmation is lost that it does not know, within its time',
     async (play) => {
-      const { from, to, link, reading } = await pair(play, 'publisher');
+      // Long before anybody takes the connection for dead.
+      const patient = { ...OPTIONS, heartbeatMs: 20_000, downAfterMs: 60_000 };
+      const { from, to, link, reading } = await pair(play, 'publisher', patient);
       await link.oneWay('to-client');
       const begun = play.harness.host.clock.now();
       const results = await from.publish(range(5).map((number) => frame(toNode(to), number)));

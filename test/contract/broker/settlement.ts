@@ -330,6 +330,22 @@ export function settlementCases({ has, faults, when }: BrokerCases): void {
     expect(next.deliveries).toEqual([]);
   });
 
+  when(
+    '31: keeps a part of a frame as its dead letter, where that is all that shall be kept',
+    async (play) => {
+      const [from, to] = [await play.node(), await play.node()];
+      const reading = await to.read(undefined, { settle: 'keep' });
+      await from.publishAll([frame(toNode(to), 1, { sizeBytes: 300 })]);
+      await play.untilGot(reading, 1);
+      const [delivery] = reading.deliveries;
+      if (delivery === undefined) throw new Error('A delivery was expected.');
+      const bytes = delivery.bytes.slice(0, 20);
+      await play.within(reading.open.deadLetter(delivery, { reason: 'frame-invalid', bytes }), 'dead letter');
+      const [dead] = await play.harness.deadFrames(play.prefix);
+      expect(Buffer.compare(dead?.bytes ?? new Uint8Array(), bytes)).toBe(0);
+    },
+  );
+
   when('30: gives the place of a dead letter in the window to the next frame', async (play) => {
     const [from, to] = [await play.node(), await play.node()];
     const reading = await to.read(undefined, { windows: windowOf(1), settle: 'keep' });

@@ -3,13 +3,13 @@
  * Everything else would be stored as something else (a `Date` as a string, `NaN` as null, a `Map` as nothing), or not at all.
  */
 
-import { TroupeError } from '../../src/protocol/errors.ts';
-import { STORED_PAYLOAD_DEPTH_MAX } from '../../src/protocol/limits.ts';
-import { describeValue } from '../../src/protocol/options.ts';
+import { TroupeError } from './errors.ts';
+import { STORED_PAYLOAD_DEPTH_MAX } from './limits.ts';
+import { describeValue } from './options.ts';
 
 /**
  * The value as JSON, at most `sizeBytesMax` bytes of it in UTF-8. Throws `ERR_PAYLOAD_UNSERIALIZABLE` with the path of the part
- * that does not fit, and `ERR_PAYLOAD_TOO_LARGE`.
+ * that does not fit, and `ERR_PAYLOAD_TOO_LARGE`. @internal
  */
 export function jsonOf(
   value: unknown,

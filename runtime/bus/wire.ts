@@ -1,0 +1,436 @@
+/**
+ * A bus on a broker: what is published goes to the broker, and what the broker brings goes to the subscribers here. The queues,
+ * turns and dead letters are the same as without one; a message is safe at the broker until its subscribers here have it in
+ * their queues, and in a group until one of them has handled it.
+ */
+
+import type { Broker, BrokerState, Lane, NodeIdentity, PerLane } from '../../src/protocol/broker.ts';
+import { Envelope, Extras, type Outcome } from '../../src/protocol/envelope.ts';
+import { TroupeError } from '../../src/protocol/errors.ts';
+import { encodeMessage, type Frame, type WireMessage, type WirePayload } from '../../src/protocol/frame.ts';
+import {
+  BUS_DRAIN_MS,
+  GROUP_WINDOWS,
+  LANE_WINDOWS,
+  OUTBOX_WAITING_MAX,
+  TIMER_MS_MAX,
+} from '../../src/protocol/limits.ts';
+import { describeValue } from '../../src/protocol/options.ts';
+import { decodePayload, encodePayload } from '../../src/protocol/payload.ts';
+import { TopicMessage } from '../../src/protocol/topic-message.ts';
+import type { Kernel } from '../actor/kernel.ts';
+import { entryWithoutHandler } from '../actor/outcomes.ts';
+import { GroupArrivals, InboxArrivals } from '../remote/arrivals.ts';
+import { type Arrival, type GivenUp, Inbound, RELEASE, type Sieve, type Taken } from '../remote/inbound.ts';
+import { Outbox } from '../remote/outbox.ts';
+import { Publication } from '../routing/publication.ts';
+import { endCall, tracedHeaders } from '../routing/publication-trace.ts';
+import type { Router } from '../routing/router.ts';
+import { Question } from './questions.ts';
+import type { Request } from './request.ts';
+import type { Schemas } from './schemas.ts';
+import { Tally } from './tally.ts';
+
+/** What a wire needs of its bus. */
+export interface WirePorts {
+  readonly kernel: Kernel;
+  readonly router: Router;
+  readonly schemas: Schemas;
+  readonly broker: Broker;
+  readonly node: NodeIdentity;
+}
+
+/** Milliseconds for the running handlers of a group when its last member here leaves. */
+const GROUP_DRAIN_MS = 30_000;
+const WINDOWS: PerLane = LANE_WINDOWS;
+const MEMBER_WINDOWS: PerLane = GROUP_WINDOWS;
+
+interface Group {
+  readonly inbound: Inbound;
+  readonly ready: Promise<void>;
+  members: number;
+}
+
+/** The broker of one bus. */
+export class Wire {
+  private readonly kernel: Kernel;
+  private readonly router: Router;
+  private readonly schemas: Schemas;
+  private readonly broker: Broker;
+  private readonly node: NodeIdentity;
+  private readonly outbox: Outbox;
+  private readonly inbox: Inbound;
+  private readonly groups = new Map<string, Group>();
+  /** Requests of ours that wait for replies, by id. */
+  private readonly requests = new Map<string, Request>();
+  /** Requests of others that subscribers here work on, by id. */
+  private readonly questions = new Map<string, Question>();
+  private readonly unheard: () => void;
+  private present: BrokerState = 'down';
+  private arrived = 0;
+  private stopped: Promise<void> = Promise.resolve();
+
+  constructor({ kernel, router, schemas, broker, node }: WirePorts) {
+    this.kernel = kernel;
+    this.router = router;
+    this.schemas = schemas;
+    this.broker = broker;
+    this.node = node;
+    this.outbox = new Outbox(kernel, broker, node);
+    const arrivals = new InboxArrivals(({ node: from, stream }, frames) =>
+      kernel.events.emit({ type: 'frames-missing', node: from, stream, frames }),
+    );
+    const sieve: Sieve = { isNew: (frame) => arrivals.isNew(frame), done: () => undefined };
+    this.inbox = new Inbound(kernel, sieve, (arrival) => this.take(arrival));
+    this.unheard = broker.onState(({ state, cause: error }) => this.changed(state, error));
+  }
+
+  get state(): BrokerState {
+    return this.present;
+  }
+
+  /** Share of the outbox that is used in a lane. */
+  fill(lane: Lane): number {
+    return this.outbox.waitingIn(lane) / OUTBOX_WAITING_MAX;
+  }
+
+  /** Rejects as `Broker.open` does. */
+  async open(): Promise<void> {
+    const { broker, node, kernel, inbox } = this;
+    await broker.open(node, kernel.host);
+    this.present = 'up';
+    inbox.begin(await broker.consume({ kind: 'inbox' }, { windows: WINDOWS, receive: inbox.receive }));
+  }
+
+  // --- out --------------------------------------------------------------------------------------------------------
+
+  /** Gives a publication to the broker; its one wait resolves when the broker has it. Throws for a payload that cannot travel. */
+  publish(publication: Publication): void {
+    this.depart(publication, 'message', publication.publisher.timeoutMs);
+  }
+
+  /** As `publish`, for a question; replies come to `request`. */
+  request(publication: Publication, request: Request, timeoutMs: number): void {
+    const { id, topic, rank } = publication;
+    this.requests.set(id, request);
+    const over = (): void => {
+      this.requests.delete(id);
+    };
+    request.spread(() => this.cancel(id, topic, rank));
+    request.result.then(over, over);
+    try {
+      this.depart(publication, 'request', timeoutMs);
+    } catch (error) {
+      request.withdraw(error);
+      return;
+    }
+    for (const wait of publication.waits ?? []) wait.catch((error: unknown) => request.withdraw(error));
+  }
+
+  private depart(publication: Publication, type: 'message' | 'request', timeoutMs: number): void {
+    const { kernel } = this;
+    const { id, topic, payload, content, publisher, extras, rank } = publication;
+    const bytes = encodePayload(payload, this.payloadBytesMax);
+    const dueAt = type === 'request' ? kernel.now() + timeoutMs : extras.deadline;
+    const message = encodeMessage({
+      type,
+      id,
+      sentAtMs: content.label?.publishedAtMs ?? 0,
+      expiresAtMs: this.wallTimeOf(dueAt),
+      sender: publisher.sender?.address,
+      correlationId: content.label?.correlationId,
+      headers: tracedHeaders(publication),
+      payload: bytes,
+    });
+    const { signal } = publisher;
+    const patience = { timeoutMs, signal, expiresAtMs: this.wallTimeOf(dueAt) };
+    const sent = this.outbox.send({ kind: 'topic', topic }, rank, message, patience).then(() => {
+      publication.delivered = 1; // the broker
+    });
+    publication.fullest = this.fill(rank);
+    publication.waits = [sent];
+    // A question ends with its answer.
+    if (publication.trace !== undefined && type === 'message') endCall(publication.trace, publication);
+  }
+
+  private cancel(id: string, topic: string, lane: Lane): void {
+    this.tell({ kind: 'topic', topic }, lane, wireMessage('cancel', id, this.wallNow()));
+  }
+
+  /** Sends a word about a request. If it does not arrive, the request's own time ends the work for it. */
+  private tell(to: Parameters<Outbox['send']>[0], lane: Lane, message: WireMessage): void {
+    const sent = this.outbox.send(to, lane, encodeMessage(message), { timeoutMs: TELL_TIMEOUT_MS });
+    sent.catch((error: unknown) => {
+      const text = `a ${message.type} of request ${message.id} could not be sent`;
+      this.kernel.events.emit({ type: 'logged', level: 'warn', address: '/', text, fields: { error } });
+    });
+  }
+
+  // --- interest ---------------------------------------------------------------------------------------------------
+
+  /** Lets what is published to a pattern in. Resolves when effective, with what takes it back. */
+  async listen(pattern: string): Promise<() => Promise<void>> {
+    await this.broker.listen(pattern);
+    return () => this.broker.unlisten(pattern);
+  }
+
+  /**
+   * Lets a group's share in. Resolves when effective, with what ends that: the last member here reads no more, works off what it has, and
+   * then leaves by `leave`.
+   */
+  async join(group: string, pattern: string): Promise<(leave: () => Promise<void>) => Promise<void>> {
+    const key = `${group} ${pattern}`;
+    let joined = this.groups.get(key);
+    if (joined === undefined) {
+      joined = this.enter(group, pattern);
+      this.groups.set(key, joined);
+    }
+    const present = joined;
+    present.members++;
+    try {
+      await present.ready;
+    } catch (error) {
+      present.members--;
+      if (this.groups.get(key) === present) this.groups.delete(key);
+      throw error;
+    }
+    return async (leave) => {
+      present.members--;
+      if (present.members === 0) {
+        if (this.groups.get(key) === present) this.groups.delete(key);
+        await present.inbound.stop(GROUP_DRAIN_MS);
+      }
+      await leave();
+    };
+  }
+
+  private enter(group: string, pattern: string): Group {
+    const arrivals = new GroupArrivals();
+    const sieve: Sieve = {
+      isNew: (frame: Frame) => !arrivals.wasHandled(frame),
+      done: (frame: Frame) => arrivals.noteHandled(frame),
+    };
+    const inbound = new Inbound(this.kernel, sieve, (arrival) => this.takeShare(arrival, group, pattern));
+    const source = { kind: 'group', group, pattern } as const;
+    const begin = async (): Promise<void> => {
+      inbound.begin(await this.broker.consume(source, { windows: MEMBER_WINDOWS, receive: inbound.receive }));
+    };
+    return { inbound, ready: begin(), members: 0 };
+  }
+
+  // --- in ---------------------------------------------------------------------------------------------------------
+
+  /** What came into the inbox is done with when the subscribers here have it in their queues. */
+  private take(arrival: Arrival): Taken {
+    const { message, topic } = arrival;
+    switch (message.type) {
+      case 'message':
+      case 'request': {
+        if (topic === undefined)
+          return givenUp('validation', new Error('it was sent to a node, not to a topic'));
+        const publication = this.publicationOf(arrival, topic);
+        if (!(publication instanceof Publication)) return Promise.resolve(publication);
+        this.router.relay(publication, ({ group }) => group === undefined);
+        if (publication.inquiry instanceof Question) publication.inquiry.seal();
+        const { waits } = publication;
+        return waits === undefined ? undefined : Promise.allSettled(waits).then(() => undefined);
+      }
+      case 'reply':
+      case 'refusal':
+        return this.takeReply(arrival);
+      case 'cancel':
+        this.questions.get(message.id)?.cancel(new TroupeError('ERR_REQUEST_OUTRUN', { topic: topic ?? '' }));
+        return undefined;
+    }
+  }
+
+  /** What came to a group is done with when one of its members here has handled it, retries included. */
+  private takeShare(arrival: Arrival, group: string, pattern: string): Taken {
+    const { message } = arrival;
+    const { topic = pattern } = arrival;
+    if (message.type === 'cancel') {
+      this.questions.get(message.id)?.cancel(new TroupeError('ERR_REQUEST_OUTRUN', { topic }));
+      return undefined;
+    }
+    const publication = this.publicationOf(arrival, topic);
+    if (!(publication instanceof Publication)) return Promise.resolve(publication);
+    const tally = new Tally();
+    publication.extras.witness = tally;
+    this.router.relay(
+      publication,
+      (subscriber) => subscriber.group === group && subscriber.pattern === pattern,
+    );
+    if (publication.inquiry instanceof Question) publication.inquiry.seal();
+    tally.begin(publication);
+    return new Promise((resolve) => {
+      tally.whenDone(() => resolve(endOf(tally)));
+    });
+  }
+
+  private takeReply({ message, node, lane }: Arrival): Taken {
+    const request = this.requests.get(message.id);
+    const value = decodePayload(message.payload);
+    if (message.type === 'refusal') request?.noteFailure(new Error(String(value)));
+    else if (request?.answered({ address: node }, value) !== true) this.buryReply(message, value, lane, node);
+    return undefined;
+  }
+
+  /** A reply that nobody waits for any more. */
+  private buryReply(message: WireMessage, value: unknown, lane: Lane, node: string): void {
+    const extras = new Extras();
+    extras.headers = message.headers;
+    const reply = new Envelope(LATE_REPLY, value, lane, { address: node }, undefined, extras);
+    this.kernel.deadLetters.add(reply, `/bus/${this.node.name}`, 'late-reply');
+  }
+
+  /** The message as subscribers here get it; why not, if its schema refuses it or its payload cannot be read. */
+  private publicationOf(arrival: Arrival, topic: string): Publication | GivenUp {
+    const { message, lane, deliveries } = arrival;
+    let payload: unknown;
+    try {
+      payload = this.schemas.checked(topic, decodePayload(message.payload));
+    } catch (error) {
+      return { reason: 'validation', error };
+    }
+    const extras = new Extras();
+    extras.id = message.id;
+    extras.headers = message.headers;
+    extras.attempt = Math.max(1, deliveries);
+    if (message.expiresAtMs !== undefined) extras.deadline = this.clockTimeOf(message.expiresAtMs);
+    const label = {
+      correlationId: message.correlationId,
+      publishedAtMs: message.sentAtMs,
+      number: ++this.arrived,
+      isRequest: message.type === 'request',
+    };
+    const { sender } = message;
+    return new Publication(
+      {
+        content: new TopicMessage(topic, payload, label),
+        payload,
+        definition: undefined,
+        rank: lane,
+        inquiry: message.type === 'request' ? this.question(arrival, topic, extras.deadline) : undefined,
+      },
+      extras,
+      {
+        from: undefined,
+        sender: sender === undefined ? undefined : { address: sender },
+        // Who is busy is not to blame: it waits until its own deadline, and the lane with it.
+        timeoutMs: TIMER_MS_MAX,
+        signal: undefined,
+      },
+    );
+  }
+
+  private question({ message, node, lane }: Arrival, topic: string, deadline: number): Question {
+    const { kernel, questions } = this;
+    const { id } = message;
+    const now = kernel.now();
+    const dueAt = deadline === Infinity ? now + TIMER_MS_MAX : deadline;
+    const answerTo = { kind: 'node', node } as const;
+    const timeout = kernel.timeouts.startFunction(Math.max(1, Math.ceil(dueAt - now)), now, () =>
+      question.cancel(new TroupeError('ERR_REQUEST_OUTRUN', { topic })),
+    );
+    const question = new Question(topic, dueAt, {
+      reply: (value) => {
+        const payload = encodePayload(value, this.payloadBytesMax);
+        this.tell(answerTo, lane, wireMessage('reply', id, this.wallNow(), payload));
+      },
+      refuse: (error) => {
+        const text = error instanceof Error ? `${error.name}: ${error.message}` : describeValue(error);
+        const payload = encodePayload(text.slice(0, 1_000), this.payloadBytesMax);
+        this.tell(answerTo, lane, wireMessage('refusal', id, this.wallNow(), payload));
+      },
+      over: () => {
+        kernel.timeouts.cancel(timeout);
+        if (questions.get(id) === question) questions.delete(id);
+      },
+    });
+    questions.set(id, question);
+    return question;
+  }
+
+  // --- the end ----------------------------------------------------------------------------------------------------
+
+  /** Takes nothing more in; what is here already goes on. */
+  stopReading(): void {
+    const sources = [this.inbox, ...[...this.groups.values()].map(({ inbound }) => inbound)];
+    this.stopped = Promise.all(sources.map((source) => source.stop(BUS_DRAIN_MS))).then(() => undefined);
+    this.kernel.background(this.stopped);
+  }
+
+  /** Resolves when the broker has been told what has become of all that was taken in. */
+  settled(): Promise<void> {
+    return this.stopped;
+  }
+
+  /** Resolves when the broker has all that was published. */
+  flushed(): Promise<void> {
+    return this.outbox.drained();
+  }
+
+  /** Gives up what the broker has not taken, and disconnects. */
+  async close(reason: unknown): Promise<void> {
+    this.outbox.withdraw(reason);
+    await this.broker.close();
+    this.unheard();
+  }
+
+  private changed(state: BrokerState, error: Error | undefined): void {
+    this.present = state;
+    this.kernel.events.emit({ type: 'broker-state-changed', broker: this.broker.kind, state, error });
+    if (state === 'up') this.outbox.hurry();
+  }
+
+  /** What is left of a frame beside its own head and a message's labels. */
+  private get payloadBytesMax(): number {
+    return this.broker.capabilities.frameBytesMax - LABEL_BYTES_MAX;
+  }
+
+  private wallNow(): number {
+    return Math.floor(this.kernel.host.clock.wallNow());
+  }
+
+  private wallTimeOf(deadline: number): number | undefined {
+    return deadline === Infinity ? undefined : Math.ceil(this.wallNow() + deadline - this.kernel.now());
+  }
+
+  private clockTimeOf(wallMs: number): number {
+    return this.kernel.now() + wallMs - this.kernel.host.clock.wallNow();
+  }
+}
+
+/** Milliseconds that a reply or a cancellation may wait for its broker. */
+const TELL_TIMEOUT_MS = 30_000;
+/** Bytes of a frame's head and of a message's id, sender, correlation id and headers, at the most. */
+const LABEL_BYTES_MAX = 40_960;
+
+const LATE_REPLY = entryWithoutHandler('deliver (reply)', 'tell');
+const NO_PAYLOAD: WirePayload = { codec: 'none', bytes: new Uint8Array(0) };
+
+function wireMessage(
+  type: WireMessage['type'],
+  id: string,
+  sentAtMs: number,
+  payload = NO_PAYLOAD,
+): WireMessage {
+  const none = undefined;
+  return { type, id, sentAtMs, expiresAtMs: none, sender: none, correlationId: none, headers: none, payload };
+}
+
+function givenUp(reason: string, error: unknown): Promise<GivenUp> {
+  return Promise.resolve({ reason, error });
+}
+
+/** What the broker is told: somebody handled it, nobody could, or nobody had the time. */
+function endOf({ handled, failed, trouble }: Tally): GivenUp | typeof RELEASE | undefined {
+  if (handled > 0) return undefined;
+  if (failed === 0 || trouble === undefined) return RELEASE; // nobody is left here
+  return isNobodysFault(trouble.outcome) ? RELEASE : { reason: trouble.outcome, error: trouble.error };
+}
+
+/** The member has gone, not the message wrong. */
+function isNobodysFault(outcome: Outcome): boolean {
+  return outcome === 'stopped' || outcome === 'killed' || outcome === 'cancelled';
+}

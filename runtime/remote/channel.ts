@@ -1,0 +1,237 @@
+/**
+ * What goes to one destination in one lane. Messages that are there together are packed into frames; frames are given to the
+ * broker in order, and those it did not take are given again from the first of them, so order holds whatever happens. It knows
+ * no other destination: one that is full delays nobody else.
+ *
+ * Invariant: at most one publish is under way, and a frame keeps its number until the broker has taken it or it is given up.
+ */
+
+import type { Destination, Lane, OutFrame, PublishResult } from '../../src/protocol/broker.ts';
+import { TroupeError } from '../../src/protocol/errors.ts';
+import { encodeFrame } from '../../src/protocol/frame.ts';
+import {
+  OUTBOX_RETRY_MAX_MS,
+  OUTBOX_RETRY_MIN_MS,
+  PACK_BYTES_MAX,
+  PACK_MESSAGES_MAX,
+  PUBLISH_FRAMES_MAX,
+} from '../../src/protocol/limits.ts';
+import type { Kernel } from '../actor/kernel.ts';
+import type { Timeout } from '../host/timeouts.ts';
+import type { Parcel } from './parcel.ts';
+import type { Place } from './streams.ts';
+
+/** Bytes of a frame beside its messages, and beside each of them, at the most. */
+const FRAME_HEAD_BYTES = 160;
+const FRAME_ITEM_BYTES = 5;
+
+/** What a channel needs of the outbox. */
+export interface ChannelPorts {
+  readonly kernel: Kernel;
+  readonly node: { readonly name: string; readonly incarnation: string };
+  /** Publishes when it is this lane's turn. */
+  readonly publish: (frames: readonly OutFrame[]) => Promise<readonly PublishResult[]>;
+  readonly nextPlace: (key: string) => Place;
+  readonly frameBytesMax: number;
+  /** For errors. */
+  readonly broker: { readonly kind: string; readonly url: string };
+  /** It has nothing to do any more. */
+  readonly emptied: (channel: Channel) => void;
+}
+
+/** A frame that the broker has not taken yet. */
+interface Unconfirmed {
+  readonly parcels: readonly Parcel[];
+  readonly frame: OutFrame;
+}
+
+/** One destination in one lane. */
+export class Channel {
+  readonly key: string;
+  private readonly to: Destination;
+  private readonly lane: Lane;
+  private readonly ports: ChannelPorts;
+  private waiting: Parcel[] = [];
+  private unconfirmed: Unconfirmed[] = [];
+  private isPublishing = false;
+  private isScheduled = false;
+  private retries = 0;
+  private pause: Timeout | undefined = undefined;
+
+  constructor(key: string, to: Destination, lane: Lane, ports: ChannelPorts) {
+    this.key = key;
+    this.to = to;
+    this.lane = lane;
+    this.ports = ports;
+  }
+
+  /** Takes a message; it leaves with those that are added in the same piece of synchronous code. */
+  add(parcel: Parcel): void {
+    this.waiting.push(parcel);
+    if (this.isPublishing || this.isScheduled || this.pause !== undefined) return;
+    this.isScheduled = true;
+    this.ports.kernel.host.soon(() => {
+      this.isScheduled = false;
+      this.pump();
+    });
+  }
+
+  /** The broker can be used again: what waits is given to it at once. */
+  hurry(): void {
+    if (this.pause === undefined) return;
+    this.endPause();
+    this.pump();
+  }
+
+  /** Gives everything up. */
+  withdraw(reason: unknown): void {
+    this.endPause();
+    for (const { parcels } of this.unconfirmed) for (const parcel of parcels) parcel.refuse(reason);
+    for (const parcel of this.waiting) parcel.refuse(reason);
+    this.unconfirmed = [];
+    this.waiting = [];
+  }
+
+  private pump(): void {
+    if (this.isPublishing || this.pause !== undefined) return;
+    const wallMs = this.ports.kernel.host.clock.wallNow();
+    this.unconfirmed = this.unconfirmed.filter(({ parcels }) => this.wanted(parcels, wallMs).length > 0);
+    while (this.unconfirmed.length < PUBLISH_FRAMES_MAX && this.pack());
+    if (this.unconfirmed.length === 0) {
+      this.ports.emptied(this);
+      return;
+    }
+    this.isPublishing = true;
+    const sent = this.unconfirmed;
+    this.ports.kernel.background(this.publish(sent));
+  }
+
+  private async publish(sent: readonly Unconfirmed[]): Promise<void> {
+    let results: readonly PublishResult[];
+    try {
+      results = await this.ports.publish(sent.map(({ frame }) => frame));
+    } finally {
+      this.isPublishing = false;
+    }
+    const left = sent.filter(({ parcels }, n) => !this.settle(parcels, results[n] ?? 'unknown'));
+    // Nothing was added behind them meanwhile: frames are made only when nothing is under way.
+    this.unconfirmed = left;
+    if (left.length === 0) {
+      this.retries = 0;
+      this.pump();
+    } else {
+      this.retries = left.length < sent.length ? 1 : this.retries + 1;
+      this.wait();
+    }
+  }
+
+  /** One frame more, from what waits; false when nothing does. */
+  private pack(): boolean {
+    const { kernel, node, nextPlace, frameBytesMax } = this.ports;
+    const wallMs = kernel.host.clock.wallNow();
+    const parcels: Parcel[] = [];
+    let sizeBytes = 0;
+    let taken = 0;
+    for (const parcel of this.waiting) {
+      const isFirst = parcels.length === 0;
+      if (
+        !isFirst &&
+        (parcels.length >= PACK_MESSAGES_MAX || sizeBytes + parcel.bytes.length > PACK_BYTES_MAX)
+      )
+        break;
+      taken++;
+      if (this.wanted([parcel], wallMs).length === 0) continue;
+      parcels.push(parcel);
+      sizeBytes += parcel.bytes.length;
+    }
+    this.waiting = this.waiting.slice(taken);
+    if (parcels.length === 0) return false;
+    if (boundOf(parcels) > frameBytesMax) {
+      refuseAll(parcels, this.tooLarge(parcels));
+      return true;
+    }
+    const bytes = encodeFrame(
+      { node: node.name, incarnation: node.incarnation, ...nextPlace(this.key) },
+      parcels.map((parcel) => parcel.bytes),
+    );
+    const frame = { to: this.to, lane: this.lane, bytes, expiresAtMs: expiryOf(parcels) };
+    this.unconfirmed.push({ parcels, frame });
+    return true;
+  }
+
+  /** Those that somebody waits for; what has expired on the way is told so. */
+  private wanted(parcels: readonly Parcel[], wallMs: number): readonly Parcel[] {
+    return parcels.filter((parcel) => {
+      const { expiresAtMs = Infinity } = parcel;
+      if (expiresAtMs < wallMs) parcel.refuse(expired(this.key));
+      return !parcel.isSettled;
+    });
+  }
+
+  /** Tells those who wait how it ended; false when it has not. */
+  private settle(parcels: readonly Parcel[], result: PublishResult): boolean {
+    switch (result) {
+      case 'ok':
+        for (const parcel of parcels) parcel.accept();
+        return true;
+      case 'full':
+      case 'unavailable':
+      case 'unknown':
+        return false;
+      case 'unroutable':
+        return refuseAll(parcels, new TroupeError('ERR_ACTOR_UNKNOWN', { address: this.key }));
+      case 'too-large':
+        return refuseAll(parcels, this.tooLarge(parcels));
+      case 'denied': {
+        const problem = `publishing to ${this.key} is not permitted`;
+        const { kind: broker, url } = this.ports.broker;
+        return refuseAll(parcels, new TroupeError('ERR_BROKER_DENIED', { broker, url, problem }));
+      }
+    }
+  }
+
+  private tooLarge(parcels: readonly Parcel[]): TroupeError {
+    const sizeBytes = boundOf(parcels);
+    return new TroupeError('ERR_FRAME_TOO_LARGE', { sizeBytes, sizeBytesMax: this.ports.frameBytesMax });
+  }
+
+  private wait(): void {
+    const { kernel } = this.ports;
+    const longestMs = Math.min(OUTBOX_RETRY_MAX_MS, OUTBOX_RETRY_MIN_MS * 2 ** Math.min(this.retries, 20));
+    // Jitter, so that many who found the same lane full do not come back at once; whole numbers share a timer.
+    const delayMs = Math.max(1, Math.round(longestMs * (0.5 + kernel.host.random() / 2)));
+    this.pause = kernel.timeouts.startFunction(delayMs, kernel.now(), () => {
+      this.pause = undefined;
+      this.pump();
+    });
+  }
+
+  private endPause(): void {
+    if (this.pause !== undefined) this.ports.kernel.timeouts.cancel(this.pause);
+    this.pause = undefined;
+  }
+}
+
+function refuseAll(parcels: readonly Parcel[], error: TroupeError): true {
+  for (const parcel of parcels) parcel.refuse(error);
+  return true;
+}
+
+/** Bytes that a frame of these has at the most. */
+function boundOf(parcels: readonly Parcel[]): number {
+  return parcels.reduce((sum, { bytes }) => sum + bytes.length + FRAME_ITEM_BYTES, FRAME_HEAD_BYTES);
+}
+
+function expired(address: string): TroupeError {
+  return new TroupeError('ERR_MESSAGE_DROPPED', { address, message: 'deliver', reason: 'expired' });
+}
+
+/** The time after which none of them is worth anything; undefined when one of them always is. */
+function expiryOf(parcels: readonly Parcel[]): number | undefined {
+  let latest = 0;
+  for (const { expiresAtMs } of parcels) {
+    if (expiresAtMs === undefined) return undefined;
+    latest = Math.max(latest, expiresAtMs);
+  }
+  return latest;
+}

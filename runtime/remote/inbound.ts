@@ -1,0 +1,271 @@
+/**
+ * What comes from a broker: frames are read, copies and poison are sorted out, and the messages of the others are handed over in
+ * order. A frame is settled once all of its messages are; a copy of one that is still being handled is settled with it. What becomes
+ * of a message, and when it is done, is the business of whoever takes it.
+ */
+
+import {
+  type Consumption,
+  type DeadFrameInfo,
+  type Delivery,
+  LANES,
+  type Lane,
+} from '../../src/protocol/broker.ts';
+import {
+  decodeFrame,
+  encodeFrame,
+  encodeMessage,
+  type Frame,
+  type WireMessage,
+} from '../../src/protocol/frame.ts';
+import { BURY_AGAIN_MS, DELIVERIES_MAX, LANE_MESSAGES_WAITING_MAX } from '../../src/protocol/limits.ts';
+import { describeValue } from '../../src/protocol/options.ts';
+import type { Kernel } from '../actor/kernel.ts';
+import { nameOf } from './arrivals.ts';
+
+/** A message that has arrived, and where it comes from. */
+export interface Arrival {
+  readonly message: WireMessage;
+  readonly node: string;
+  readonly incarnation: string;
+  readonly lane: Lane;
+  /** The topic it was published to; undefined for what was sent to this node. */
+  readonly topic: string | undefined;
+  /** How often it was delivered, counted by the broker. */
+  readonly deliveries: number;
+}
+
+/** Why a message is given up. */
+export interface GivenUp {
+  readonly reason: string;
+  readonly error: unknown;
+}
+
+/** Somebody else may have it. */
+export const RELEASE = Symbol('release');
+
+/** When a message is done with: at once, or later. A `GivenUp` is kept by the broker. */
+export type Taken = Promise<GivenUp | typeof RELEASE | undefined> | undefined;
+
+/** Takes messages. */
+export type Take = (arrival: Arrival) => Taken;
+
+/** Tells copies from news. */
+export interface Sieve {
+  /** False for a copy. */
+  isNew(frame: Frame): boolean;
+  /** All of its messages are done with. */
+  done(frame: Frame): void;
+}
+
+/** What one source brings. */
+export class Inbound {
+  private readonly kernel: Kernel;
+  private readonly sieve: Sieve;
+  private readonly take: Take;
+  private consumption: Consumption | undefined = undefined;
+  private isStopped = false;
+  private readonly lanes: readonly InLane[] = LANES.map(() => ({ held: [], waiting: 0 }));
+  /** What came before `consume` had answered. */
+  private readonly early: (() => void)[] = [];
+  /** Deliveries of frames that are being handled, by the names of those: more than one where it was delivered again. */
+  private readonly open = new Map<string, Delivery[]>();
+
+  constructor(kernel: Kernel, sieve: Sieve, take: Take) {
+    this.kernel = kernel;
+    this.sieve = sieve;
+    this.take = take;
+  }
+
+  /** Reads no more. What is being handled may still be settled, for `drainMs`. */
+  async stop(drainMs: number): Promise<void> {
+    this.isStopped = true;
+    await this.consumption?.stop({ drainMs });
+  }
+
+  /** The consumption whose deliveries these are. */
+  begin(consumption: Consumption): void {
+    this.consumption = consumption;
+    for (const settle of this.early.splice(0)) settle();
+  }
+
+  readonly receive = (deliveries: readonly Delivery[]): void => {
+    for (const delivery of deliveries) this.receiveOne(delivery);
+  };
+
+  private receiveOne(delivery: Delivery): void {
+    let frame: Frame;
+    try {
+      frame = decodeFrame(delivery.bytes);
+    } catch (error) {
+      this.refuse(delivery, 'frame-invalid', error);
+      return;
+    }
+    const name = nameOf(frame);
+    const again = this.open.get(name);
+    if (again !== undefined) {
+      again.push(delivery);
+    } else if (delivery.deliveries > DELIVERIES_MAX) {
+      this.refuse(delivery, 'deliveries-exhausted', undefined);
+    } else if (this.sieve.isNew(frame)) {
+      this.open.set(name, [delivery]);
+      this.hold(delivery, frame);
+    } else {
+      this.settle((consumption) => consumption.acknowledge([delivery]));
+    }
+  }
+
+  /** Frames of a lane go on one after the other, as long as not too many of its messages wait for room in a queue. */
+  private hold(delivery: Delivery, frame: Frame): void {
+    const lane = this.lane(delivery.lane);
+    lane.held.push({ delivery, frame });
+    if (lane.held.length === 1) this.goOn(lane);
+  }
+
+  private goOn(lane: InLane): void {
+    while (lane.waiting < LANE_MESSAGES_WAITING_MAX) {
+      const next = lane.held.shift();
+      if (next === undefined) return;
+      this.handOver(lane, next);
+    }
+  }
+
+  private handOver(lane: InLane, { delivery, frame }: Held): void {
+    const { topic, deliveries } = delivery;
+    const { node, incarnation, messages } = frame;
+    const endings: Promise<Ending | undefined>[] = [];
+    for (const message of messages) {
+      const taken = this.taken({ message, node, incarnation, lane: delivery.lane, topic, deliveries });
+      if (taken !== undefined)
+        endings.push(taken.then((end) => (end === undefined ? undefined : { message, end })));
+    }
+    if (endings.length === 0) {
+      this.done(frame, []);
+      return;
+    }
+    lane.waiting += endings.length;
+    const ended = Promise.all(endings).then((all) => {
+      lane.waiting -= endings.length;
+      this.done(
+        frame,
+        all.filter((each) => each !== undefined),
+      );
+      this.goOn(lane);
+    });
+    this.kernel.background(ended);
+  }
+
+  /** What the taker throws is its answer. */
+  private taken(arrival: Arrival): Taken {
+    try {
+      return this.take(arrival)?.catch((error: unknown) => ({ reason: 'handler-failed', error }));
+    } catch (error) {
+      return Promise.resolve({ reason: 'validation', error });
+    }
+  }
+
+  private done(frame: Frame, endings: readonly Ending[]): void {
+    const name = nameOf(frame);
+    const deliveries = this.open.get(name) ?? [];
+    const [first, ...copies] = deliveries;
+    if (first === undefined) return;
+    const dead = endings.flatMap(({ message, end }) => (end === RELEASE ? [] : [{ message, ...end }]));
+    const [cause] = dead;
+    if (dead.length < endings.length) {
+      // A frame is one thing to the broker: whoever gets it gets all of it.
+      this.open.delete(name);
+      this.settle((consumption) => consumption.release(deliveries));
+    } else if (cause === undefined) {
+      this.open.delete(name);
+      this.sieve.done(frame);
+      this.settle((consumption) => consumption.acknowledge(deliveries));
+    } else {
+      const bytes = dead.length === frame.messages.length ? first.bytes : partOf(frame, dead);
+      const info = { reason: cause.reason, error: textOf(cause.error), bytes };
+      this.settle((consumption) => {
+        if (copies.length > 0) consumption.acknowledge(copies);
+        this.bury(consumption, first, info, () => {
+          this.open.delete(name);
+          this.sieve.done(frame);
+        });
+      });
+    }
+  }
+
+  private lane(lane: Lane): InLane {
+    const known = this.lanes[lane];
+    if (known === undefined) throw new Error(`there is no lane ${lane}`);
+    return known;
+  }
+
+  private refuse(delivery: Delivery, reason: 'frame-invalid' | 'deliveries-exhausted', error: unknown): void {
+    const { topic, bytes } = delivery;
+    this.kernel.events.emit({ type: 'frame-refused', reason, topic, sizeBytes: bytes.length, error });
+    this.settle((consumption) => this.bury(consumption, delivery, { reason, error: textOf(error) }));
+  }
+
+  /** Until the broker has it among its dead letters, or the source is not read any more: then it will be delivered again. */
+  private bury(
+    consumption: Consumption,
+    delivery: Delivery,
+    info: DeadFrameInfo,
+    buried: () => void = () => undefined,
+  ): void {
+    consumption.deadLetter(delivery, info).then(buried, (error: unknown) => {
+      const { kernel } = this;
+      if (this.isStopped) return;
+      const fields = { error };
+      const text = `a dead letter could not be kept by the broker, and is tried again in ${BURY_AGAIN_MS} ms`;
+      kernel.events.emit({ type: 'logged', level: 'warn', address: '/', text, fields });
+      kernel.timeouts.startFunction(BURY_AGAIN_MS, kernel.now(), () => {
+        if (!this.isStopped) this.bury(consumption, delivery, info, buried);
+      });
+    });
+  }
+
+  private settle(how: (consumption: Consumption) => void): void {
+    const { consumption } = this;
+    if (consumption === undefined) this.early.push(() => this.settle(how));
+    else how(consumption);
+  }
+}
+
+/** A frame that is to be handed over. */
+interface Held {
+  readonly delivery: Delivery;
+  readonly frame: Frame;
+}
+
+interface InLane {
+  /** Oldest first; as many as the window of the lane at the most. */
+  readonly held: Held[];
+  /** Messages that were handed over and are not done with. */
+  waiting: number;
+}
+
+/** A message that was not simply done with. */
+interface Ending {
+  readonly message: WireMessage;
+  readonly end: GivenUp | typeof RELEASE;
+}
+
+/** The messages of a frame that were given up, as a frame. */
+function partOf({ node, incarnation, stream, sequence }: Frame, dead: readonly DeadMessage[]): Uint8Array {
+  return encodeFrame(
+    { node, incarnation, stream, sequence },
+    dead.map(({ message }) => encodeMessage(message)),
+  );
+}
+
+interface DeadMessage extends GivenUp {
+  readonly message: WireMessage;
+}
+
+const ERROR_CHARACTERS_MAX = 1_000;
+
+/** Its name and text, without its stack. */
+function textOf(error: unknown): string | undefined {
+  if (error === undefined) return undefined;
+  const text = error instanceof Error ? `${error.name}: ${error.message}` : describeValue(error);
+  return text.slice(0, ERROR_CHARACTERS_MAX);
+}

@@ -1,0 +1,131 @@
+/**
+ * What a node has to give to its broker: for each lane the destinations that something waits for. Each lane has a bound of its own, and
+ * a number of publishes that may be under way (p-queue), so that nothing less urgent holds up what is critical.
+ */
+
+import PQueue from 'p-queue';
+import {
+  type Broker,
+  type Destination,
+  LANES,
+  type Lane,
+  type NodeIdentity,
+} from '../../src/protocol/broker.ts';
+import { TroupeError } from '../../src/protocol/errors.ts';
+import { OUTBOX_WAITING_MAX, PUBLISHES_PER_LANE } from '../../src/protocol/limits.ts';
+import type { Kernel } from '../actor/kernel.ts';
+import { Channel } from './channel.ts';
+import { Parcel, type ParcelPatience } from './parcel.ts';
+import { SentStreams } from './streams.ts';
+
+interface OutLane {
+  readonly publishes: PQueue;
+  readonly channels: Map<string, Channel>;
+  waiting: number;
+}
+
+/** The outbox of one node. */
+export class Outbox {
+  private readonly kernel: Kernel;
+  private readonly broker: Broker;
+  private readonly node: NodeIdentity;
+  private readonly streams = new SentStreams();
+  private readonly lanes: readonly OutLane[] = LANES.map(() => ({
+    publishes: new PQueue({ concurrency: PUBLISHES_PER_LANE }),
+    channels: new Map(),
+    waiting: 0,
+  }));
+  private readonly idle = new Set<() => void>();
+
+  constructor(kernel: Kernel, broker: Broker, node: NodeIdentity) {
+    this.kernel = kernel;
+    this.broker = broker;
+    this.node = node;
+  }
+
+  /** Messages of this lane that the broker has not taken yet. */
+  waitingIn(lane: Lane): number {
+    return this.lane(lane).waiting;
+  }
+
+  /**
+   * Sends a message that `encodeMessage` has made. Resolves when the broker has it; rejects with `ERR_OUTBOX_FULL` at once, `ERR_SEND_TIMEOUT`
+   * (it may have been sent), `ERR_ACTOR_UNKNOWN` where there is no such node, `ERR_FRAME_TOO_LARGE`, `ERR_BROKER_DENIED`, `ERR_MESSAGE_DROPPED` when
+   * it expired on the way, `signal.reason`.
+   */
+  send(to: Destination, lane: Lane, bytes: Uint8Array, patience: ParcelPatience): Promise<void> {
+    const out = this.lane(lane);
+    const destination = nameOf(to);
+    const { waiting } = out;
+    if (waiting >= OUTBOX_WAITING_MAX)
+      return Promise.reject(new TroupeError('ERR_OUTBOX_FULL', { destination, waiting }));
+    if (patience.signal?.aborted === true) return Promise.reject(patience.signal.reason);
+    out.waiting++;
+    const parcel = new Parcel(this.kernel, destination, bytes, patience, () => {
+      out.waiting--;
+      this.look();
+    });
+    this.channel(out, destination, to, lane).add(parcel);
+    return parcel.taken;
+  }
+
+  /** The broker can be used again. */
+  hurry(): void {
+    for (const { channels } of this.lanes) for (const channel of channels.values()) channel.hurry();
+  }
+
+  /** Resolves when nothing waits any more. */
+  drained(): Promise<void> {
+    if (this.isEmpty) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.idle.add(resolve);
+    });
+  }
+
+  /** Gives up what waits. */
+  withdraw(reason: unknown): void {
+    for (const { channels } of this.lanes) {
+      for (const channel of channels.values()) channel.withdraw(reason);
+      channels.clear();
+    }
+  }
+
+  private get isEmpty(): boolean {
+    return this.lanes.every(({ waiting }) => waiting === 0);
+  }
+
+  private look(): void {
+    if (this.idle.size === 0 || !this.isEmpty) return;
+    for (const resolve of this.idle) resolve();
+    this.idle.clear();
+  }
+
+  private channel(out: OutLane, destination: string, to: Destination, lane: Lane): Channel {
+    const known = out.channels.get(destination);
+    if (known !== undefined) return known;
+    const channel = new Channel(destination, to, lane, {
+      kernel: this.kernel,
+      node: this.node,
+      publish: (frames) => out.publishes.add(() => this.broker.publish(frames)),
+      nextPlace: (key) => this.streams.next(`${lane} ${key}`),
+      frameBytesMax: this.broker.capabilities.frameBytesMax,
+      broker: this.broker,
+      emptied: (empty) => {
+        if (out.channels.get(destination) === empty) out.channels.delete(destination);
+      },
+    });
+    out.channels.set(destination, channel);
+    return channel;
+  }
+
+  private lane(lane: Lane): OutLane {
+    const out = this.lanes[lane];
+    if (out === undefined) throw new Error(`there is no lane ${lane}`);
+    return out;
+  }
+}
+
+/** A name of a destination that no other has: names of nodes and topics have no colon. */
+function nameOf(to: Destination): string {
+  return to.kind === 'node' ? `node:${to.node}` : `topic:${to.topic}`;
+}

@@ -1,0 +1,401 @@
+import { describe, expect, it } from 'vitest';
+import { z } from 'zod';
+import { type MemoryHub, memory, memoryHub } from '../../adapters/memory/index.ts';
+import type { BusMessage, BusOptions } from '../../src/protocol/bus.ts';
+import { encodeFrame } from '../../src/protocol/frame.ts';
+import { deferred, endingOf } from '../support/puppet.ts';
+import { busBench } from '../support/test-bus.ts';
+import { recordTraces } from '../support/traces.ts';
+
+/** Buses of several processes on one hub, in virtual time. */
+function nodes(hub: MemoryHub = memoryHub()) {
+  const bench = busBench();
+  const connect = (node: string, options: BusOptions = {}) =>
+    connecting(bench, bench.connect({ broker: memory({ hub }), node, ...options }));
+  return { ...bench, hub, connect };
+}
+
+/** Opening and subscribing take a trip to the hub, which needs time to pass. */
+async function connecting<T>({ advance }: ReturnType<typeof busBench>, promise: Promise<T>): Promise<T> {
+  const ending = endingOf(promise);
+  for (let n = 0; n < 100 && ending.is === undefined; n++) await advance(1);
+  return promise;
+}
+
+/** A handler that keeps what it is given. */
+function keeping() {
+  const got: BusMessage[] = [];
+  const keep = (message: BusMessage): void => {
+    got.push(message);
+  };
+  return { got, keep, payloads: () => got.map(({ payload }) => payload) };
+}
+
+describe('a bus on a broker', () => {
+  it('brings what is published to every subscription of every node once, with all that was said beside it', async () => {
+    const { connect, advance } = nodes();
+    const [a, b] = [await connect('a'), await connect('b')];
+    const [here, there, other, elsewhere] = [keeping(), keeping(), keeping(), keeping()];
+    const subscribed = Promise.all([
+      a.subscribe('agent.*', here.keep),
+      b.subscribe('agent.*', there.keep),
+      b.subscribe('agent.#', other.keep),
+      b.subscribe('else', elsewhere.keep),
+    ]);
+    await advance(10);
+    await subscribed;
+    const published = a.publish(
+      'agent.mail',
+      { n: 1 },
+      {
+        priority: 'critical',
+        sender: 'me',
+        correlationId: 'c1',
+        headers: { traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01', tenant: 'acme' },
+        ttlMs: 60_000,
+      },
+    );
+    await advance(10);
+    const receipt = await published;
+    expect(receipt).toEqual({ id: expect.any(String), delivered: 1 });
+    for (const { got } of [here, there, other]) {
+      expect(got).toHaveLength(1);
+      expect(got[0]).toMatchObject({
+        id: receipt.id,
+        topic: 'agent.mail',
+        payload: { n: 1 },
+        priority: 'critical',
+        sender: 'me',
+        correlationId: 'c1',
+        attempt: 1,
+        isRequest: false,
+        headers: { traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01', tenant: 'acme' },
+      });
+    }
+    expect(elsewhere.got).toEqual([]);
+  });
+
+  it('keeps the order of one publisher, also when the broker had no room or the connection was cut meanwhile', async () => {
+    const { connect, advance, hub } = nodes();
+    const [a, b] = [await connect('a'), await connect('b')];
+    const { keep, payloads } = keeping();
+    const subscribed = b.subscribe('n', keep);
+    await advance(10);
+    await subscribed;
+    const sent = Array.from({ length: 1_000 }, (_, n) => endingOf(a.publish('n', n)));
+    await advance(2);
+    hub.cut('b');
+    await advance(50);
+    hub.cut('a');
+    const more = Array.from({ length: 1_000 }, (_, n) => endingOf(a.publish('n', 1_000 + n)));
+    await advance(50);
+    hub.heal();
+    await advance(20_000);
+    expect([...sent, ...more].filter(({ is }) => is !== 'resolved')).toEqual([]);
+    expect(payloads()).toEqual(Array.from({ length: 2_000 }, (_, n) => n));
+  });
+
+  it('hides the copies that lost confirms make', async () => {
+    const { connect, advance, hub } = nodes();
+    const [a, b] = [await connect('a'), await connect('b')];
+    const { keep, payloads } = keeping();
+    const subscribed = b.subscribe('n', keep);
+    await advance(10);
+    await subscribed;
+    hub.lose('confirms', 'a');
+    const sent = [1, 2, 3].map((n) => endingOf(a.publish('n', n)));
+    await advance(6_000);
+    hub.heal();
+    await advance(20_000);
+    expect(sent.map(({ is }) => is)).toEqual(['resolved', 'resolved', 'resolved']);
+    expect(payloads()).toEqual([1, 2, 3]);
+  });
+
+  it('gives each message of a group to one member, and loses none when a member leaves', async () => {
+    const { connect, advance } = nodes();
+    const [a, b, c] = [await connect('a'), await connect('b'), await connect('c')];
+    const [one, two] = [keeping(), keeping()];
+    const joining = Promise.all([
+      b.subscribe('jobs', one.keep, { group: 'workers' }),
+      c.subscribe('jobs', two.keep, { group: 'workers' }),
+    ]);
+    await advance(10);
+    const [leaving] = await joining;
+    const sent: ReturnType<typeof endingOf>[] = [];
+    for (let n = 0; n < 400; n++) {
+      sent.push(endingOf(a.publish('jobs', n)));
+      await advance(1);
+      if (n === 200) endingOf(leaving.unsubscribe());
+    }
+    await advance(40_000);
+    expect(sent.filter(({ is }) => is !== 'resolved')).toEqual([]);
+    expect(one.got.length).toBeGreaterThan(10);
+    expect(two.got.length).toBeGreaterThan(10);
+    const all = [...one.payloads(), ...two.payloads()] as number[];
+    expect(all.toSorted((x, y) => x - y)).toEqual(Array.from({ length: 400 }, (_, n) => n));
+  });
+
+  it('gives what a member was doing when it died to another one, as a further attempt', async () => {
+    const { connect, advance, hub } = nodes();
+    const [a, b, c] = [await connect('a'), await connect('b'), await connect('c')];
+    const holding = endingOf(b.subscribe('jobs', () => new Promise(() => undefined), { group: 'g' }));
+    await advance(10);
+    expect(holding.is).toBe('resolved');
+    endingOf(a.publish('jobs', 'paid work'));
+    await advance(10);
+    const { got, keep } = keeping();
+    const joined = c.subscribe('jobs', keep, { group: 'g' });
+    await advance(10);
+    await joined;
+    expect(got).toEqual([]);
+    hub.kill('b');
+    await advance(30_000);
+    expect(got).toMatchObject([{ payload: 'paid work', attempt: 2 }]);
+  });
+
+  it('answers a request from another node, and cancels the others when the first reply is there', async () => {
+    const { connect, advance } = nodes();
+    const [a, b, c] = [await connect('a'), await connect('b'), await connect('c')];
+    const slow = deferred<AbortSignal>();
+    const subscribed = Promise.all([
+      b.subscribe('agent.query', (message) => message.reply({ length: String(message.payload).length })),
+      c.subscribe('agent.query', (message) => {
+        slow.resolve(message.signal);
+        return new Promise(() => undefined);
+      }),
+    ]);
+    await advance(10);
+    await subscribed;
+    const asked = endingOf(a.request('agent.query', 'status?', { schema: z.object({ length: z.number() }) }));
+    await advance(50);
+    expect(asked).toMatchObject({ is: 'resolved', value: { length: 7 } });
+    expect((await slow.promise).aborted).toBe(true);
+  });
+
+  it('ends a request by its time where nobody replies, with what a subscriber said as its cause, and buries a late reply', async () => {
+    const { connect, advance } = nodes();
+    const [a, b] = [await connect('a'), await connect('b')];
+    const late = deferred();
+    const subscribed = Promise.all([
+      b.subscribe('fails', () => {
+        throw new Error('no model');
+      }),
+      b.subscribe('late', async (message) => {
+        await late.promise;
+        message.reply('too late');
+      }),
+    ]);
+    await advance(10);
+    await subscribed;
+    const failing = endingOf(a.request('fails', 1, { timeoutMs: 1_000 }));
+    const waiting = endingOf(a.request('late', 1, { timeoutMs: 1_000 }));
+    await advance(1_000);
+    expect(failing.error).toMatchObject({
+      code: 'ERR_REQUEST_TIMEOUT',
+      cause: { message: expect.stringContaining('no model') },
+    });
+    expect(waiting.is).toBe('ERR_REQUEST_TIMEOUT');
+    late.resolve();
+    await advance(100);
+    expect(a.deadLetters.list()).toEqual([]); // the question had been taken back, so no reply was sent
+    expect(b.deadLetters.list({ reason: 'late-reply' })).toHaveLength(1);
+  });
+
+  it('keeps a failed message of a group among the dead letters of the broker, and no other', async () => {
+    const { connect, advance, hub } = nodes();
+    const [a, b] = [await connect('a'), await connect('b')];
+    const joined = b.subscribe(
+      'jobs',
+      ({ payload }) => {
+        if (payload === 2) throw new Error('poison');
+      },
+      { group: 'g' },
+    );
+    await advance(10);
+    await joined;
+    for (const n of [1, 2, 3]) endingOf(a.publish('jobs', n));
+    await advance(100);
+    expect(hub.deadFrames()).toMatchObject([
+      { reason: 'handler-failed', error: expect.stringContaining('poison') },
+    ]);
+    expect(b.deadLetters.list()).toMatchObject([{ reason: 'handler-failed', payload: 2 }]);
+  });
+
+  it('waits with its publishers when a subscriber elsewhere is slow, and with nobody else', async () => {
+    const hub = memoryHub();
+    const bench = nodes(hub);
+    const a = await bench.connect('a', { broker: memory({ hub, maxLength: 10 }) });
+    const b = await bench.connect('b', { broker: memory({ hub, maxLength: 10 }) });
+    const gate = deferred();
+    const { got, keep } = keeping();
+    const subscribed = Promise.all([
+      b.subscribe(
+        'slow',
+        async (message) => {
+          await gate.promise;
+          keep(message);
+        },
+        { capacity: 5 },
+      ),
+      b.subscribe('fast', keep),
+    ]);
+    await bench.advance(10);
+    await subscribed;
+    const sent: ReturnType<typeof endingOf>[] = [];
+    // Awaited one by one each is a frame of its own.
+    for (let n = 0; n < 3_000; n++) {
+      sent.push(endingOf(a.publish('slow', n, { priority: 'low', timeoutMs: 600_000 })));
+      if (n % 10 === 0) await bench.settle();
+    }
+    await bench.advance(1_000);
+    const waiting = sent.filter(({ is }) => is === undefined).length;
+    expect(waiting).toBeGreaterThan(0);
+    const critical = endingOf(a.publish('fast', 'now', { priority: 'critical' }));
+    await bench.advance(10);
+    expect(critical.is).toBe('resolved');
+    expect(got.map(({ payload }) => payload)).toEqual(['now']);
+    gate.resolve();
+    await bench.advance(60_000);
+    expect(sent.filter(({ is }) => is !== 'resolved')).toEqual([]);
+    expect(got).toHaveLength(3_001);
+  });
+
+  it('refuses a frame that is none, and what a schema here does not allow, and goes on', async () => {
+    const { connect, advance, hub, clock } = nodes();
+    const b = await connect('b', { schemas: { jobs: z.object({ n: z.number() }) } });
+    const a = await connect('a');
+    const { keep, payloads } = keeping();
+    const subscribed = b.subscribe('jobs', keep);
+    await advance(10);
+    await subscribed;
+    const raw = memory({ hub });
+    const host = {
+      clock,
+      random: () => 0.5,
+      soon: queueMicrotask,
+      later: (task: () => void) => void setImmediate(task),
+    };
+    const opened = raw.open({ name: 'raw', incarnation: 'x1' }, host);
+    await advance(10);
+    await opened;
+    const results = raw.publish([
+      { to: { kind: 'topic', topic: 'jobs' }, lane: 3, bytes: new Uint8Array([1, 2, 3]) },
+      {
+        to: { kind: 'topic', topic: 'jobs' },
+        lane: 3,
+        bytes: encodeFrame({ node: 'raw', incarnation: 'x1', stream: 1, sequence: 1 }, [new Uint8Array([9])]),
+      },
+    ]);
+    await advance(10);
+    expect(await results).toEqual(['ok', 'ok']);
+    endingOf(a.publish('jobs', { n: 'one' }));
+    endingOf(a.publish('jobs', { n: 2 }));
+    await advance(100);
+    expect(payloads()).toEqual([{ n: 2 }]);
+    expect(hub.deadFrames().map(({ reason }) => reason)).toEqual([
+      'frame-invalid',
+      'frame-invalid',
+      'validation',
+    ]);
+    const closing = raw.close();
+    await advance(100);
+    await closing;
+  });
+
+  it('leaves nothing behind when it is closed, and its messages have arrived', async () => {
+    const { connect, advance, hub } = nodes();
+    const [a, b] = [await connect('a'), await connect('b')];
+    const { got, keep } = keeping();
+    const subscribed = b.subscribe('n', keep);
+    await advance(10);
+    await subscribed;
+    for (let n = 0; n < 100; n++) endingOf(a.publish('n', n));
+    const closed = endingOf(a.close());
+    await advance(10_000);
+    expect(closed.is).toBe('resolved');
+    expect(got).toHaveLength(100);
+    const over = endingOf(b.close());
+    await advance(20_000);
+    expect(over.is).toBe('resolved');
+    expect(hub.names()).toEqual([]);
+    await expect(a.publish('n', 1)).rejects.toMatchObject({ code: 'ERR_BUS_CLOSED' });
+  });
+
+  it('refuses what it could not keep: confirm handled, payloads that cannot travel, two nodes of one name', async () => {
+    const { connect, advance } = nodes();
+    const a = await connect('a');
+    await expect(a.publish('n', 1, { confirm: 'handled' })).rejects.toMatchObject({
+      code: 'ERR_OPTION_INVALID',
+    });
+    await expect(a.publish('n', { at: new Date(0) })).rejects.toMatchObject({
+      code: 'ERR_PAYLOAD_UNSERIALIZABLE',
+    });
+    await expect(a.publish('n', 'x'.repeat(2_000_000))).rejects.toMatchObject({
+      code: 'ERR_PAYLOAD_TOO_LARGE',
+    });
+    await expect(connect('a')).rejects.toMatchObject({ code: 'ERR_NAME_TAKEN' });
+    await advance(0);
+  });
+
+  it('does not connect to a broker that cannot be used, and says why', async () => {
+    const { hub, advance, connect } = nodes();
+    const b = await connect('b');
+    hub.cut('a');
+    const refused = endingOf(connect('a'));
+    await advance(60_000);
+    expect(refused.error).toMatchObject({ code: 'ERR_BROKER_UNAVAILABLE', retryable: true });
+    expect(hub.names()).toEqual(['node b']);
+    expect((await b.stats()).broker).toBe('up');
+  });
+
+  it('pulls messages from the moment an iteration begins', async () => {
+    const { connect, advance, hub } = nodes();
+    const [a, b] = [await connect('a'), await connect('b')];
+    const iterator = b.messages('n')[Symbol.asyncIterator]();
+    await advance(10);
+    for (let n = 0; n < 3; n++) endingOf(a.publish('n', n));
+    await advance(10);
+    const got: unknown[] = [];
+    for (let n = 0; n < 3; n++) got.push((await iterator.next()).value?.payload);
+    expect(got).toEqual([0, 1, 2]);
+    const ended = iterator.return?.();
+    await advance(100);
+    expect(await ended).toEqual({ done: true, value: undefined });
+    endingOf(a.publish('n', 4));
+    await advance(100);
+    expect(hub.names()).toEqual(['node a', 'node b']);
+  });
+});
+
+describe('a trace', () => {
+  it('goes from one process to the other and back, through publish, request and reply', async () => {
+    const traces = recordTraces();
+    const { connect, advance } = nodes();
+    const [a, b] = [await connect('a'), await connect('b')];
+    const subscribed = Promise.all([
+      b.subscribe('step.one', async () => {
+        await b.publish('step.two', 2);
+      }),
+      a.subscribe('step.two', () => undefined),
+      b.subscribe('question', (message) => message.reply('answer')),
+    ]);
+    await advance(10);
+    await subscribed;
+    await traces.inside('user', async () => {
+      endingOf(a.publish('step.one', 1));
+      endingOf(a.request('question', 'what?'));
+      await advance(100);
+    });
+    await advance(100);
+    expect(new Set(traces.spans.map((span) => span.spanContext().traceId)).size).toBe(1);
+    expect(traces.tree(({ name }) => name)).toEqual([
+      'user',
+      '  send step.one',
+      '    process step.one',
+      '      send step.two',
+      '        process step.two',
+      '  send question',
+      '    process question',
+    ]);
+  });
+});
