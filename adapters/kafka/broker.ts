@@ -52,6 +52,7 @@ interface Parts {
 
 class KafkaBroker implements Broker {
   readonly kind = 'kafka';
+  readonly url: string;
   readonly capabilities: BrokerCapabilities;
   private readonly settings: KafkaSettings;
   private readonly names: Names;
@@ -64,6 +65,7 @@ class KafkaBroker implements Broker {
 
   constructor(settings: KafkaSettings) {
     this.settings = settings;
+    this.url = settings.shown;
     this.names = new Names(settings.prefix);
     this.capabilities = Object.freeze({
       durability: 'disk',

@@ -69,8 +69,12 @@ export class LaneConsumption implements Consumption {
   }
 }
 
-function deadRecord(frame: HeldFrame, node: string, { reason, error }: DeadFrameInfo): OutRecord {
-  const { bytes, topic, lane, deliveries } = frame;
+function deadRecord(
+  frame: HeldFrame,
+  node: string,
+  { reason, error, bytes = frame.bytes }: DeadFrameInfo,
+): OutRecord {
+  const { topic, lane, deliveries } = frame;
   const headers: Record<string, string> = {
     reason,
     node,

@@ -51,8 +51,7 @@ export class Publisher {
         continue;
       }
       const outlet = this.outletOf(frame);
-      // Copied before anything else happens: what was published does not change.
-      const letter = { frame: { ...frame, bytes: new Uint8Array(frame.bytes) }, place };
+      const letter = { frame, place };
       const own = letters.get(outlet);
       if (own === undefined) letters.set(outlet, [letter]);
       else own.push(letter);
