@@ -126,15 +126,21 @@ class KafkaBroker implements Broker {
   async consume(source: Source, options: ConsumeOptions): Promise<Consumption> {
     const { inbox, link, node } = this.opened();
     checkWindows(options.windows);
-    if (source.kind === 'inbox') return this.keep(await inbox.consume(options));
-    const member: GroupMember = new GroupMember(link, this.names, { node, source });
-    this.members.add(member);
+    const member = source.kind === 'group' ? new GroupMember(link, this.names, { node, source }) : undefined;
+    if (member !== undefined) this.members.add(member);
+    let consumption: Consumption | undefined;
+    const whenStopped = (): void => {
+      if (consumption !== undefined) this.consumptions.delete(consumption);
+      if (member !== undefined) this.members.delete(member);
+    };
     try {
-      return this.keep(await member.consume(options, () => this.members.delete(member)));
+      consumption = await (member ?? inbox).consume(options, whenStopped);
     } catch (error) {
-      this.members.delete(member);
+      whenStopped();
       throw error;
     }
+    this.consumptions.add(consumption);
+    return consumption;
   }
 
   async backlog(source: Source): Promise<PerLane | undefined> {
@@ -193,11 +199,6 @@ class KafkaBroker implements Broker {
   private lost(): void {
     this.parts?.inbox.lost();
     for (const member of this.members) member.lost();
-  }
-
-  private keep(consumption: Consumption): Consumption {
-    this.consumptions.add(consumption);
-    return consumption;
   }
 
   private tell(change: BrokerStateChange): void {

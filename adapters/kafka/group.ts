@@ -23,6 +23,8 @@ import { Watermark } from './watermark.ts';
 /** Largest part of a session between two signs of life, and most milliseconds: a rebalance waits for them. */
 const BEATS_PER_SESSION = 6;
 const BEAT_MS_MAX = 500;
+/** Milliseconds between attempts to be a member without permission. */
+const DENIED_PAUSE_MS = 1_000;
 /** Milliseconds between looks at the commits of others while a group begins. */
 const LOOK_MS = 50;
 /** Deliveries of frames that were taken away that are counted on. */
@@ -179,7 +181,9 @@ export class GroupMember {
         });
         if (failure?.kind === 'denied') throw failure;
       } catch (error) {
-        if (failureOf(link.errorOf(error)).kind === 'denied') this.fail(link.errorOf(error));
+        if (failureOf(error).kind !== 'denied') continue;
+        this.fail(link.errorOf(error));
+        await pause(link.host.clock, DENIED_PAUSE_MS, signal);
       }
     }
   }
@@ -247,6 +251,8 @@ export class GroupMember {
   private async assign({ slots: assigned, surplus }: SlotShare): Promise<void> {
     const generation = ++this.generation;
     this.isHandingOver = false;
+    // What is under way was asked for other slots.
+    this.reader.read([]);
     this.surplus = new Set(surplus);
     for (const slot of surplus)
       for (const account of this.slots.get(slot)?.accounts ?? []) {

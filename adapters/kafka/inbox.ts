@@ -140,7 +140,7 @@ export class Inbox {
     this.committer.moved(0);
   }
 
-  async consume(options: ConsumeOptions): Promise<Consumption> {
+  async consume(options: ConsumeOptions, whenStopped: () => void): Promise<Consumption> {
     const { link, lanes, names, node } = this;
     if (this.isRead)
       throw invalidOption(
@@ -164,6 +164,7 @@ export class Inbox {
       lanes,
       halt: () => lanes.detach(),
       leave: async () => {
+        whenStopped();
         lanes.recall();
         this.reader.stop();
         this.isRead = false;

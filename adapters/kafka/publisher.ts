@@ -174,7 +174,8 @@ class Outlet {
       if (full.has(topic)) continue;
       // As long as nothing is known, readers have all that was there before.
       const given = this.readers.givenTo(topic, this.lane, this.firstEnd);
-      const length = (this.end ?? this.firstEnd) + fitting.length - given;
+      const end = this.end ?? this.firstEnd;
+      const length = end + fitting.length - Math.min(given, end);
       if (length >= maxLength) full.add(topic);
       else fitting.push(at);
     }

@@ -5,7 +5,7 @@
 
 import type { Lane } from '../../src/protocol/broker.ts';
 import { pause } from '../../src/protocol/deadline.ts';
-import { type Fetched, type InRecord, type KafkaClient, KafkaFailure } from './driver.ts';
+import { type Ask, type Fetched, type InRecord, type KafkaClient, KafkaFailure } from './driver.ts';
 import { failureOf } from './kafkajs-failures.ts';
 import type { Link } from './link.ts';
 
@@ -144,7 +144,7 @@ export class Reader {
       const deadlineMs = waitMs + this.link.settings.publishTimeoutMs;
       const fetched = await this.link.within(deadlineMs, client.fetch(leader, asks, waitMs));
       if (signal.aborted) return;
-      const isEmpty = !deliver(open, fetched);
+      const isEmpty = !deliver(open, asks, fetched);
       shortMs = isEmpty && !isWhole ? Math.min(LONG_WAIT_MS, shortMs * 2) : SHORT_WAIT_MS;
     }
   }
@@ -181,16 +181,17 @@ export class Reader {
 }
 
 /** Hands over what was read, most urgent lane first; whether there was something. */
-function deliver(cursors: readonly Cursor[], fetched: readonly Fetched[]): boolean {
+function deliver(cursors: readonly Cursor[], asks: readonly Ask[], fetched: readonly Fetched[]): boolean {
   let isAny = false;
-  for (const one of fetched.toSorted((a, b) => a.partition - b.partition)) {
-    if (one.next <= (cursors.find(isOf(one))?.position() ?? Number.POSITIVE_INFINITY)) continue;
+  for (const { topic, partition, records, next } of fetched.toSorted((a, b) => a.partition - b.partition)) {
+    const place = asks.findIndex((ask) => ask.topic === topic && ask.partition === partition);
+    const ask = asks[place];
+    const cursor = cursors[place];
+    // One that has moved meanwhile wants something else.
+    if (ask === undefined || cursor === undefined || cursor.position() !== ask.offset) continue;
+    if (next <= ask.offset) continue;
     isAny = true;
-    cursors.find(isOf(one))?.take(one.records, one.next);
+    cursor.take(records, next);
   }
   return isAny;
-}
-
-function isOf({ topic, partition }: Fetched): (cursor: Cursor) => boolean {
-  return (cursor) => cursor.topic === topic && cursor.partition === partition;
 }
