@@ -42,11 +42,11 @@ export class Sockets {
     socket.setNoDelay(true);
     this.all.add(socket);
     const answers = new Answers();
-    const { write } = socket;
+    const write = socket.write.bind(socket);
     // kafkajs writes each request at once, and gets one answer to each.
     socket.write = ((...parameters: Parameters<typeof write>) => {
       answers.expected++;
-      return Reflect.apply(write, socket, parameters);
+      return write(...parameters);
     }) as typeof write;
     let answeredAtMs = Number.NEGATIVE_INFINITY;
     socket.on('data', (chunk) => {

@@ -168,7 +168,7 @@ describe('slots of a group', () => {
           busy: [],
         }));
         for (const [id, { slots: own }] of assignSlots(slots, again))
-          expect(own.toSorted()).toEqual([...(first.get(id)?.slots ?? [])].toSorted());
+          expect(new Set(own)).toEqual(new Set(first.get(id)?.slots));
       }),
       { numRuns: RUNS },
     );
