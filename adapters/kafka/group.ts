@@ -27,6 +27,8 @@ const BEAT_MS_MAX = 500;
 const DENIED_PAUSE_MS = 1_000;
 /** Milliseconds between looks at the commits of others while a group begins. */
 const LOOK_MS = 50;
+/** Most milliseconds between attempts to read on where others have stopped. */
+const TAKE_OVER_PAUSE_MS_MAX = 1_000;
 /** Deliveries of frames that were taken away that are counted on. */
 const COUNTED_MAX = 10_000;
 /** The group's topic has no records, so it has this offset only. */
@@ -197,7 +199,8 @@ export class GroupMember {
     const end = new Promise<KafkaFailure | undefined>((resolve) => {
       over = resolve;
     });
-    ending.signal.addEventListener('abort', () => over(undefined), { once: true });
+    const leave = (): void => over(undefined);
+    ending.signal.addEventListener('abort', leave);
     const membership = await link.driver.join({
       group: name,
       topic: name,
@@ -220,10 +223,13 @@ export class GroupMember {
       lost: over,
     });
     this.membership = membership;
-    if (ending.signal.aborted) over(undefined);
+    if (ending.signal.aborted) leave();
     const failure = await end;
+    ending.signal.removeEventListener('abort', leave);
     if (failure !== undefined) {
       this.membership = undefined;
+      // What is being taken over now is not its own any more.
+      this.generation++;
       this.drop([...this.slots.keys()]);
     }
     return failure;
@@ -261,14 +267,14 @@ export class GroupMember {
       }
     this.drop([...this.slots.keys()].filter((slot) => !assigned.includes(slot)));
     const gained = assigned.filter((slot) => !this.slots.has(slot));
-    const { clock } = this.link.host;
-    while (generation === this.generation && !this.ending.signal.aborted) {
+    for (let attempt = 0; generation === this.generation && !this.ending.signal.aborted; attempt++) {
       try {
         await this.takeOver(gained, generation);
         return;
       } catch {
         // Without a connection there is nothing to read either.
-        await pause(clock, LOOK_MS, this.ending.signal);
+        const ms = Math.min(TAKE_OVER_PAUSE_MS_MAX, LOOK_MS * 2 ** attempt);
+        await pause(this.link.host.clock, ms, this.ending.signal);
       }
     }
   }
