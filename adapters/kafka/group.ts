@@ -262,7 +262,7 @@ export class GroupMember {
     this.surplus = new Set(surplus);
     for (const slot of surplus)
       for (const account of this.slots.get(slot)?.accounts ?? []) {
-        this.lanes.dropWaiting(account);
+        this.lanes.dropFresh(account);
         account.untake();
       }
     this.drop([...this.slots.keys()].filter((slot) => !assigned.includes(slot)));
@@ -289,7 +289,9 @@ export class GroupMember {
       gained.length === 0 ? new Map<number, Commit>() : await ask(() => this.notes(client, gained));
     const ends = await ask((used) => used.offsets(names.bus, 'end'));
     if (generation !== this.generation) return;
-    for (const slot of gained) this.slots.set(slot, newSlot(readSlotNote(notes.get(slot)?.metadata), ends));
+    // At a second attempt they are there, and have moved on.
+    for (const slot of gained.filter((one) => !this.slots.has(one)))
+      this.slots.set(slot, newSlot(readSlotNote(notes.get(slot)?.metadata), ends));
     this.lanes.resume();
     this.reader.read(this.slots.size === 0 ? [] : this.cursors());
     this.giveUp();

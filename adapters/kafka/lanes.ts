@@ -164,15 +164,14 @@ export class Lanes {
       this.free(frame);
       gone.push(frame);
     }
-    this.dropWaiting(account);
+    this.dropWaiting((frame) => frame.account === account);
     this.changed(0);
     return gone;
   }
 
-  /** Forgets what waits of an account. */
-  dropWaiting(account: Watermark): void {
-    for (const lane of LANES)
-      this.waiting[lane] = (this.waiting[lane] ?? []).filter((frame) => frame.account !== account);
+  /** Forgets what waits of an account and was never given: that can be read again. */
+  dropFresh(account: Watermark): void {
+    this.dropWaiting((frame) => frame.account === account && !frame.mark.isGiven);
   }
 
   /** Whether frames of an account are being worked on. */
@@ -187,6 +186,11 @@ export class Lanes {
     return new Promise((resolve) => {
       this.drained = resolve;
     });
+  }
+
+  private dropWaiting(isGone: (frame: HeldFrame) => boolean): void {
+    for (const lane of LANES)
+      this.waiting[lane] = (this.waiting[lane] ?? []).filter((frame) => !isGone(frame));
   }
 
   private get isDrained(): boolean {

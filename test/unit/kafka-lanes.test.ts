@@ -131,6 +131,22 @@ describe('the lanes of a reader of Kafka', () => {
     expect(stage.account.safe).toBe(0);
   });
 
+  it('drop what was never given of an account, and give again what was recalled', async () => {
+    const stage = new Stage();
+    for (const number of [1, 2, 3]) stage.offer(3, number);
+    stage.attach(1);
+    await stage.turn();
+    stage.lanes.hold();
+    stage.lanes.recall();
+    stage.lanes.dropFresh(stage.account);
+    stage.account.untake();
+    expect([stage.lanes.waitingIn(3), stage.account.next, stage.account.safe]).toEqual([1, 1, 0]);
+    stage.lanes.resume();
+    await stage.turn();
+    stage.lanes.settle([stage.delivery(1)]);
+    expect([stage.got, stage.account.safe]).toEqual([['3:1', '3:1r'], 1]);
+  });
+
   it('settle what has expired without giving it', async () => {
     const stage = new Stage();
     const now = stage.host.clock.wallNow();
