@@ -11,7 +11,10 @@ export default defineConfig({
     alias: [
       { find: /^troupe$/, replacement: source('./src/index.ts') },
       { find: /^troupe\/testing$/, replacement: source('./src/testing.ts') },
-      { find: /^troupe\/(memory|otel|rabbitmq|redis|store)$/, replacement: source('./adapters/$1/index.ts') },
+      {
+        find: /^troupe\/(kafka|memory|otel|rabbitmq|redis|store)$/,
+        replacement: source('./adapters/$1/index.ts'),
+      },
     ],
   },
   test: {

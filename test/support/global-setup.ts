@@ -6,10 +6,11 @@
 import { readFileSync } from 'node:fs';
 import type { TestProject } from 'vitest/node';
 import { type BrokerKind, type Finding, type Found, find, removeContainer } from './servers/finding.ts';
+import { KAFKA } from './servers/kafka.ts';
 import { RABBITMQ } from './servers/rabbitmq.ts';
 import { REDIS } from './servers/redis.ts';
 
-const FINDINGS: readonly Finding[] = [REDIS, RABBITMQ];
+const FINDINGS: readonly Finding[] = [REDIS, RABBITMQ, KAFKA];
 
 /** Vitest calls it. */
 export async function setup(project: TestProject): Promise<() => Promise<void>> {

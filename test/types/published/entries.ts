@@ -1,8 +1,12 @@
 /** Every entry as users import it, without `skipLibCheck`: no declaration of the package may miss another one. */
 
 import * as troupe from 'troupe';
+import * as kafka from 'troupe/kafka';
+import * as memory from 'troupe/memory';
 import * as otel from 'troupe/otel';
+import * as rabbitmq from 'troupe/rabbitmq';
+import * as redis from 'troupe/redis';
 import * as store from 'troupe/store';
 import * as testing from 'troupe/testing';
 
-export const entries: readonly object[] = [troupe, otel, store, testing];
+export const entries: readonly object[] = [troupe, kafka, memory, otel, rabbitmq, redis, store, testing];

@@ -1,0 +1,230 @@
+/**
+ * The broker over Kafka. A log for each inbox and one for all topics, each with a partition for each lane; they are read by fetches
+ * of our own, at offsets that we know, since a consumer of the driver couples its partitions. Consumer groups of Kafka keep how
+ * far readers are, and say which member of a group owns what. `docs/decisions/0012-kafka.md` tells why.
+ */
+
+import type {
+  Broker,
+  BrokerCapabilities,
+  BrokerStateChange,
+  ConsumeOptions,
+  Consumption,
+  NodeIdentity,
+  OutFrame,
+  PerLane,
+  PublishResult,
+  Source,
+} from '../../src/protocol/broker.ts';
+import type { Host } from '../../src/protocol/clock.ts';
+import { settledWithin } from '../../src/protocol/deadline.ts';
+import { TroupeError } from '../../src/protocol/errors.ts';
+import { FRAME_BYTES_MAX } from '../../src/protocol/limits.ts';
+import { invalidOption } from '../../src/protocol/options.ts';
+import type { KafkaClient } from './driver.ts';
+import { GroupMember, groupBacklog } from './group.ts';
+import { Inbox } from './inbox.ts';
+import { kafkajsDriver } from './kafkajs-driver.ts';
+import { Link } from './link.ts';
+import { Names } from './names.ts';
+import { type KafkaOptions, type KafkaSettings, kafkaSettings } from './options.ts';
+import { Publisher } from './publisher.ts';
+import { busTopic, deadLetterTopic } from './topics.ts';
+
+const WINDOW_MAX = 65_535;
+/** Milliseconds after the end of a killed member's session until others have its slots: they join again, and read. */
+const REBALANCE_MS = 3_000;
+
+/**
+ * A broker over Kafka: `kafka('kafka://a:9092,b:9092')`, or `kafkas://` for TLS; `user:password@` before the addresses is SASL PLAIN.
+ * Needs the package kafkajs 2.2.4. Throws `ERR_OPTION_INVALID`.
+ */
+export function kafka(url: string, options?: KafkaOptions): Broker {
+  return new KafkaBroker(kafkaSettings(url, options));
+}
+
+interface Parts {
+  readonly node: NodeIdentity;
+  readonly link: Link;
+  readonly inbox: Inbox;
+  readonly publisher: Publisher;
+}
+
+class KafkaBroker implements Broker {
+  readonly kind = 'kafka';
+  readonly url: string;
+  readonly capabilities: BrokerCapabilities;
+  private readonly settings: KafkaSettings;
+  private readonly names: Names;
+  private readonly listeners = new Set<(change: BrokerStateChange) => void>();
+  private readonly members = new Set<GroupMember>();
+  private readonly consumptions = new Set<Consumption>();
+  private parts: Parts | undefined;
+  private isOpen = false;
+  private closing: Promise<void> | undefined;
+
+  constructor(settings: KafkaSettings) {
+    this.settings = settings;
+    this.url = settings.shown;
+    this.names = new Names(settings.prefix);
+    this.capabilities = Object.freeze({
+      durability: 'disk',
+      bound: 'advisory',
+      deliveryCount: 'consumer',
+      reportsUnroutable: true,
+      keepsOrderOnRedelivery: true,
+      frameBytesMax: FRAME_BYTES_MAX,
+      takeoverMs: settings.downAfterMs + REBALANCE_MS,
+      leavesNothing: false,
+    });
+  }
+
+  async open(node: NodeIdentity, host: Host): Promise<void> {
+    if (this.closing !== undefined) throw this.unavailable('it is closed');
+    if (this.parts !== undefined) throw this.unavailable('it was opened before, and is opened once');
+    const { settings, names } = this;
+    const home = busTopic(names, settings);
+    const clientId = `${settings.prefix}-${node.name}`;
+    const link = new Link(kafkajsDriver(settings, host, { clientId, home }), settings, host, {
+      home,
+      user: {
+        restore: (client) => this.restore(client),
+        beat: (client) => this.beat(client),
+        lost: () => this.lost(),
+        tell: (change) => this.tell(change),
+      },
+    });
+    const inbox = new Inbox(link, names, node);
+    this.parts = { node, link, inbox, publisher: new Publisher(link, names) };
+    try {
+      await link.open(async (client) => {
+        await link.insist(client, settings.connectTimeoutMs, () =>
+          client.createTopic(deadLetterTopic(names)),
+        );
+        await inbox.begin(client);
+      });
+      this.isOpen = true;
+    } catch (error) {
+      link.close();
+      throw error;
+    }
+  }
+
+  async publish(frames: readonly OutFrame[]): Promise<readonly PublishResult[]> {
+    if (!this.isOpen || this.parts === undefined) return frames.map(() => 'unavailable');
+    return this.parts.publisher.publish(frames);
+  }
+
+  async listen(pattern: string): Promise<void> {
+    await this.opened().inbox.listen(pattern);
+  }
+
+  async unlisten(pattern: string): Promise<void> {
+    this.opened().inbox.unlisten(pattern);
+  }
+
+  async consume(source: Source, options: ConsumeOptions): Promise<Consumption> {
+    const { inbox, link, node } = this.opened();
+    checkWindows(options.windows);
+    const member = source.kind === 'group' ? new GroupMember(link, this.names, { node, source }) : undefined;
+    if (member !== undefined) this.members.add(member);
+    let consumption: Consumption | undefined;
+    const whenStopped = (): void => {
+      if (consumption !== undefined) this.consumptions.delete(consumption);
+      if (member !== undefined) this.members.delete(member);
+    };
+    try {
+      consumption = await (member ?? inbox).consume(options, whenStopped);
+    } catch (error) {
+      whenStopped();
+      throw error;
+    }
+    this.consumptions.add(consumption);
+    return consumption;
+  }
+
+  async backlog(source: Source): Promise<PerLane | undefined> {
+    const { inbox, link } = this.opened();
+    const known = source.kind === 'inbox' ? inbox.backlog() : groupBacklog(link, this.names, source);
+    return known.catch(() => undefined);
+  }
+
+  onState(listener: (change: BrokerStateChange) => void): () => void {
+    this.listeners.add(listener);
+    return () => {
+      this.listeners.delete(listener);
+    };
+  }
+
+  close(): Promise<void> {
+    this.closing ??= this.leave();
+    return this.closing;
+  }
+
+  private async leave(): Promise<void> {
+    const { parts, isOpen } = this;
+    this.isOpen = false;
+    if (parts === undefined) return;
+    // The inbox may be somebody else's.
+    if (!isOpen) return parts.link.close();
+    const { link, inbox, publisher } = parts;
+    const end = async (): Promise<void> => {
+      await Promise.all([...this.consumptions].map((consumption) => consumption.stop()));
+      inbox.stop();
+      await publisher.settled();
+      await inbox.remove();
+    };
+    const { connectTimeoutMs, publishTimeoutMs } = this.settings;
+    await settledWithin(link.host.clock, connectTimeoutMs + publishTimeoutMs, end(), () => undefined);
+    inbox.stop();
+    link.close();
+  }
+
+  private async restore(client: KafkaClient): Promise<void> {
+    const { parts } = this;
+    if (parts === undefined) return;
+    const { link, inbox } = parts;
+    await link.insist(client, this.settings.connectTimeoutMs, () =>
+      client.createTopic(deadLetterTopic(this.names)),
+    );
+    await inbox.restore(client);
+  }
+
+  private async beat(client: KafkaClient): Promise<void> {
+    if (this.closing !== undefined) return;
+    await this.parts?.inbox.beat(client);
+    for (const member of this.members) member.beat();
+  }
+
+  private lost(): void {
+    this.parts?.inbox.lost();
+    for (const member of this.members) member.lost();
+  }
+
+  private tell(change: BrokerStateChange): void {
+    for (const listener of this.listeners) {
+      try {
+        listener(change);
+      } catch {
+        // Nobody else could be told: the listener is where failures go.
+      }
+    }
+  }
+
+  private opened(): Parts {
+    if (this.closing !== undefined) throw this.unavailable('it is closed');
+    if (this.parts === undefined || !this.isOpen) throw this.unavailable('it is not open');
+    return this.parts;
+  }
+
+  private unavailable(problem: string): TroupeError<'ERR_BROKER_UNAVAILABLE'> {
+    return new TroupeError('ERR_BROKER_UNAVAILABLE', { broker: 'kafka', url: this.settings.shown, problem });
+  }
+}
+
+function checkWindows(windows: PerLane): void {
+  const isWindow = (size: unknown): boolean =>
+    Number.isInteger(size) && Number(size) >= 1 && Number(size) <= WINDOW_MAX;
+  if (!Array.isArray(windows) || windows.length !== 6 || !windows.every(isWindow))
+    throw invalidOption('windows', `six whole numbers from 1 to ${WINDOW_MAX}`, windows);
+}
