@@ -180,11 +180,15 @@ export class Reader {
   }
 }
 
-/** Hands over what was read, most urgent lane first; whether there was something. */
+/** Hands over what was read, most urgent lane first, and in the order of the cursors; whether there was something. */
 function deliver(cursors: readonly Cursor[], asks: readonly Ask[], fetched: readonly Fetched[]): boolean {
+  const placeOf = ({ topic, partition }: Fetched): number =>
+    asks.findIndex((ask) => ask.topic === topic && ask.partition === partition);
+  const inTurn = fetched
+    .map((one) => ({ ...one, place: placeOf(one) }))
+    .toSorted((a, b) => a.partition - b.partition || a.place - b.place);
   let isAny = false;
-  for (const { topic, partition, records, next } of fetched.toSorted((a, b) => a.partition - b.partition)) {
-    const place = asks.findIndex((ask) => ask.topic === topic && ask.partition === partition);
+  for (const { place, records, next } of inTurn) {
     const ask = asks[place];
     const cursor = cursors[place];
     // One that has moved meanwhile wants something else.
