@@ -1,123 +1,127 @@
 /** A source that is being read: what was given out and is not settled, and how it is settled. */
 
-import type { Consumption, DeadFrameInfo, Delivery, Source } from '../../src/protocol/broker.ts';
+import type { Consumption, DeadFrameInfo, Delivery, PerLane, Source } from '../../src/protocol/broker.ts';
 import { LANES } from '../../src/protocol/broker.ts';
 import type { BrokerSettings } from '../../src/protocol/broker-options.ts';
 import type { Host } from '../../src/protocol/clock.ts';
 import { pause } from '../../src/protocol/deadline.ts';
-import { TroupeError } from '../../src/protocol/errors.ts';
+import type { TroupeError } from '../../src/protocol/errors.ts';
 import { DEAD_FRAMES_MAX } from '../../src/protocol/limits.ts';
-import { READERS, RELEASED } from './keys.ts';
+import type { Argument } from './client.ts';
 import type { Session } from './link.ts';
-import { type Reader, ReadStream, RedisDelivery } from './reader.ts';
-import { BURY } from './scripts.ts';
+import type { Reader } from './reader.ts';
+import type { Script } from './scripts.ts';
+import { BURY, RELEASE, SETTLE } from './scripts.ts';
+import { Outlet, RedisDelivery } from './stream.ts';
+
+/** What belongs to one session. */
+export interface Attachment {
+  readonly session: Session;
+  readonly reader: Reader;
+  /** As whom it reads. */
+  readonly consumer: string;
+}
 
 /** What a consumption needs of its broker. */
 export interface ConsumptionPorts {
   readonly host: Host;
   readonly settings: BrokerSettings;
   readonly deadKey: string;
-  readonly consumer: string;
-  readonly session: () => Session | undefined;
-  readonly reader: () => Reader | undefined;
+  /** Undefined while there is no connection. */
+  readonly attachment: () => Attachment | undefined;
   readonly ended: (consumption: RedisConsumption) => void;
-  readonly failed: (error: Error) => void;
+  /** `receive` has thrown. */
+  readonly threw: (error: unknown) => void;
+  /** The session is of no use any more. */
+  readonly drop: (session: Session, cause: Error) => void;
+  readonly unavailable: (problem: string) => TroupeError;
 }
 
 /** Ids settled by one command. */
 const IDS_MAX = 500;
+const ERROR_CHARACTERS_MAX = 1_000;
 
 /** One source that is being read. */
 export class RedisConsumption implements Consumption {
   readonly source: Source;
-  streams: readonly ReadStream[];
+  /** One for each lane. */
+  readonly outlets: readonly Outlet[];
   private readonly ports: ConsumptionPorts;
   private readonly acknowledged = new Map<string, string[]>();
-  private flushing: Promise<void> | undefined = undefined;
+  private readonly burying = new Map<RedisDelivery, Promise<void>>();
+  private isFlushing = false;
+  private releasing: Promise<unknown> = Promise.resolve();
   private stopping: Promise<void> | undefined = undefined;
-  private drained: AbortController | undefined = undefined;
+  private readonly drained = new AbortController();
 
   constructor(
     ports: ConsumptionPorts,
     source: Source,
-    lanes: readonly { readonly key: string; readonly window: number }[],
-    receive: (deliveries: readonly Delivery[]) => void,
+    reading: {
+      readonly streams: readonly string[];
+      readonly windows: PerLane;
+      readonly receive: (deliveries: readonly Delivery[]) => void;
+    },
   ) {
+    const { streams, windows, receive } = reading;
     this.ports = ports;
     this.source = source;
     const guarded = (deliveries: readonly Delivery[]): void => {
       try {
         receive(deliveries);
       } catch (error) {
-        ports.failed(error instanceof Error ? error : new Error('receive threw'));
+        ports.threw(error);
       }
     };
-    this.streams = LANES.map(
-      (lane) => new ReadStream(lanes[lane]?.key ?? '', lane, lanes[lane]?.window ?? 1, guarded),
-    );
-  }
-
-  /** A new connection: what was given out before is given out again by it. */
-  begin(_session: Session): void {
-    for (const stream of this.streams) stream.ownAfter = '0';
+    this.outlets = LANES.map((lane) => new Outlet(streams[lane] ?? '', lane, windows[lane], guarded));
   }
 
   /** The connection is gone, and with it what could be settled. */
   lose(): void {
-    for (const stream of this.streams) stream.unsettled.clear();
+    for (const { unsettled } of this.outlets) unsettled.clear();
     this.acknowledged.clear();
-    this.drained?.abort();
+    this.burying.clear();
+    this.look();
   }
 
   acknowledge(deliveries: readonly Delivery[]): void {
     for (const delivery of this.settled(deliveries)) {
-      const { key } = delivery.stream;
+      const { key } = delivery.outlet;
       const ids = this.acknowledged.get(key);
       if (ids === undefined) this.acknowledged.set(key, [delivery.id]);
       else ids.push(delivery.id);
     }
-    if (this.acknowledged.size === 0 || this.flushing !== undefined) return;
-    this.flushing = new Promise((resolve) => {
-      this.ports.host.soon(() => {
-        this.flushing = undefined;
-        resolve(this.flush());
-      });
+    if (this.acknowledged.size === 0 || this.isFlushing) return;
+    this.isFlushing = true;
+    this.ports.host.soon(() => {
+      this.isFlushing = false;
+      void this.flush(); // it never rejects
     });
   }
 
   release(deliveries: readonly Delivery[]): void {
+    const attachment = this.ports.attachment();
     const byKey = new Map<string, string[]>();
-    for (const { stream, id } of this.settled(deliveries))
-      byKey.set(stream.key, [...(byKey.get(stream.key) ?? []), id]);
-    void this.giveBack(byKey); // it never rejects
+    for (const { outlet, id } of this.settled(deliveries)) {
+      const ids = byKey.get(outlet.key);
+      if (ids === undefined) byKey.set(outlet.key, [id]);
+      else ids.push(id);
+    }
+    if (attachment === undefined || byKey.size === 0) return;
+    const { consumer, reader } = attachment;
+    const given = this.tell(attachment, RELEASE, byKey, [consumer]).then(() => reader.sweep(byKey.keys()));
+    this.releasing = Promise.all([this.releasing, given]);
   }
 
-  async deadLetter(delivery: Delivery, info: DeadFrameInfo): Promise<void> {
-    const { session: current, settings, deadKey, consumer } = this.ports;
-    const session = current();
-    if (!(delivery instanceof RedisDelivery) || !delivery.stream.unsettled.has(delivery)) return;
-    if (session === undefined) return;
-    const { stream, id, topic } = delivery;
-    const kept: (string | Buffer | Uint8Array)[] = [
-      'b',
-      Buffer.from(info.bytes ?? delivery.bytes),
-      'reason',
-      info.reason,
-    ];
-    if (info.error !== undefined) kept.push('error', info.error.slice(0, ERROR_CHARACTERS_MAX));
-    if (topic !== undefined) kept.push('t', topic);
-    kept.push('source', stream.key, 'deliveries', String(delivery.deliveries), 'node', consumer);
-    const parameters = [id, consumer, DEAD_FRAMES_MAX, ...kept];
-    const answer = Number(
-      await session.writer.run(settings.publishTimeoutMs, BURY, [stream.key, deadKey], parameters),
-    );
-    if (answer < 0)
-      throw new TroupeError('ERR_BROKER_UNAVAILABLE', {
-        broker: 'redis',
-        url: deadKey,
-        problem: `it holds ${DEAD_FRAMES_MAX} dead letters, and takes no more until some are removed`,
-      });
-    this.settled([delivery]);
+  deadLetter(delivery: Delivery, info: DeadFrameInfo): Promise<void> {
+    const attachment = this.ports.attachment();
+    if (!(delivery instanceof RedisDelivery) || !delivery.outlet.unsettled.has(delivery) || !attachment)
+      return Promise.resolve();
+    const before = this.burying.get(delivery);
+    if (before !== undefined) return before;
+    const burying = this.bury(attachment, delivery, info);
+    this.burying.set(delivery, burying);
+    return burying;
   }
 
   stop(options?: { readonly drainMs?: number | undefined }): Promise<void> {
@@ -126,75 +130,89 @@ export class RedisConsumption implements Consumption {
   }
 
   private async end(drainMs: number): Promise<void> {
-    const { ports, streams } = this;
-    for (const stream of streams) stream.isStopped = true;
-    ports.reader()?.remove(streams);
-    this.drained = new AbortController();
-    if (drainMs > 0 && this.isBusy) await pause(ports.host.clock, drainMs, this.drained.signal);
-    await this.flushing;
-    await this.flush();
-    this.release(streams.flatMap(({ unsettled }) => [...unsettled]));
-    await this.releasing;
+    const { ports, outlets } = this;
+    for (const outlet of outlets) outlet.isStopped = true;
+    ports.attachment()?.reader.remove(outlets);
+    this.look();
+    if (drainMs > 0) await pause(ports.host.clock, drainMs, this.drained.signal);
+    const flushed = this.flush();
+    await Promise.allSettled(this.burying.values());
+    this.release(outlets.flatMap(({ unsettled }) => [...unsettled]));
+    await Promise.all([flushed, this.releasing]);
     ports.ended(this);
   }
 
-  private releasing: Promise<void> = Promise.resolve();
-
-  private giveBack(byKey: ReadonlyMap<string, readonly string[]>): Promise<void> {
-    const session = this.ports.session();
-    if (session === undefined || byKey.size === 0) return this.releasing;
-    const { publishTimeoutMs } = this.ports.settings;
-    const given = [...byKey].flatMap(([key, ids]) =>
-      pages(ids).map((page) =>
-        session.writer
-          .call(publishTimeoutMs, 'XCLAIM', key, READERS, RELEASED, 0, ...page, 'JUSTID')
-          .catch(() => undefined),
-      ),
-    );
-    this.releasing = Promise.all([this.releasing, ...given]).then(() => undefined);
-    return this.releasing;
-  }
-
-  private get isBusy(): boolean {
-    return this.streams.some(({ unsettled }) => unsettled.size > 0);
+  private async bury(
+    attachment: Attachment,
+    delivery: RedisDelivery,
+    { reason, error, bytes }: DeadFrameInfo,
+  ): Promise<void> {
+    const { settings, deadKey, unavailable } = this.ports;
+    const { session, consumer } = attachment;
+    const { outlet, id, topic, deliveries } = delivery;
+    const kept: Argument[] = ['b', Buffer.from(bytes ?? delivery.bytes), 'reason', reason];
+    if (error !== undefined) kept.push('error', error.slice(0, ERROR_CHARACTERS_MAX));
+    if (topic !== undefined) kept.push('t', topic);
+    kept.push('source', outlet.key, 'deliveries', deliveries, 'node', consumer);
+    const keys = [outlet.key, deadKey];
+    const parameters = [id, consumer, DEAD_FRAMES_MAX, ...kept];
+    try {
+      const answer = await session.writer.run(settings.publishTimeoutMs, BURY, keys, parameters);
+      if (Number(answer) < 0)
+        throw new Error(`it holds ${DEAD_FRAMES_MAX} dead letters, and takes no more until some are removed`);
+    } catch (cause) {
+      this.burying.delete(delivery);
+      throw unavailable(cause instanceof Error ? cause.message : 'the dead letter was not kept');
+    }
+    this.burying.delete(delivery);
+    this.settled([delivery]);
   }
 
   /** Those that were not settled before, and belong to this connection. */
   private settled(deliveries: readonly Delivery[]): readonly RedisDelivery[] {
     const settled: RedisDelivery[] = [];
-    let isFreed = false;
+    const freed = new Set<string>();
     for (const delivery of deliveries) {
-      if (!(delivery instanceof RedisDelivery)) continue;
-      const { stream } = delivery;
-      isFreed ||= stream.unsettled.size >= stream.window;
-      if (stream.unsettled.delete(delivery)) settled.push(delivery);
+      if (!(delivery instanceof RedisDelivery) || this.burying.has(delivery)) continue;
+      const { outlet } = delivery;
+      const wasFull = outlet.room <= 0;
+      if (!outlet.unsettled.delete(delivery)) continue;
+      settled.push(delivery);
+      if (wasFull && !outlet.isStopped) freed.add(outlet.key);
     }
-    if (isFreed) this.ports.reader()?.wake();
-    if (!this.isBusy) this.drained?.abort();
+    for (const key of freed) this.ports.attachment()?.reader.freed(key);
+    this.look();
     return settled;
   }
 
-  /** Tells the server what is done. What does not get through is given out again. */
-  private async flush(): Promise<void> {
-    const session = this.ports.session();
-    const byKey = [...this.acknowledged];
-    this.acknowledged.clear();
-    if (session === undefined) return;
-    const { publishTimeoutMs } = this.ports.settings;
-    const told = byKey.flatMap(([key, ids]) =>
-      pages(ids).flatMap((page) => [
-        session.writer.call(publishTimeoutMs, 'XACK', key, READERS, ...page),
-        session.writer.call(publishTimeoutMs, 'XDEL', key, ...page),
-      ]),
-    );
-    await Promise.allSettled(told);
+  /** Lets a stop go on that waits for the last to be settled. */
+  private look(): void {
+    const isStopped = this.outlets.every((outlet) => outlet.isStopped);
+    if (isStopped && this.outlets.every(({ unsettled }) => unsettled.size === 0)) this.drained.abort();
   }
-}
 
-const ERROR_CHARACTERS_MAX = 1_000;
+  /** Tells the server what is done. */
+  private async flush(): Promise<void> {
+    const attachment = this.ports.attachment();
+    const byKey = new Map(this.acknowledged);
+    this.acknowledged.clear();
+    if (attachment !== undefined) await this.tell(attachment, SETTLE, byKey, []);
+  }
 
-function pages(ids: readonly string[]): readonly (readonly string[])[] {
-  const result: (readonly string[])[] = [];
-  for (let n = 0; n < ids.length; n += IDS_MAX) result.push(ids.slice(n, n + IDS_MAX));
-  return result;
+  /** What does not get through is given out again, in the next session. */
+  private async tell(
+    { session }: Attachment,
+    script: Script,
+    byKey: ReadonlyMap<string, readonly string[]>,
+    first: readonly string[],
+  ): Promise<void> {
+    const { publishTimeoutMs } = this.ports.settings;
+    const told: Promise<unknown>[] = [];
+    for (const [key, ids] of byKey)
+      for (let n = 0; n < ids.length; n += IDS_MAX) {
+        const page = [...first, ...ids.slice(n, n + IDS_MAX)];
+        told.push(session.writer.run(publishTimeoutMs, script, [key], page));
+      }
+    await Promise.all(told).catch((error: unknown) => this.ports.drop(session, error as Error));
+  }
 }

@@ -1,58 +1,63 @@
 /**
- * Signs of life, and what follows from those of others: a node that gave none for `downAfterMs` while this one was connected without a
- * break is taken out, and what it had of groups is taken over. What this node keeps alive does not expire.
+ * Signs of life, and what follows from those of others. A node counts as dead when this one has looked for `downAfterMs` and seen none, and
+ * a group as left when it had none for `expiresMs`. Only time in which this node itself was well and connected counts: a server that was away kills
+ * nobody, and neither does a process that stood still.
  */
 
-import { LANES, type NodeIdentity } from '../../src/protocol/broker.ts';
 import type { BrokerSettings } from '../../src/protocol/broker-options.ts';
 import type { Host, TimerHandle } from '../../src/protocol/clock.ts';
-import { listIn, textIn } from './client.ts';
-import type { RedisConsumption } from './consumption.ts';
+import { listIn, pairsIn, Refusal, textIn } from './client.ts';
 import type { Keys } from './keys.ts';
 import type { Session } from './link.ts';
-import type { Reader } from './reader.ts';
-import { BEAT, LEAVE, TAKE_OVER } from './scripts.ts';
+import { BEAT, FORGET, TAKE_OUT } from './scripts.ts';
+import { Silence } from './silence.ts';
 
 /** What a heartbeat needs of its broker. */
 export interface HeartbeatPorts {
   readonly host: Host;
   readonly settings: BrokerSettings;
-  readonly session: Session;
-  readonly node: NodeIdentity;
+  readonly session: Pick<Session, 'writer'>;
+  /** Name and fence of the node. */
+  readonly fence: readonly [name: string, fence: string];
   readonly keys: Keys;
-  readonly groups: () => readonly { readonly field: string; readonly streams: readonly string[] }[];
-  readonly consumptions: () => Iterable<RedisConsumption>;
-  readonly reader: Reader;
+  /** Milliseconds for which the server keeps what nobody refreshes. */
+  readonly keptMs: number;
+  /** The groups that are read here, by their fields. */
+  readonly groups: () => readonly string[];
+  /** All is well; others may have died. */
+  readonly beaten: () => void;
+  /** The server takes nothing for the time being. */
+  readonly refused: (error: Refusal) => void;
+  /** The session is of no use any more. */
   readonly failed: (error: Error) => void;
-}
-
-interface Seen {
-  readonly value: string;
-  readonly sinceMs: number;
 }
 
 /** The heartbeat of one session. */
 export class Heartbeat {
   private readonly ports: HeartbeatPorts;
-  /** Other nodes, and since when each is as it is. A new session begins anew: it has seen nothing before. */
-  private readonly seen = new Map<string, Seen>();
+  private readonly nodes: Silence;
+  private readonly groups: Silence;
   private timer: TimerHandle | undefined = undefined;
   private lastMs: number;
   private isOver = false;
 
   constructor(ports: HeartbeatPorts) {
     this.ports = ports;
+    this.nodes = new Silence();
+    this.groups = new Silence();
     this.lastMs = ports.host.clock.now();
   }
 
   start(): void {
-    const { host, settings, failed } = this.ports;
+    const { host, settings, refused, failed } = this.ports;
     this.timer = host.clock.setTimer(settings.heartbeatMs, () => {
       this.beat().then(
-        () => {
-          if (!this.isOver) this.start();
+        () => this.next(),
+        (error: unknown) => {
+          if (!(error instanceof Refusal && error.isOverload)) return failed(error as Error);
+          refused(error);
+          this.next();
         },
-        (error: unknown) => failed(error instanceof Error ? error : new Error('the heartbeat failed')),
       );
     });
   }
@@ -62,69 +67,51 @@ export class Heartbeat {
     if (this.timer !== undefined) this.ports.host.clock.clearTimer(this.timer);
   }
 
+  private next(): void {
+    if (!this.isOver) this.start();
+  }
+
   private async beat(): Promise<void> {
-    const { session, settings, node, keys, groups, host } = this.ports;
-    const { publishTimeoutMs, expiresMs, heartbeatMs, downAfterMs } = settings;
-    const joined = groups();
-    const inbox = LANES.map((lane) => keys.inbox(node.name, lane));
+    const { session, settings, fence, keys, keptMs, groups, host, beaten } = this.ports;
+    const { publishTimeoutMs, heartbeatMs, downAfterMs, expiresMs } = settings;
+    const fields = groups();
     const kept = [
-      keys.nodes,
-      keys.interests,
-      keys.version,
-      keys.groups,
-      ...inbox,
-      ...joined.flatMap(({ streams }) => streams),
+      ...keys.tables,
+      ...keys.inboxes(fence[0]),
+      ...fields.flatMap((field) => keys.groupsOf(field)),
     ];
-    const parameters = [node.name, node.incarnation, expiresMs, ...joined.map(({ field }) => field)];
-    const reply = await session.writer.run(publishTimeoutMs, BEAT, kept, parameters);
-    // Whoever was taken for dead enters again, with an empty inbox, as after a lost connection.
+    const reply = await session.writer.run(publishTimeoutMs, BEAT, kept, [...fence, keptMs, ...fields]);
+    // It enters again, as after a lost connection.
     if (textIn(reply) === 'gone') throw new Error('other nodes have taken this one for dead');
     const now = host.clock.now();
-    if (now - this.lastMs > 2 * heartbeatMs + publishTimeoutMs) this.seen.clear(); // it was away itself
+    const looked = Math.min(now - this.lastMs, heartbeatMs);
     this.lastMs = now;
-    const living = this.look(listIn(reply), now);
-    for (const [name, { value, sinceMs }] of this.seen)
-      if (now - sinceMs >= downAfterMs) await this.takeOut(name, value, living);
-    await this.takeOver(living);
+    const [nodes, counts] = listIn(reply).map(pairsIn);
+    this.nodes.look(nodes ?? [], looked);
+    this.groups.look(counts ?? [], looked);
+    for (const [name, value] of this.nodes.silentFor(downAfterMs))
+      if (name !== fence[0] && !isGone(value)) await this.tell(TAKE_OUT, keys.nodes, name, value);
+    for (const [name, value] of this.nodes.silentFor(expiresMs))
+      if (isGone(value)) await this.tell(FORGET, keys.nodes, name, value);
+    for (const [field, value] of this.groups.silentFor(expiresMs))
+      await this.tell(FORGET, keys.groups, field, value);
+    beaten();
   }
 
-  /** Notes who has changed; answers the consumers that live. */
-  private look(fields: readonly unknown[], now: number): Set<string> {
-    const living = new Set<string>();
-    const names = new Set<string>();
-    for (let n = 0; n + 1 < fields.length; n += 2) {
-      const name = textIn(fields[n]);
-      const value = textIn(fields[n + 1]);
-      living.add(`${name}.${value.split(' ')[0] ?? ''}`);
-      if (name === this.ports.node.name) continue;
-      names.add(name);
-      if (this.seen.get(name)?.value !== value) this.seen.set(name, { value, sinceMs: now });
-    }
-    for (const name of this.seen.keys()) if (!names.has(name)) this.seen.delete(name);
-    return living;
-  }
-
-  private async takeOut(name: string, value: string, living: Set<string>): Promise<void> {
+  private async tell(script: typeof FORGET, table: string, name: string, value: string): Promise<void> {
     const { session, settings, keys } = this.ports;
-    const inbox = LANES.map((lane) => keys.inbox(name, lane));
-    const names = [keys.nodes, keys.interests, keys.version, keys.groups, ...inbox];
-    await session.writer.run(settings.publishTimeoutMs, LEAVE, names, [name, value]);
-    this.seen.delete(name);
-    living.delete(`${name}.${value.split(' ')[0] ?? ''}`);
+    const { publishTimeoutMs, expiresMs } = settings;
+    const streams = table === keys.groups ? keys.groupsOf(name) : keys.inboxes(name);
+    const others = [keys.interests, keys.version, ...(script === TAKE_OUT ? [keys.groups] : [])];
+    await session.writer.run(
+      publishTimeoutMs,
+      script,
+      [table, ...others, ...streams],
+      [name, value, expiresMs],
+    );
   }
+}
 
-  /** What nobody who lives holds is read here, as far as there is room. */
-  private async takeOver(living: ReadonlySet<string>): Promise<void> {
-    const { session, settings, node, consumptions, reader } = this.ports;
-    const me = `${node.name}.${node.incarnation}`;
-    for (const consumption of consumptions()) {
-      for (const stream of consumption.streams) {
-        const { room, key, ownAfter } = stream;
-        if (room <= 0 || ownAfter !== undefined || this.isOver) continue;
-        const parameters = [me, room, ...living];
-        const taken = await session.writer.run(settings.publishTimeoutMs, TAKE_OVER, [key], parameters);
-        reader.taken(stream, listIn(taken));
-      }
-    }
-  }
+function isGone(value: string): boolean {
+  return value.startsWith('- ');
 }

@@ -14,7 +14,7 @@ interface Interest {
   readonly place: string;
 }
 
-/** Topics whose places are remembered between two changes. */
+/** Topics whose places are remembered between two changes; with one more, all are worked out anew. */
 const TOPICS_MAX = 10_000;
 
 /** The table of one node. */
@@ -53,14 +53,4 @@ export class Interests {
     }
     return places.map(({ key }) => key(lane));
   }
-}
-
-/** The field of a node's interest. */
-export function nodeField(node: string, pattern: string): string {
-  return `n ${node} ${pattern}`;
-}
-
-/** The field of a group's interest. */
-export function groupField(group: string, pattern: string): string {
-  return `g ${group} ${pattern}`;
 }

@@ -3,17 +3,17 @@
  * interests at once, on a cluster as well.
  */
 
-import type { Lane } from '../../src/protocol/broker.ts';
+import { LANES, type Lane, type Source } from '../../src/protocol/broker.ts';
 
 /** The keys below one prefix. */
 export class Keys {
-  /** Nodes by name: incarnation and the time of the last sign of life. */
+  /** Nodes by name: see `scripts.ts` for their values. */
   readonly nodes: string;
   /** Who listens to what: `n name pattern` and `g group pattern`. */
   readonly interests: string;
   /** Changes with every change of the interests. */
   readonly version: string;
-  /** When each group had its last sign of life. */
+  /** Signs of life of each group, counted. */
   readonly groups: string;
   readonly dead: string;
   private readonly prefix: string;
@@ -27,16 +27,47 @@ export class Keys {
     this.dead = `${this.prefix}:dead`;
   }
 
+  /** Those that most scripts begin with. */
+  get tables(): readonly string[] {
+    return [this.nodes, this.interests, this.version, this.groups];
+  }
+
   inbox(node: string, lane: Lane): string {
     return `${this.prefix}:in:${node}:${lane}`;
+  }
+
+  /** The six streams of an inbox. */
+  inboxes(node: string): readonly string[] {
+    return LANES.map((lane) => this.inbox(node, lane));
   }
 
   group(group: string, pattern: string, lane: Lane): string {
     return `${this.prefix}:gr:${group}:${pattern}:${lane}`;
   }
+
+  /** The six streams of the group that has this field among the interests. */
+  groupsOf(field: string): readonly string[] {
+    const [, group = '', pattern = ''] = field.split(' ');
+    return LANES.map((lane) => this.group(group, pattern, lane));
+  }
+
+  /** The six streams of what `node` reads. */
+  streamsOf(source: Source, node: string): readonly string[] {
+    return source.kind === 'inbox'
+      ? this.inboxes(node)
+      : this.groupsOf(groupField(source.group, source.pattern));
+  }
+}
+
+/** The field of a node's interest. */
+export function nodeField(node: string, pattern: string): string {
+  return `n ${node} ${pattern}`;
+}
+
+/** The field of a group's interest. */
+export function groupField(group: string, pattern: string): string {
+  return `g ${group} ${pattern}`;
 }
 
 /** The consumer group of every stream. */
 export const READERS = 'readers';
-/** The consumer that holds what was released; nobody reads as it. */
-export const RELEASED = '-released';

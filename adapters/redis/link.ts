@@ -1,168 +1,237 @@
 /**
- * The connection of a node to its server, made anew whenever it is lost: two sockets, one to write and one to read, of one generation.
- * What belongs to an earlier generation has no effect. It knows nothing of streams; whoever uses it restores what was there.
+ * The connection of a node to its server, made anew whenever it is lost: two sockets, one to write and one to read, of one session.
+ * There is one session at a time, and nothing of an earlier one has an effect. It knows nothing of streams; whoever uses it restores what was there.
  */
 
-import type { BrokerState } from '../../src/protocol/broker.ts';
+import type { NodeIdentity } from '../../src/protocol/broker.ts';
 import { type BrokerSettings, reconnectPauseMs } from '../../src/protocol/broker-options.ts';
 import type { Host } from '../../src/protocol/clock.ts';
 import { pause } from '../../src/protocol/deadline.ts';
 import { isTroupeError, TroupeError } from '../../src/protocol/errors.ts';
-import { type Address, Client } from './client.ts';
+import { Client, type Connect, type Connection } from './client.ts';
 
-/** One generation of the two connections. */
+/** The two connections of one session. */
 export interface Session {
   /** Writes: nothing on it waits at the server. */
-  readonly writer: Client;
+  readonly writer: Connection;
   /** Reads, and may wait at the server for long. */
-  readonly reader: Client;
+  readonly reader: Connection;
+  /** The server's name for the reader. */
   readonly readerId: number;
+  /** The number of the session of this incarnation, from 1. */
+  readonly number: number;
+}
+
+/** What the value of a node begins with as long as this session is its present one; see `scripts.ts`. */
+export function fenceOf(
+  { name, incarnation }: NodeIdentity,
+  { number }: Pick<Session, 'number'>,
+): readonly [name: string, fence: string] {
+  return [name, `${incarnation} ${number} `];
 }
 
 /** What a link needs of its broker. */
 export interface LinkPorts {
-  readonly address: Address;
+  readonly connect: Connect;
   /** For errors: without user and password. */
   readonly shown: string;
   readonly settings: BrokerSettings;
   readonly host: Host;
+  /** Begins a session at the server; answers its number. What it throws ends the attempt. */
+  readonly enter: (writer: Connection, signal: AbortSignal) => Promise<number>;
   /** Puts everything back in its place. What it throws ends the session. */
   readonly restore: (session: Session) => Promise<void>;
-  /** The session is no more. */
-  readonly lost: (session: Session) => void;
-  readonly changed: (state: BrokerState, cause?: Error) => void;
+  /** There is a session in which everything is restored. */
+  readonly up: (session: Session) => void;
+  /** That session is no more. */
+  readonly lost: () => void;
+  /** There is none, and why: told again when the reason changes. */
+  readonly down: (cause: TroupeError) => void;
 }
 
-/** The connection of one node. */
+/** A session as the link sees it. */
+interface Life extends Session {
+  readonly clients: readonly Client[];
+  readonly sinceMs: number;
+  readonly ended: Promise<Error>;
+  end(cause: Error): void;
+  isOver: boolean;
+}
+
+/** Who waits for a session. */
+interface Waiting {
+  readonly resolve: (session: Session) => void;
+  readonly reject: (error: Error) => void;
+}
+
 export class Link {
-  /** Undefined while there is none. */
-  session: Session | undefined = undefined;
   private readonly ports: LinkPorts;
   private readonly closing = new AbortController();
-  private attempts = 0;
-  /** Called when there is a session that everything is restored in. */
-  private waiting: ((session: Session) => void)[] = [];
-  private isRestored = false;
+  private readonly waiting = new Set<Waiting>();
+  /** The one being restored, or the present one. */
+  private life: Life | undefined = undefined;
+  private isUp = false;
+  private work: Promise<void> = Promise.resolve();
 
   constructor(ports: LinkPorts) {
     this.ports = ports;
   }
 
-  /** Rejects with `ERR_BROKER_DENIED`, `ERR_NAME_TAKEN`, `ERR_DRIVER_MISSING` at once, with `ERR_BROKER_UNAVAILABLE` after its attempts. */
-  async open(): Promise<void> {
-    const { settings, host } = this.ports;
-    for (let attempt = 0; ; attempt++) {
-      try {
-        await this.connect();
-        return;
-      } catch (error) {
-        const final = this.errorOf(error);
-        if (!isTroupeError(final, 'ERR_BROKER_UNAVAILABLE') || attempt + 1 >= settings.openAttemptsMax)
-          throw final;
-        await pause(
-          host.clock,
-          reconnectPauseMs(attempt, settings.reconnect, host.random),
-          this.closing.signal,
-        );
-      }
-    }
+  /** The present session; undefined while there is none in which everything is restored. */
+  get session(): Session | undefined {
+    return this.isUp ? this.life : undefined;
   }
 
-  /** The present session, or the next one. */
-  whenUp(): Promise<Session> {
+  /** Rejects with `ERR_BROKER_DENIED`, `ERR_NAME_TAKEN`, `ERR_DRIVER_MISSING` at once, with `ERR_BROKER_UNAVAILABLE` after its attempts. */
+  async open(): Promise<void> {
+    const opening = this.first();
+    this.work = opening.then(
+      (life) => this.live(life),
+      () => undefined,
+    );
+    await opening;
+  }
+
+  /** The present session, or the next one. Rejects when it is closed; is never settled when `signal` aborts before. */
+  whenUp(signal: AbortSignal): Promise<Session> {
     const { session } = this;
-    if (session !== undefined && this.isRestored) return Promise.resolve(session);
-    return new Promise((resolve) => {
-      this.waiting.push(resolve);
+    if (session !== undefined) return Promise.resolve(session);
+    if (this.closing.signal.aborted) return Promise.reject(this.errorOf(new Error(CLOSED)));
+    return new Promise((resolve, reject) => {
+      const waiting = { resolve, reject };
+      this.waiting.add(waiting);
+      signal.addEventListener('abort', () => this.waiting.delete(waiting), { once: true });
     });
   }
 
-  /** Ends the session at once: it will be made anew. */
+  /** Ends a session at once: another will be made. */
   drop(session: Session, cause: Error): void {
-    if (this.session !== session) return;
-    this.session = undefined;
-    this.isRestored = false;
-    session.writer.destroy();
-    session.reader.destroy();
-    this.ports.lost(session);
-    if (this.closing.signal.aborted) return;
-    this.ports.changed('down', this.errorOf(cause));
-    void this.reconnect(); // it never rejects
+    const { life } = this;
+    if (life === undefined || life !== session || life.isOver) return;
+    const wasUp = this.isUp;
+    life.isOver = true;
+    this.isUp = false;
+    this.life = undefined;
+    for (const client of life.clients) client.destroy(cause);
+    this.ports.lost();
+    if (wasUp && !this.closing.signal.aborted) this.ports.down(this.errorOf(cause));
+    life.end(cause);
   }
 
-  /** No socket is left, and none will be made. */
-  close(): void {
+  /** Says goodbye if there is a session, and resolves when no socket and no timer is left. It never rejects. */
+  async close(goodbye: (session: Session) => Promise<unknown>): Promise<void> {
+    if (this.life !== undefined) await goodbye(this.life).catch(() => undefined);
     this.closing.abort();
-    const { session } = this;
-    if (session !== undefined) this.drop(session, new Error('it was closed'));
+    for (const { reject } of this.waiting) reject(this.errorOf(new Error(CLOSED)));
+    this.waiting.clear();
+    if (this.life !== undefined) this.drop(this.life, new Error(CLOSED));
+    await this.work;
   }
 
-  private async reconnect(): Promise<void> {
+  private async first(): Promise<Life> {
     const { settings, host } = this.ports;
-    while (this.session === undefined && !this.closing.signal.aborted) {
-      await pause(
-        host.clock,
-        reconnectPauseMs(this.attempts++, settings.reconnect, host.random),
-        this.closing.signal,
-      );
-      if (this.closing.signal.aborted) return;
+    const { signal } = this.closing;
+    for (let attempt = 0; ; attempt++) {
       try {
-        await this.connect();
-        this.attempts = 0;
-        this.ports.changed('up');
-      } catch {
-        // What was wrong shows again, or is over, at the next attempt; `down` has said why.
+        return await this.connect();
+      } catch (error) {
+        const final = this.errorOf(error);
+        const mayTryAgain = isTroupeError(final, 'ERR_BROKER_UNAVAILABLE') && !signal.aborted;
+        if (!mayTryAgain || attempt + 1 >= settings.openAttemptsMax) throw final;
+        await pause(host.clock, reconnectPauseMs(attempt, settings.reconnect, host.random), signal);
+        if (signal.aborted) throw this.errorOf(new Error(CLOSED));
       }
     }
   }
 
-  private async connect(): Promise<void> {
-    const { address, settings, host, restore } = this.ports;
-    const { connectTimeoutMs } = settings;
-    const writer = await Client.connect(address, host.clock, connectTimeoutMs);
-    let session: Session | undefined;
-    try {
-      const reader = await Client.connect(address, host.clock, connectTimeoutMs);
-      const made: Session = {
-        writer,
-        reader,
-        readerId: Number(await reader.call(connectTimeoutMs, 'CLIENT', 'ID')),
-      };
-      session = made;
-      if (this.closing.signal.aborted) throw new Error('it was closed');
-      writer.onEnd = (cause) => this.drop(made, cause);
-      reader.onEnd = (cause) => this.drop(made, cause);
-      this.session = made;
-      await restore(made);
-      if (this.session !== made) throw new Error('the connection was lost at once');
-      this.isRestored = true;
-      for (const resolve of this.waiting.splice(0)) resolve(made);
-    } catch (error) {
-      this.session = undefined;
-      writer.onEnd = () => undefined;
-      writer.destroy();
-      if (session !== undefined) {
-        session.reader.onEnd = () => undefined;
-        session.reader.destroy();
-        this.ports.lost(session);
+  /** One session after the other, for ever. */
+  private async live(first: Life): Promise<void> {
+    const { settings, host } = this.ports;
+    let life: Life | undefined = first;
+    // A session that ends soon after it began counts as an attempt that failed.
+    let attempts = 0;
+    while (life !== undefined) {
+      await life.ended;
+      if (host.clock.now() - life.sinceMs > settings.reconnect.maxMs) attempts = 0;
+      life = await this.again(attempts++);
+    }
+  }
+
+  private async again(attempts: number): Promise<Life | undefined> {
+    const { settings, host, down } = this.ports;
+    const { signal } = this.closing;
+    for (let attempt = attempts; !signal.aborted; attempt++) {
+      await pause(host.clock, reconnectPauseMs(attempt, settings.reconnect, host.random), signal);
+      if (signal.aborted) break;
+      try {
+        return await this.connect();
+      } catch (error) {
+        if (!signal.aborted) down(this.errorOf(error));
       }
+    }
+    return undefined;
+  }
+
+  private async connect(): Promise<Life> {
+    const { connect, settings, host, enter, restore, up } = this.ports;
+    const { connectTimeoutMs } = settings;
+    const { signal } = this.closing;
+    const clients: Client[] = [];
+    const client = async (): Promise<Client> => {
+      const made = await Client.connect(connect, host, connectTimeoutMs, signal);
+      clients.push(made);
+      return made;
+    };
+    let life: Life | undefined;
+    try {
+      const [writer, reader] = [await client(), await client()];
+      const readerId = Number(await reader.call(connectTimeoutMs, 'CLIENT', 'ID'));
+      const number = await enter(writer, signal);
+      const made = lifeOf({ writer, reader, readerId, number }, clients, host.clock.now());
+      life = made;
+      this.life = made;
+      for (const each of clients) each.onEnd = (cause) => this.drop(made, cause);
+      if (signal.aborted) throw new Error(CLOSED);
+      await restore(made);
+      if (made.isOver) throw await made.ended;
+    } catch (error) {
+      if (life !== undefined) this.drop(life, error as Error);
+      for (const each of clients) each.destroy(error as Error);
       throw error;
     }
+    this.isUp = true;
+    up(life);
+    for (const { resolve } of this.waiting) resolve(life);
+    this.waiting.clear();
+    return life;
   }
 
-  private errorOf(cause: unknown): Error {
+  private errorOf(cause: unknown): TroupeError {
     if (isTroupeError(cause)) return cause;
-    const { shown: url } = this.ports;
-    const text = cause instanceof Error ? cause.message : String(cause as string);
+    const text = cause instanceof Error ? cause.message : 'the connection failed';
     const code = isDenial(text) ? 'ERR_BROKER_DENIED' : 'ERR_BROKER_UNAVAILABLE';
-    // The message alone: a cause of the client's may carry the command, and with it a password.
-    return new TroupeError(code, { broker: 'redis', url, problem: text.slice(0, 200) });
+    return new TroupeError(code, {
+      broker: 'redis',
+      url: this.ports.shown,
+      problem: text.slice(0, PROBLEM_CHARACTERS_MAX),
+    });
   }
+}
+
+const PROBLEM_CHARACTERS_MAX = 200;
+const CLOSED = 'it was closed';
+
+function lifeOf(session: Session, clients: readonly Client[], sinceMs: number): Life {
+  let end: (cause: Error) => void = () => undefined;
+  const ended = new Promise<Error>((resolve) => {
+    end = resolve;
+  });
+  return { ...session, clients, sinceMs, ended, end, isOver: false };
 }
 
 /** Answers of a server that does not want this client, and errors of TLS about certificates. */
 function isDenial(text: string): boolean {
-  return /^(WRONGPASS|NOAUTH|NOPERM|ERR (invalid password|AUTH|Client sent AUTH))|certificate|self.signed|unable to verify/i.test(
+  return /^(WRONGPASS|NOAUTH|NOPERM|ERR (invalid password|AUTH|Client sent AUTH))|certificate|self.signed/i.test(
     text,
   );
 }

@@ -1,46 +1,151 @@
-/** One publish as one script: which streams each frame goes to, and what became of it. */
+/**
+ * Publishing: which streams each frame goes to, and what became of it. A call is sent in parts that the server runs without standing still
+ * for long, one after the other, so that nothing passes a frame that had no room.
+ */
 
-import type { OutFrame, PublishResult } from '../../src/protocol/broker.ts';
+import type { Destination, Lane, OutFrame, PublishResult } from '../../src/protocol/broker.ts';
 import type { BrokerSettings } from '../../src/protocol/broker-options.ts';
-import { type Argument, textIn } from './client.ts';
+import type { Clock } from '../../src/protocol/clock.ts';
+import { type Argument, listIn, Refusal, textIn } from './client.ts';
 import type { Interests } from './interests.ts';
 import type { Keys } from './keys.ts';
 import type { Session } from './link.ts';
-import { PUBLISH } from './scripts.ts';
+import { PUBLISH, TABLE } from './scripts.ts';
 
-/** What places are worked out from. */
-export interface Places {
+/** What publishing needs of its broker. */
+export interface PublisherPorts {
   readonly keys: Keys;
   readonly interests: Interests;
   readonly settings: BrokerSettings;
+  readonly clock: Clock;
+  readonly session: () => Session | undefined;
+  /** Name and fence of the node in this session. */
+  readonly fence: (session: Session) => readonly [name: string, fence: string];
+  /** The session is of no use any more. */
+  readonly drop: (session: Session, cause: Error) => void;
+  /** The server takes nothing. */
+  readonly refused: (error: Refusal) => void;
 }
 
-/** Publishes frames, if the interests are still what they were; rejects as the connection does. */
-export async function publishOnce(
-  { writer }: Session,
-  { keys, interests, settings }: Places,
-  frames: readonly OutFrame[],
-): Promise<readonly PublishResult[] | 'stale'> {
-  const streams = new Map<string, number>();
-  const channels = new Map<string, number>();
-  const parameters: Argument[] = [interests.version, settings.maxLength];
-  for (const { to, lane, bytes } of frames) {
-    const places = to.kind === 'node' ? [keys.inbox(to.node, lane)] : interests.streams(to.topic, lane);
-    const channel = to.kind === 'node' ? `${lane} n ${to.node}` : `${lane} t ${to.topic}`;
-    const numbers = places.map((key) => numberOf(streams, key));
-    parameters.push(
-      numberOf(channels, channel),
-      to.kind === 'node' ? to.node : '',
-      to.kind === 'topic' ? to.topic : '',
-      Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length),
-      numbers.length,
-      ...numbers,
-    );
+/** Frames, and bytes, of one part; a frame above it is a part of its own. */
+const PART_FRAMES_MAX = 512;
+const PART_BYTES_MAX = 4 * 1_048_576;
+/** Times that a part is tried again because the interests changed under it. */
+const STALE_MAX = 20;
+
+export class Publisher {
+  private readonly ports: PublisherPorts;
+
+  constructor(ports: PublisherPorts) {
+    this.ports = ports;
   }
-  const names = [keys.version, keys.nodes, ...streams.keys()];
-  const reply = textIn(await writer.run(settings.publishTimeoutMs, PUBLISH, names, parameters));
-  if (reply === 'stale') return 'stale';
-  return frames.map((_, n) => resultOf(reply[n]));
+
+  /** One result for each frame, within `publishTimeoutMs`. Never rejects. */
+  async publish(frames: readonly OutFrame[]): Promise<readonly PublishResult[]> {
+    const session = this.ports.session();
+    if (session === undefined) return frames.map(() => 'unavailable');
+    const results: PublishResult[] = [];
+    // What was refused on each way: nothing behind it may pass it in the same call.
+    const refused = new Map<string, PublishResult>();
+    const endMs = this.ports.clock.now() + this.ports.settings.publishTimeoutMs;
+    while (results.length < frames.length) {
+      const part = partOf(frames, results.length);
+      const sent = part.filter(({ to, lane }) => !refused.has(wayOf(to, lane)));
+      const given = sent.length === 0 ? [] : await this.part(session, sent, endMs);
+      let next = 0;
+      for (const frame of part) {
+        const way = wayOf(frame.to, frame.lane);
+        const result = frame === sent[next] ? (given[next++] ?? 'unknown') : (refused.get(way) ?? 'full');
+        if (result !== 'ok') refused.set(way, result === 'unknown' ? 'unavailable' : result);
+        results.push(result);
+      }
+    }
+    return results;
+  }
+
+  private async part(
+    session: Session,
+    frames: readonly OutFrame[],
+    endMs: number,
+  ): Promise<readonly PublishResult[]> {
+    let isSent = false;
+    try {
+      for (let times = 0; times < STALE_MAX; times++) {
+        const leftMs = endMs - this.ports.clock.now();
+        if (leftMs <= 0 || this.ports.session() !== session) break;
+        isSent = true;
+        const reply = await this.once(session, frames, leftMs);
+        isSent = false;
+        if (reply === 'gone') {
+          this.ports.drop(session, new Error('other nodes have taken this one for dead'));
+          break;
+        }
+        if (reply !== 'stale') return frames.map((_, n) => resultOf(reply[n]));
+        await this.refresh(session, leftMs);
+      }
+      return frames.map(() => 'unavailable');
+    } catch (error) {
+      const result = this.failure(session, error as Error, isSent);
+      return frames.map(() => result);
+    }
+  }
+
+  private async once(session: Session, frames: readonly OutFrame[], leftMs: number): Promise<string> {
+    const { keys, interests, settings, fence } = this.ports;
+    const streams = new Map<string, number>();
+    const ways = new Map<string, number>();
+    const hasTopic = frames.some(({ to }) => to.kind === 'topic');
+    const parameters: Argument[] = [
+      ...fence(session),
+      hasTopic ? interests.version : '-',
+      settings.maxLength,
+    ];
+    for (const { to, lane, bytes } of frames) {
+      const places = to.kind === 'node' ? [keys.inbox(to.node, lane)] : interests.streams(to.topic, lane);
+      const numbers = places.map((key) => numberOf(streams, key));
+      parameters.push(
+        numberOf(ways, wayOf(to, lane)),
+        to.kind === 'node' ? to.node : '',
+        to.kind === 'topic' ? to.topic : '',
+        bytes as Buffer, // the broker copied it into one
+        numbers.length,
+        ...numbers,
+      );
+    }
+    const names = [keys.nodes, keys.version, ...streams.keys()];
+    return textIn(await session.writer.run(leftMs, PUBLISH, names, parameters));
+  }
+
+  private async refresh({ writer }: Session, leftMs: number): Promise<void> {
+    const { keys, interests } = this.ports;
+    const names = [keys.interests, keys.version];
+    const [version, fields] = listIn(await writer.run(leftMs, TABLE, names, []));
+    interests.replace(textIn(version), listIn(fields).map(textIn));
+  }
+
+  private failure(session: Session, error: Error, isSent: boolean): PublishResult {
+    if (!(error instanceof Refusal)) return isSent ? 'unknown' : 'unavailable';
+    if (error.message.startsWith('NOPERM')) return 'denied';
+    if (error.isOverload) this.ports.refused(error);
+    else this.ports.drop(session, error);
+    return 'unavailable';
+  }
+}
+
+/** The frames from a place on that are sent at once: at least one. */
+function partOf(frames: readonly OutFrame[], from: number): readonly OutFrame[] {
+  let end = from + 1;
+  let bytes = frames[from]?.bytes.length ?? 0;
+  for (; end < frames.length && end - from < PART_FRAMES_MAX; end++) {
+    bytes += frames[end]?.bytes.length ?? 0;
+    if (bytes > PART_BYTES_MAX) break;
+  }
+  return frames.slice(from, end);
+}
+
+/** A name for the way on which frames keep their order. */
+function wayOf(to: Destination, lane: Lane): string {
+  return to.kind === 'node' ? `${lane} n ${to.node}` : `${lane} t ${to.topic}`;
 }
 
 /** The number of a name, from 1 in the order in which they are first asked for. */

@@ -1,266 +1,252 @@
 /**
- * Reads all streams of a node over one connection: most urgent lanes first without waiting, and only when none has anything it waits at
- * the server for all of them at once. No lane is asked for more than its window has room for. After every reconnect it first reads what the
- * server holds as given to it: an answer that was cut on the wire is never given again otherwise.
+ * Reads all streams of a node over one connection, in one session: the most urgent lanes first, no lane for more than it has room for. When
+ * nothing is known to be there it waits at the server for all streams with room at once, and is woken by CLIENT UNBLOCK when there is more to
+ * wait for. Before anything new of a stream it takes over what earlier sessions were given: an answer that was cut on the wire, and what the dead held.
  */
 
-import type { Delivery, Lane } from '../../src/protocol/broker.ts';
-import { type Client, listIn, textIn } from './client.ts';
+import type { Clock } from '../../src/protocol/clock.ts';
+import { pause } from '../../src/protocol/deadline.ts';
+import { listIn, textIn } from './client.ts';
 import { READERS } from './keys.ts';
 import type { Session } from './link.ts';
+import { RELEASE, TAKE_OVER } from './scripts.ts';
+import { type Entry, entriesIn, type Outlet, ReadStream } from './stream.ts';
 
-/** Milliseconds that a read waits at the server, and those after which a server that does not answer is given up. */
+/** What a reader needs of its broker. */
+export interface ReaderPorts {
+  readonly session: Pick<Session, 'writer' | 'reader' | 'readerId'>;
+  readonly clock: Clock;
+  /** Name and fence of the node. */
+  readonly fence: readonly [name: string, fence: string];
+  readonly consumer: string;
+  /** The key of all nodes. */
+  readonly nodes: string;
+  readonly timeoutMs: number;
+  /** The session is of no use any more. */
+  readonly failed: (error: Error) => void;
+}
+
+/** Milliseconds that a read waits at the server, and those beyond it after which a server that does not answer is given up. */
 const BLOCK_MS = 5_000;
-const WATCHDOG_MS = BLOCK_MS + 2_000;
-/** Entries of one stream in one answer. */
-const COUNT_MAX = 128;
+const WATCHDOG_MS = 2_000;
+/** Milliseconds between two attempts to wake a read that has not reached the server yet: at first, doubled each time, and at most. */
+const WAKE_AGAIN_MS = 2;
+const WAKE_AGAIN_MAX_MS = 128;
 
-/** A frame that was given out. */
-export class RedisDelivery implements Delivery {
-  readonly lane: Lane;
-  readonly bytes: Uint8Array;
-  readonly topic: string | undefined;
-  readonly deliveries: number;
-  /** Its place in its stream. */
-  readonly id: string;
-  readonly stream: ReadStream;
-
-  constructor(stream: ReadStream, id: string, fields: Fields, deliveries: number) {
-    this.stream = stream;
-    this.lane = stream.lane;
-    this.id = id;
-    this.bytes = fields.bytes;
-    this.topic = fields.topic;
-    this.deliveries = deliveries;
-  }
-
-  get isRedelivered(): boolean {
-    return this.deliveries > 1;
-  }
+/** A read that waits, here or at the server. */
+interface Wait {
+  readonly streams: ReadonlySet<ReadStream>;
+  /** How it is ended before something comes. */
+  readonly wake: () => void;
 }
 
-interface Fields {
-  readonly bytes: Uint8Array;
-  readonly topic: string | undefined;
-}
-
-/** One lane of a source. */
-export class ReadStream {
-  readonly key: string;
-  readonly lane: Lane;
-  readonly window: number;
-  readonly receive: (deliveries: readonly Delivery[]) => void;
-  readonly unsettled = new Set<RedisDelivery>();
-  /** It is not read any more. */
-  isStopped = false;
-  /** The last entry seen of those that were given to this consumer before; undefined when there are no more. */
-  ownAfter: string | undefined = '0';
-
-  constructor(key: string, lane: Lane, window: number, receive: (deliveries: readonly Delivery[]) => void) {
-    this.key = key;
-    this.lane = lane;
-    this.window = window;
-    this.receive = receive;
-  }
-
-  get room(): number {
-    return this.isStopped ? 0 : Math.min(COUNT_MAX, this.window - this.unsettled.size);
-  }
-}
-
-/** The reading of one session. */
 export class Reader {
-  private readonly session: Session;
-  private readonly consumer: string;
-  private readonly timeoutMs: number;
-  private readonly failed: (error: Error) => void;
+  private readonly ports: ReaderPorts;
+  private readonly byKey = new Map<string, ReadStream>();
   /** Most urgent first. */
-  private streams: ReadStream[] = [];
-  private waitsAt: 'server' | 'here' | 'nowhere' = 'nowhere';
-  private wakeHere: () => void = () => undefined;
+  private streams: readonly ReadStream[] = [];
+  private waiting: Wait | undefined = undefined;
   private isOver = false;
-  private isWoken = false;
+  private readonly ending = new AbortController();
 
-  constructor(session: Session, consumer: string, timeoutMs: number, failed: (error: Error) => void) {
-    this.session = session;
-    this.consumer = consumer;
-    this.timeoutMs = timeoutMs;
-    this.failed = failed;
+  constructor(ports: ReaderPorts) {
+    this.ports = ports;
   }
 
-  /** Reads until `end`, or until the connection fails. */
+  /**
+   * Reads until `end`; rejects as the connection does. What to do next is decided in the same turn in which it is begun, so nothing that
+   * happens before is missed, and what happens later finds the read to wake.
+   */
   async run(): Promise<void> {
     while (!this.isOver) {
-      this.isWoken = false;
-      if (await this.pass()) continue;
-      if (this.isOver || this.isWoken) continue;
-      const open = this.streams.filter(({ room }) => room > 0);
-      if (open.length === 0) await this.waitHere();
-      else await this.waitAtServer(open);
+      const open = this.streams.filter(({ count }) => count > 0);
+      const behind = open.filter(({ isBehind }) => isBehind);
+      if (behind.length > 0) await this.takeOver(behind);
+      else if (open.some(({ isHot }) => isHot)) await this.pass(open);
+      else if (open.length > 0) await this.waitAtServer(open);
+      else await this.waitHere();
     }
   }
 
-  add(streams: readonly ReadStream[]): void {
-    this.streams = [...this.streams, ...streams].sort((a, b) => a.lane - b.lane);
-    this.wake();
+  /** Reads for these as well, if they have not been stopped. */
+  add(outlets: readonly Outlet[]): void {
+    for (const outlet of outlets) {
+      if (outlet.isStopped) continue;
+      const stream = this.byKey.get(outlet.key) ?? new ReadStream(outlet.key, outlet.lane);
+      if (!stream.outlets.includes(outlet)) stream.outlets.push(outlet);
+      stream.isBehind = true;
+      this.byKey.set(outlet.key, stream);
+    }
+    this.sort();
   }
 
-  remove(streams: readonly ReadStream[]): void {
-    this.streams = this.streams.filter((each) => !streams.includes(each));
-    this.wake();
+  remove(outlets: readonly Outlet[]): void {
+    for (const outlet of outlets) {
+      const stream = this.byKey.get(outlet.key);
+      const place = stream?.outlets.indexOf(outlet) ?? -1;
+      if (stream === undefined || place < 0) continue;
+      stream.outlets.splice(place, 1);
+      if (stream.outlets.length === 0) this.byKey.delete(outlet.key);
+    }
+    this.sort();
   }
 
-  /** A stream has room again, or there is something new to read. */
-  wake(): void {
-    this.isWoken = true;
-    if (this.waitsAt === 'here') this.wakeHere();
-    if (this.waitsAt !== 'server') return;
-    this.waitsAt = 'nowhere'; // once is enough
-    const { writer, readerId } = this.session;
-    writer
-      .call(this.timeoutMs, 'CLIENT', 'UNBLOCK', readerId)
-      .catch((error: unknown) => this.failed(asError(error)));
+  /** There is room again in a stream that had none. */
+  freed(key: string): void {
+    const stream = this.byKey.get(key);
+    if (stream !== undefined && this.waiting?.streams.has(stream) === false) this.waiting.wake();
+  }
+
+  /** There may be something to take over. */
+  sweep(keys: Iterable<string> = this.byKey.keys()): void {
+    for (const key of keys) {
+      const stream = this.byKey.get(key);
+      if (stream !== undefined) stream.isBehind = true;
+    }
+    this.waiting?.wake();
   }
 
   end(): void {
     this.isOver = true;
-    this.wakeHere();
+    this.ending.abort();
+    this.waiting?.wake();
   }
 
-  /** Hands over what was taken from others. */
-  taken(stream: ReadStream, entries: readonly unknown[]): void {
-    this.handOver(stream, entries, (entry) => Number(entry[2]) + 1);
+  private sort(): void {
+    this.streams = [...this.byKey.values()].sort((a, b) => a.lane - b.lane);
+    this.waiting?.wake();
   }
 
-  /** One look at every stream that has room; whether anything came. */
-  private async pass(): Promise<boolean> {
-    const open = this.streams.filter(({ room }) => room > 0);
-    const answers = open.map(async (stream) => {
-      const { key, room, ownAfter } = stream;
-      const place = ownAfter ?? '>';
-      const reply = await this.call(
-        'XREADGROUP',
-        'GROUP',
-        READERS,
-        this.consumer,
-        'COUNT',
-        room,
-        'STREAMS',
-        key,
-        place,
-      );
-      return { stream, entries: entriesIn(reply, key), isOwn: ownAfter !== undefined };
+  private async takeOver(behind: readonly ReadStream[]): Promise<void> {
+    const { session, fence, consumer, nodes, timeoutMs } = this.ports;
+    const asked = behind.map(async (stream) => {
+      const { count, key } = stream;
+      stream.isBehind = false; // whatever is released from now on is seen by the next one
+      const reply = await session.reader.run(timeoutMs, TAKE_OVER, [nodes, key], [...fence, consumer, count]);
+      if (textIn(reply) === 'gone') throw new Error('other nodes have taken this one for dead');
+      const entries = entriesIn(reply);
+      if (entries.length >= count) stream.isBehind = true;
+      return [stream, entries] as const;
     });
-    let isAny = false;
-    for (const answer of answers) {
-      const { stream, entries, isOwn } = await answer;
-      if (this.isOver) return false;
-      if (isOwn) await this.again(stream, entries);
-      else if (entries.length > 0) this.handOver(stream, entries, () => 1);
-      isAny ||= entries.length > 0 || isOwn;
-    }
-    return isAny;
+    for (const [stream, entries] of await Promise.all(asked)) this.handOut(stream, entries);
   }
 
-  /** What this consumer was given before: in an answer that never arrived, or before a reconnect. */
-  private async again(stream: ReadStream, entries: readonly unknown[]): Promise<void> {
-    const last = listIn(entries.at(-1))[0];
-    stream.ownAfter = last === undefined ? undefined : textIn(last);
-    if (entries.length === 0) return;
-    const first = textIn(listIn(entries[0])[0]);
-    const pending = await this.call(
-      'XPENDING',
-      stream.key,
-      READERS,
-      first,
-      textIn(last),
-      entries.length,
-      this.consumer,
-    );
-    const counts = new Map(listIn(pending).map((each) => [textIn(listIn(each)[0]), Number(listIn(each)[3])]));
-    this.handOver(stream, entries, (entry) => counts.get(textIn(entry[0])) ?? 2);
+  /** One look at every stream that has room, without waiting. */
+  private async pass(open: readonly ReadStream[]): Promise<void> {
+    const byCount = new Map<number, ReadStream[]>();
+    for (const stream of open) {
+      const same = byCount.get(stream.count);
+      if (same === undefined) byCount.set(stream.count, [stream]);
+      else same.push(stream);
+    }
+    const asked = [...byCount].map(async ([count, streams]) => ({
+      count,
+      streams,
+      reply: await this.read(streams, count, []),
+    }));
+    this.arrived(await Promise.all(asked));
   }
 
-  private handOver(
-    stream: ReadStream,
-    entries: readonly unknown[],
-    countOf: (entry: readonly unknown[]) => number,
-  ): void {
-    const deliveries: RedisDelivery[] = [];
-    for (const each of entries) {
-      const entry = listIn(each);
-      const id = textIn(entry[0]);
-      const fields = fieldsIn(entry[1]);
-      // An entry that was deleted by an operator is only a number in the list of what is pending.
-      if (fields === undefined) void this.call('XACK', stream.key, READERS, id).catch(() => undefined);
-      else deliveries.push(new RedisDelivery(stream, id, fields, countOf(entry)));
+  private async waitAtServer(open: readonly ReadStream[]): Promise<void> {
+    const count = Math.min(...open.map((stream) => stream.count));
+    let isBeingWoken = false;
+    const wait: Wait = {
+      streams: new Set(open),
+      wake: () => {
+        if (isBeingWoken) return;
+        isBeingWoken = true;
+        this.unblock(wait).catch((error: unknown) => this.ports.failed(error as Error));
+      },
+    };
+    this.waiting = wait;
+    const reply = await this.read(open, count, ['BLOCK', BLOCK_MS]);
+    this.waiting = undefined;
+    this.arrived([{ count, streams: open, reply }]);
+  }
+
+  /**
+   * Wakes a read that waits at the server. It may not have got there yet, since it goes by another connection: then the server answers 0, and is asked
+   * again until the read has been woken or has come back by itself.
+   */
+  private async unblock(wait: Wait): Promise<void> {
+    const { session, timeoutMs, clock } = this.ports;
+    for (
+      let pauseMs = WAKE_AGAIN_MS;
+      this.waiting === wait;
+      pauseMs = Math.min(2 * pauseMs, WAKE_AGAIN_MAX_MS)
+    ) {
+      const woken = await session.writer.call(timeoutMs, 'CLIENT', 'UNBLOCK', session.readerId);
+      if (Number(woken) === 1 || this.waiting !== wait) return;
+      await pause(clock, pauseMs, this.ending.signal);
     }
-    for (const delivery of deliveries) stream.unsettled.add(delivery);
-    if (deliveries.length > 0) stream.receive(deliveries);
   }
 
   private waitHere(): Promise<void> {
-    this.waitsAt = 'here';
     return new Promise((resolve) => {
-      this.wakeHere = () => {
-        this.waitsAt = 'nowhere';
-        resolve();
+      this.waiting = {
+        streams: new Set(),
+        wake: () => {
+          this.waiting = undefined;
+          resolve();
+        },
       };
     });
   }
 
-  private async waitAtServer(open: readonly ReadStream[]): Promise<void> {
-    this.waitsAt = 'server';
-    const count = Math.min(...open.map(({ room }) => room));
-    const keys = open.map(({ key }) => key);
-    const news = open.map(() => '>');
-    const reply = await this.call(
+  private read(
+    streams: readonly ReadStream[],
+    count: number,
+    block: readonly (string | number)[],
+  ): Promise<unknown> {
+    const { session, consumer } = this.ports;
+    const keys = streams.map(({ key }) => key);
+    const news = streams.map(() => '>');
+    return session.reader.call(
+      BLOCK_MS + WATCHDOG_MS,
       'XREADGROUP',
       'GROUP',
       READERS,
-      this.consumer,
+      consumer,
       'COUNT',
       count,
-      'BLOCK',
-      BLOCK_MS,
+      ...block,
       'STREAMS',
       ...keys,
       ...news,
     );
-    this.waitsAt = 'nowhere';
-    if (this.isOver) return;
-    for (const stream of open) {
-      const entries = entriesIn(reply, stream.key);
-      if (entries.length > 0) this.handOver(stream, entries, () => 1);
+  }
+
+  private arrived(
+    answers: readonly {
+      readonly count: number;
+      readonly streams: readonly ReadStream[];
+      readonly reply: unknown;
+    }[],
+  ): void {
+    const arrived: (readonly [ReadStream, readonly Entry[]])[] = [];
+    for (const { count, streams, reply } of answers) {
+      const byKey = new Map(
+        listIn(reply).map((each) => [textIn(listIn(each)[0]), entriesIn(listIn(each)[1])]),
+      );
+      for (const stream of streams) {
+        const entries = byKey.get(stream.key) ?? [];
+        stream.isHot = entries.length >= count;
+        arrived.push([stream, entries]);
+      }
     }
+    arrived.sort(([a], [b]) => a.lane - b.lane);
+    for (const [stream, entries] of arrived) this.handOut(stream, entries);
   }
 
-  private call(command: string, ...parameters: Parameters<Client['call']>[2][]): Promise<unknown> {
-    return this.session.reader.call(WATCHDOG_MS, command, ...parameters);
+  private handOut(stream: ReadStream, entries: readonly Entry[]): void {
+    if (this.isOver) return; // the next session takes them over
+    const left = stream.handOut(entries);
+    if (left.length === 0) return;
+    // Its reader was stopped while they were on their way.
+    const { session, timeoutMs, consumer, failed } = this.ports;
+    session.writer.run(timeoutMs, RELEASE, [stream.key], [consumer, ...left]).then(
+      () => this.sweep([stream.key]),
+      (error: unknown) => failed(error as Error),
+    );
   }
-}
-
-/** The entries of one stream in the answer of XREADGROUP. */
-function entriesIn(reply: unknown, key: string): readonly unknown[] {
-  for (const stream of listIn(reply)) {
-    const [name, entries] = listIn(stream);
-    if (textIn(name) === key) return listIn(entries);
-  }
-  return [];
-}
-
-function fieldsIn(list: unknown): Fields | undefined {
-  const parts = listIn(list);
-  let bytes: Uint8Array | undefined;
-  let topic: string | undefined;
-  for (let n = 0; n + 1 < parts.length; n += 2) {
-    const value = parts[n + 1];
-    if (textIn(parts[n]) === 'b' && Buffer.isBuffer(value)) bytes = value;
-    if (textIn(parts[n]) === 't') topic = textIn(value);
-  }
-  return bytes === undefined ? undefined : { bytes, topic };
-}
-
-function asError(error: unknown): Error {
-  return error instanceof Error ? error : new Error('the connection failed', { cause: error });
 }

@@ -1,6 +1,12 @@
 /**
- * What must be one step at the server. Each script is sent whole once for each connection, and by its digest afterwards. Times are the
- * server's own.
+ * What must be one step at the server. Each script is sent whole once for each connection, and by its digest afterwards. None
+ * compares times: the clock of a server may jump.
+ *
+ * A node's value is `incarnation session beats` while it lives, and `- incarnation session` once it was silent for too long. Every new
+ * connection of a node is a new session. Its fence is `incarnation session `, with which its value begins as long as that session is
+ * the present one: what an earlier connection left on its way has no effect when it arrives late, and is answered by 'gone'.
+ *
+ * The consumer group of every stream is `readers`. What was released is held by the consumer `-released`, as which nobody reads.
  */
 
 import { createHash } from 'node:crypto';
@@ -15,48 +21,60 @@ function script(text: string): Script {
   return { text, digest: createHash('sha1').update(text).digest('hex') };
 }
 
-const NOW = `local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)`;
+/** KEYS[1]: nodes. ARGV[1] and [2]: name and fence of whoever calls. */
+const FENCED = `local held = redis.call('HGET', KEYS[1], ARGV[1]) or ''
+if held:sub(1, #ARGV[2]) ~= ARGV[2] then return 'gone' end`;
 
-/** Interests have changed. A counter would begin anew with an empty table, a time does not. */
-const CHANGED = `redis.call('SET', KEYS[3], time[1] .. '.' .. time[2])`;
+/** Interests have changed. KEYS[3]: version. A counter would begin anew with an empty table, a time does not. */
+const CHANGED = `local time = redis.call('TIME')
+redis.call('SET', KEYS[3], time[1] .. '.' .. time[2])`;
 
 /**
- * Appends frames, as far as there is room. KEYS: version, nodes, then the streams. ARGV: the version that the places were worked out
- * by, frames a stream may hold, then for each frame: a number for its destination and lane, the name of its node or '', its topic or '', its bytes, how many places
- * it goes to, and their numbers among the streams. Answers 'stale', or one of o(k), f(ull), u(nroutable) for each. A
- * frame gets to all of its places or to none, and nothing passes one of its own destination and lane.
+ * Appends frames, as far as there is room. KEYS: nodes, version, then the streams. ARGV: name, fence, the version that the places were worked
+ * out by or '-' where there is no topic, frames a stream may hold, then for each frame: a number for its destination and lane, the
+ * name of its node or '', its topic or '', its bytes, how many places it goes to, and their numbers among the streams. Answers
+ * 'gone', 'stale', or one of o(k), f(ull), u(nroutable) for each. A frame gets to all of its places or to none, and nothing passes one of its
+ * own destination and lane. A stream that has expired is not made again: nobody reads it.
  */
 export const PUBLISH = script(`
-if redis.call('GET', KEYS[1]) ~= ARGV[1] and not (ARGV[1] == '' and redis.call('EXISTS', KEYS[1]) == 0) then return 'stale' end
-local room = {}
+${FENCED}
+if ARGV[3] ~= '-' and (redis.call('GET', KEYS[2]) or '') ~= ARGV[3] then return 'stale' end
+local room, living = {}, { [''] = true }
 local function roomOf(key)
   if room[key] == nil then
-    local length = redis.call('XLEN', key)
-    local given = 0
-    if length > 0 then
-      local ok = redis.pcall('XPENDING', key, 'readers')
-      if type(ok) == 'table' and ok[1] then given = ok[1] end
+    local waiting = redis.call('XLEN', key)
+    if waiting > 0 then
+      local given = redis.pcall('XPENDING', key, 'readers')
+      if given[1] then waiting = waiting - given[1] end
     end
-    room[key] = tonumber(ARGV[2]) - (length - given)
+    room[key] = tonumber(ARGV[4]) - waiting
   end
   return room[key]
 end
-local results, blocked, at = {}, {}, 3
+local function lives(node)
+  if living[node] == nil then
+    local value = redis.call('HGET', KEYS[1], node)
+    living[node] = value and value:sub(1, 2) ~= '- '
+  end
+  return living[node]
+end
+local results, blocked, at = {}, {}, 5
 while at <= #ARGV do
   local channel, node, topic, bytes, count = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], tonumber(ARGV[at + 4])
   local result = 'o'
-  if node ~= '' and redis.call('HEXISTS', KEYS[2], node) == 0 then result = 'u' end
+  if not lives(node) then result = 'u' end
   if blocked[channel] then result = 'f' end
   if result == 'o' then
-    for n = 1, count do if roomOf(KEYS[2 + tonumber(ARGV[at + 4 + n])]) < 1 then result = 'f' end end
+    for n = at + 5, at + 4 + count do if roomOf(KEYS[2 + tonumber(ARGV[n])]) < 1 then result = 'f' end end
   end
   if result == 'o' then
-    for n = 1, count do
-      local key = KEYS[2 + tonumber(ARGV[at + 4 + n])]
+    for n = at + 5, at + 4 + count do
+      local key = KEYS[2 + tonumber(ARGV[n])]
       room[key] = room[key] - 1
-      if topic == '' then redis.call('XADD', key, '*', 'b', bytes)
-      else redis.call('XADD', key, '*', 'b', bytes, 't', topic) end
+      local id
+      if topic == '' then id = redis.call('XADD', key, 'NOMKSTREAM', '*', 'b', bytes)
+      else id = redis.call('XADD', key, 'NOMKSTREAM', '*', 'b', bytes, 't', topic) end
+      if not id and node ~= '' then result = 'u' end
     end
   elseif result == 'f' then blocked[channel] = true end
   results[#results + 1] = result
@@ -65,74 +83,112 @@ end
 return table.concat(results)`);
 
 /**
- * Enters a node with an empty inbox. KEYS: nodes, interests, version, groups, the six inboxes. ARGV: name, incarnation, milliseconds after
- * which a silent node is dead, milliseconds for which an inbox is kept. Answers '', or the incarnation of a living holder of the name.
+ * Begins a session of a node. Its inbox is empty unless the same incarnation had it before; it listens to the patterns given and no others. KEYS:
+ * nodes, interests, version, groups, the six inboxes. ARGV: name, incarnation, the value of a holder that is known to be dead
+ * or '', milliseconds for which things are kept, then patterns. Answers the number of the session, or the value of another holder.
  */
 export const ENTER = script(`
-${NOW}
 local held = redis.call('HGET', KEYS[1], ARGV[1])
-local incarnation, seen
-if held then incarnation, seen = held:match('^(%S+) (%d+)$') end
+local isGone = held and held:sub(1, 2) == '- '
+local incarnation, session = (isGone and held:sub(3) or held or ''):match('^(%S+) (%d+)')
 if incarnation ~= ARGV[2] then
-  if incarnation and now - tonumber(seen) < tonumber(ARGV[3]) then return incarnation end
-  for _, field in ipairs(redis.call('HKEYS', KEYS[2])) do
-    if field:sub(1, #ARGV[1] + 3) == 'n ' .. ARGV[1] .. ' ' then redis.call('HDEL', KEYS[2], field) end
-  end
+  if held and not isGone and held ~= ARGV[3] then return held end
+  session = 0
   for n = 5, 10 do redis.call('DEL', KEYS[n]) end
+end
+session = session + 1
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2] .. ' ' .. session .. ' 0')
+for n = 5, 10 do redis.pcall('XGROUP', 'CREATE', KEYS[n], 'readers', '0', 'MKSTREAM') end
+local own, wanted, isChanged = 'n ' .. ARGV[1] .. ' ', {}, false
+for n = 5, #ARGV do wanted[own .. ARGV[n]] = true end
+for _, field in ipairs(redis.call('HKEYS', KEYS[2])) do
+  if field:sub(1, #own) == own and not wanted[field] then
+    redis.call('HDEL', KEYS[2], field)
+    isChanged = true
+  end
+end
+for field in pairs(wanted) do
+  if redis.call('HSETNX', KEYS[2], field, '') == 1 then isChanged = true end
+end
+if isChanged then
   ${CHANGED}
 end
-for n = 5, 10 do
-  redis.pcall('XGROUP', 'CREATE', KEYS[n], 'readers', '0', 'MKSTREAM')
-  redis.call('PEXPIRE', KEYS[n], ARGV[4])
-end
-redis.call('HSET', KEYS[1], ARGV[1], ARGV[2] .. ' ' .. now)
-return ''`);
+for n = 1, #KEYS do redis.call('PEXPIRE', KEYS[n], ARGV[4]) end
+return session`);
 
 /**
- * A sign of life. KEYS: nodes, interests, version, groups, then streams to be kept. ARGV: name, incarnation, milliseconds for which things are kept, then
- * the fields of groups that it is a member of. Answers 'gone' when others took it for dead, else all nodes as names and values.
+ * A sign of life. KEYS: nodes, interests, version, groups, then streams to be kept. ARGV: name, fence, milliseconds for which things are
+ * kept, then the fields of groups that it is a member of. Answers 'gone', or all nodes and all groups, each as names and values.
  */
 export const BEAT = script(`
-${NOW}
-local held = redis.call('HGET', KEYS[1], ARGV[1])
-if not held or held:match('^(%S+) ') ~= ARGV[2] then return 'gone' end
-redis.call('HSET', KEYS[1], ARGV[1], ARGV[2] .. ' ' .. now)
-for n = 4, #ARGV do redis.call('HSET', KEYS[4], ARGV[n], now) end
+${FENCED}
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2] .. (held:match('%d+$') + 1))
+for n = 4, #ARGV do redis.call('HINCRBY', KEYS[4], ARGV[n], 1) end
 for n = 1, #KEYS do redis.call('PEXPIRE', KEYS[n], ARGV[3]) end
-local seen = redis.call('HGETALL', KEYS[4])
-for n = 1, #seen, 2 do
-  if now - tonumber(seen[n + 1]) > tonumber(ARGV[3]) then
-    redis.call('HDEL', KEYS[4], seen[n])
-    redis.call('HDEL', KEYS[2], seen[n])
-    ${CHANGED}
-  end
-end
-return redis.call('HGETALL', KEYS[1])`);
+return { redis.call('HGETALL', KEYS[1]), redis.call('HGETALL', KEYS[4]) }`);
 
-/** A node is gone: by its own word, or because it was silent for too long. KEYS: as ENTER. ARGV: name, its value as it was last seen or its incarnation. */
-export const LEAVE = script(`
-${NOW}
-local held = redis.call('HGET', KEYS[1], ARGV[1])
-if not held or (held ~= ARGV[2] and held:match('^(%S+) ') ~= ARGV[2]) then return 0 end
-redis.call('HDEL', KEYS[1], ARGV[1])
+/** Ends what a node listens to. KEYS[2]: interests. ARGV[1]: name. */
+const UNHEARD = `local own = 'n ' .. ARGV[1] .. ' '
 for _, field in ipairs(redis.call('HKEYS', KEYS[2])) do
-  if field:sub(1, #ARGV[1] + 3) == 'n ' .. ARGV[1] .. ' ' then redis.call('HDEL', KEYS[2], field) end
+  if field:sub(1, #own) == own then redis.call('HDEL', KEYS[2], field) end
 end
+${CHANGED}`;
+
+/**
+ * A node closes: nothing of it stays. The last one to go lets the rest expire. KEYS: nodes, interests, version, groups, its six inboxes, then
+ * the streams of all groups. ARGV: name, fence, milliseconds for which things without a node are kept.
+ */
+export const LEAVE = script(`
+${FENCED}
+redis.call('HDEL', KEYS[1], ARGV[1])
+${UNHEARD}
 for n = 5, 10 do redis.call('DEL', KEYS[n]) end
-${CHANGED}
+for _, value in ipairs(redis.call('HVALS', KEYS[1])) do
+  if value:sub(1, 2) ~= '- ' then return 1 end
+end
+for n = 1, #KEYS do redis.call('PEXPIRE', KEYS[n], ARGV[3]) end
 return 1`);
 
-/** Begins or ends an interest. KEYS: nodes, interests, version, groups, then the streams of a group. ARGV: the field, '1' or '0', milliseconds for which a group is kept. */
+/**
+ * A node was silent for too long: it gets nothing more, and its name is free. What it was sent stays for a while, in case it comes back. KEYS:
+ * nodes, interests, version, groups, its six inboxes. ARGV: name, its value when it was last seen, milliseconds for which its inbox is kept.
+ */
+export const TAKE_OUT = script(`
+if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
+redis.call('HSET', KEYS[1], ARGV[1], '- ' .. ARGV[2]:match('^%S+ %d+'))
+${UNHEARD}
+for n = 5, 10 do redis.call('PEXPIRE', KEYS[n], ARGV[3]) end
+return 1`);
+
+/**
+ * Forgets a node that did not come back, or a group without members, for good. KEYS: the table that it is in, interests, version, its six streams. ARGV: its
+ * field in that table, its value when it was last seen.
+ */
+export const FORGET = script(`
+if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
+redis.call('HDEL', KEYS[1], ARGV[1])
+for n = 4, 9 do redis.call('DEL', KEYS[n]) end
+if redis.call('HDEL', KEYS[2], ARGV[1]) == 1 then
+  ${CHANGED}
+end
+return 1`);
+
+/**
+ * Begins or ends an interest. KEYS: nodes, interests, version, groups, then the streams of a group. ARGV: name, fence, the interest's field,
+ * '1' or '0', milliseconds for which things are kept. Answers 1 or 'gone'.
+ */
 export const INTEREST = script(`
-${NOW}
-if ARGV[2] == '1' then
-  for n = 5, #KEYS do
-    redis.pcall('XGROUP', 'CREATE', KEYS[n], 'readers', '0', 'MKSTREAM')
-    redis.call('PEXPIRE', KEYS[n], ARGV[3])
-  end
-  if #KEYS > 4 then redis.call('HSET', KEYS[4], ARGV[1], now) end
-  if redis.call('HSETNX', KEYS[2], ARGV[1], '') == 1 then ${CHANGED} end
-elseif redis.call('HDEL', KEYS[2], ARGV[1]) == 1 then ${CHANGED} end
+${FENCED}
+local isChanged
+if ARGV[4] == '1' then
+  for n = 5, #KEYS do redis.pcall('XGROUP', 'CREATE', KEYS[n], 'readers', '0', 'MKSTREAM') end
+  if #KEYS > 4 then redis.call('HINCRBY', KEYS[4], ARGV[3], 1) end
+  isChanged = redis.call('HSETNX', KEYS[2], ARGV[3], '') == 1
+else isChanged = redis.call('HDEL', KEYS[2], ARGV[3]) == 1 end
+if isChanged then
+  ${CHANGED}
+end
+for n = 1, #KEYS do redis.call('PEXPIRE', KEYS[n], ARGV[5]) end
 return 1`);
 
 /** The interests, and their version. KEYS: interests, version. */
@@ -140,33 +196,50 @@ export const TABLE = script(`
 return { redis.call('GET', KEYS[2]) or '', redis.call('HKEYS', KEYS[1]) }`);
 
 /**
- * Takes over what consumers hold that are gone. KEYS: a stream. ARGV: who takes, how many at the most, then the consumers that live. Answers
- * the entries as XRANGE does, each with how often it was delivered before.
+ * Takes over what consumers hold that are no more, and what was released. A consumer is `node.incarnation.session`; it lives as long as
+ * that is the present session of its node. KEYS: nodes, a stream. ARGV: name, fence, who takes, how many at the most. Answers 'gone', or the
+ * entries as XRANGE does, each with how often it was delivered before.
  */
 export const TAKE_OVER = script(`
-local living = {}
-for n = 3, #ARGV do living[ARGV[n]] = true end
-local left = tonumber(ARGV[2])
-local taken = {}
-local summary = redis.call('XPENDING', KEYS[1], 'readers')
-if type(summary[4]) ~= 'table' then return taken end
-for _, consumer in ipairs(summary[4]) do
-  local name = consumer[1]
-  if not living[name] and left > 0 then
-    local pending = redis.call('XPENDING', KEYS[1], 'readers', '-', '+', left, name)
-    for _, entry in ipairs(pending) do
-      local claimed = redis.call('XCLAIM', KEYS[1], 'readers', ARGV[1], 0, entry[1])
-      if claimed[1] and claimed[1][2] then
-        taken[#taken + 1] = { claimed[1][1], claimed[1][2], entry[4] }
-        left = left - 1
+${FENCED}
+local function lives(consumer)
+  local node, incarnation, session = consumer:match('^([^.]+)%.([^.]+)%.(%d+)$')
+  if not node then return consumer ~= '-released' end
+  local fence = incarnation .. ' ' .. session .. ' '
+  return (redis.call('HGET', KEYS[1], node) or ''):sub(1, #fence) == fence
+end
+local left, taken = tonumber(ARGV[4]), {}
+for _, consumer in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[2], 'readers')) do
+  local name, holds = consumer[2], consumer[4]
+  if not lives(name) then
+    if holds > 0 and left > 0 then
+      for _, entry in ipairs(redis.call('XPENDING', KEYS[2], 'readers', '-', '+', left, name)) do
+        local claimed = redis.call('XCLAIM', KEYS[2], 'readers', ARGV[3], 0, entry[1])[1]
+        holds = holds - 1
+        if claimed and claimed[2] then
+          taken[#taken + 1] = { claimed[1], claimed[2], entry[4] }
+          left = left - 1
+        else redis.call('XACK', KEYS[2], 'readers', entry[1]) end
       end
     end
-    if name ~= '-released' and #redis.call('XPENDING', KEYS[1], 'readers', '-', '+', 1, name) == 0 then
-      redis.call('XGROUP', 'DELCONSUMER', KEYS[1], 'readers', name)
-    end
+    if holds == 0 and name ~= '-released' then redis.call('XGROUP', 'DELCONSUMER', KEYS[2], 'readers', name) end
   end
 end
 return taken`);
+
+/** Forgets frames. One step: what is acknowledged and not deleted would take room for ever. KEYS: a stream. ARGV: ids. */
+export const SETTLE = script(`
+redis.call('XACK', KEYS[1], 'readers', unpack(ARGV))
+return redis.call('XDEL', KEYS[1], unpack(ARGV))`);
+
+/** Gives frames back, as far as this consumer still holds them. KEYS: a stream. ARGV: the consumer, then ids. */
+export const RELEASE = script(`
+for n = 2, #ARGV do
+  if #redis.call('XPENDING', KEYS[1], 'readers', ARGV[n], ARGV[n], 1, ARGV[1]) == 1 then
+    redis.call('XCLAIM', KEYS[1], 'readers', '-released', 0, ARGV[n], 'JUSTID')
+  end
+end
+return 1`);
 
 /**
  * Moves a frame to the dead letters. KEYS: a stream, the dead letters. ARGV: the id, who holds it, how many dead letters are kept, then what is kept, as fields and

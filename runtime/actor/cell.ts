@@ -25,7 +25,7 @@ import { Mailbox, type MailboxOwner, type Waiter } from './mailbox.ts';
 import { answer, bury, isCounted, settleCancelled, settleFailed } from './outcomes.ts';
 import { promiseIn } from './promise-in.ts';
 import { Rare } from './rare.ts';
-import type { Lease, Slot } from './slot.ts';
+import type { Lease, RetriedAttempt, Slot } from './slot.ts';
 import { TickEntry, Timers } from './timers.ts';
 import type { Turn } from './turn.ts';
 import { Watches, type Watching } from './watch.ts';
@@ -432,6 +432,7 @@ export class Cell implements Actor, MailboxOwner, Runnable, Watching {
   }
 
   private timedOut(turn: TurnContext, timeoutMs: number): void {
+    // Stryker disable next-line ConditionalExpression: its timeout ends with a turn; this is a guard.
     if (!turn.isRunning) return;
     const error = new TroupeError('ERR_TURN_TIMEOUT', {
       address: this.address,
@@ -488,17 +489,17 @@ export class Cell implements Actor, MailboxOwner, Runnable, Watching {
       topic: envelope.extras?.topic,
     });
     const mayRetry = directive === 'restart' && this.isGoing && this.epoch === epoch && !turn.isStashed;
-    const retriedAttempt = mayRetry ? this.retry(envelope, error) : undefined;
-    if (retriedAttempt === undefined && !turn.isStashed) this.endFailed(envelope, error);
+    const retried = mayRetry ? this.retry(envelope, error) : undefined;
+    if (retried === undefined && !turn.isStashed) this.endFailed(envelope, error);
     if (!this.isGoing || this.epoch !== epoch) return;
     if (directive === 'resume') {
       this.rare.lastRecord = undefined; // no restart comes of this one
       this.leaveIfAsked();
-    } else this.slot.failed(this, { directive, error, retriedAttempt });
+    } else this.slot.failed(this, { directive, error, retried });
   }
 
-  /** Puts a failed message back if it has attempts left; answers which attempt failed. */
-  private retry(envelope: Envelope, error: unknown): number | undefined {
+  /** Puts a failed message back if it has attempts left. */
+  private retry(envelope: Envelope, error: unknown): RetriedAttempt | undefined {
     const { onFailure } = this.behaviour.agent.options;
     // A tick that was put aside is counted, but its timers end with this generation.
     if (onFailure === 'fail' || !isCounted(envelope) || envelope.entry instanceof TickEntry) return undefined;
@@ -507,7 +508,7 @@ export class Cell implements Actor, MailboxOwner, Runnable, Watching {
     const { generation } = this;
     extras.history = historyWith({ envelope, error, generation, atMs: this.kernel.host.clock.wallNow() });
     this.mailbox?.putBack(envelope);
-    return extras.attempt++;
+    return { attempt: extras.attempt++, backoff: onFailure.retry.backoff };
   }
 
   /** The end of a message whose turn failed. One that has used up its attempts is progress: the queue moves on. */
@@ -548,7 +549,7 @@ export class Cell implements Actor, MailboxOwner, Runnable, Watching {
       this.endFailed(turn.envelope, error);
     if (this.epoch !== epoch) return;
     this.rare.lastError = error;
-    if (this.isGoing) this.slot.failed(this, { directive: 'restart', error, retriedAttempt: undefined });
+    if (this.isGoing) this.slot.failed(this, { directive: 'restart', error, retried: undefined });
   }
 
   /** One that has begun to end never reaches its successor in the slot. */

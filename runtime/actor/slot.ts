@@ -1,5 +1,6 @@
 /** What an actor has around it: its place under a supervisor, children, and what it holds elsewhere. */
 
+import type { Backoff } from '../../src/protocol/child-spec.ts';
 import type { EndReason } from '../../src/protocol/events.ts';
 import type { Actor } from './actor.ts';
 
@@ -7,8 +8,16 @@ import type { Actor } from './actor.ts';
 export interface FailedTurn {
   readonly directive: 'restart' | 'stop' | 'escalate';
   readonly error: unknown;
-  /** The message is tried again after the restart: which attempt failed. */
-  readonly retriedAttempt: number | undefined;
+  /** The message is tried again after the restart. */
+  readonly retried: RetriedAttempt | undefined;
+}
+
+/** A failed attempt at a message that is tried again. */
+export interface RetriedAttempt {
+  /** Which one failed, from 1. */
+  readonly attempt: number;
+  /** The delays between attempts. */
+  readonly backoff: Backoff;
 }
 
 /** The place of an actor under its supervisor. It outlives restarts. */

@@ -4,12 +4,12 @@
  */
 
 import type { ActorStatus } from '../../src/protocol/actor-status.ts';
+import type { Directive } from '../../src/protocol/agent.ts';
 import type { ChildSpec, Intensity, RestartType } from '../../src/protocol/child-spec.ts';
 import type { Failure } from '../../src/protocol/context.ts';
 import { isTroupeError, TroupeError } from '../../src/protocol/errors.ts';
 import type { EndReason } from '../../src/protocol/events.ts';
 import { SHUTDOWN_MS, TIMER_MS_MAX } from '../../src/protocol/limits.ts';
-import type { Actor } from '../actor/actor.ts';
 import type { Cell } from '../actor/cell.ts';
 import { retryAfterMs } from '../actor/default-directive.ts';
 import { statusOf } from '../actor/inspection.ts';
@@ -22,7 +22,7 @@ import {
   startActor,
   stopActor,
 } from '../actor/lifecycle.ts';
-import type { FailedTurn, Slot } from '../actor/slot.ts';
+import type { FailedTurn, RetriedAttempt, Slot } from '../actor/slot.ts';
 import { backoffDelay } from './backoff.ts';
 import type { Child } from './child.ts';
 import { Pause } from './pause.ts';
@@ -34,8 +34,8 @@ import { ANONYMOUS } from './supervisor-settings.ts';
 /** Why the present life ends; without a failure it was killed, and hears nothing. */
 interface Leaving {
   readonly failure: Failure | undefined;
-  /** Which attempt at a message failed, if it is tried again. */
-  readonly retriedAttempt: number | undefined;
+  /** The attempt at a message that failed, if it is tried again. */
+  readonly retried: RetriedAttempt | undefined;
 }
 
 /** The place of one actor under its supervisor. */
@@ -49,6 +49,7 @@ export class ActorChild implements Child, Slot {
   private readonly supervisor: Supervisor;
   private leaving: Leaving | undefined = undefined;
   /** The old life is over and the next has not begun. */
+  // Stryker disable next-line BooleanLiteral: start() says so too.
   private hasLeft = false;
   private window: RestartWindow | undefined = undefined;
   private paused: Pause | undefined = undefined;
@@ -85,10 +86,12 @@ export class ActorChild implements Child, Slot {
   }
 
   get restartsWithoutProgress(): number {
+    // Stryker disable next-line OptionalChaining: for the compiler; what restarts has had an actor.
     return this.cell?.restartsWithoutProgress ?? 0;
   }
 
   get isReturning(): boolean {
+    // Stryker disable next-line OptionalChaining: for the compiler; it is asked of what has failed.
     return this.cell?.status === 'restarting';
   }
 
@@ -106,27 +109,19 @@ export class ActorChild implements Child, Slot {
     this.leaving = undefined;
     this.hasLeft = false;
     surroundings.opened(cell);
-    let starting: void | Promise<void>;
-    try {
-      starting = startActor(cell);
-    } catch (error) {
-      const ending = stopActor(cell, 'failed', error);
-      if (!cell.hasEnded) {
-        return ending.then(() => {
-          throw error;
-        });
-      }
-      surroundings.kernel.background(ending);
-      throw error;
-    }
-    if (starting === undefined) return undefined;
-    return starting.catch(async (error: unknown) => {
+    const failed = async (error: unknown): Promise<never> => {
       await stopActor(cell, 'failed', error);
       throw error;
-    });
+    };
+    try {
+      return startActor(cell)?.catch(failed);
+    } catch (error) {
+      return failed(error);
+    }
   }
 
   stop(reason: EndReason): Promise<void> {
+    this.supervisor.group?.delete(this);
     this.paused?.end();
     const { cell } = this;
     if (cell === undefined) return Promise.resolve();
@@ -136,15 +131,13 @@ export class ActorChild implements Child, Slot {
       killTurn(cell, killedError(cell));
       return stopActor(cell, 'killed');
     }
-    return stopActor(
-      cell,
-      reason === 'failed' && wasKilled ? 'killed' : reason,
-      reason === 'failed' ? cell.rareIfAny?.lastError : undefined,
-    );
+    if (reason !== 'failed') return stopActor(cell, reason);
+    return stopActor(cell, wasKilled ? 'killed' : 'failed', cell.rare.lastError);
   }
 
   due(error: unknown): number {
     const { cell } = this;
+    // Stryker disable next-line ConditionalExpression: for the compiler; whoever is told this has had an actor.
     if (cell === undefined) return 0;
     cell.restartsWithoutProgress++;
     const delayMs = Math.min(TIMER_MS_MAX, Math.max(this.drawDelayMs(cell), retryAfterMs(causeOf(error))));
@@ -155,24 +148,25 @@ export class ActorChild implements Child, Slot {
 
   leave(sibling: Failure | undefined): void | Promise<void> {
     const { cell } = this;
-    if (cell === undefined || cell.hasEnded) return undefined;
-    if (cell.isEnding) return stopActor(cell, 'shutdown');
+    // Stryker disable next-line ConditionalExpression: for the compiler; whoever is told this has had an actor.
+    if (cell === undefined) return undefined;
+    if (cell.isEnding) return cell.rare.stopping;
     if (this.hasLeft) return leaveStart(cell);
     const { leaving } = this;
     if (leaving === undefined && this.spec.restart === 'temporary') return this.stop('shutdown');
     this.hasLeft = true;
     if (leaving !== undefined) return leaveGeneration(cell, leaving.failure);
+    // Stryker disable next-line ConditionalExpression: for the compiler; what does not leave for a sibling has failed.
     if (sibling === undefined) return undefined;
     if (this.spec.shutdownMs !== 'brutal-kill') return leaveForSibling(cell, sibling);
-    cell.status = 'restarting';
     killTurn(cell, sibling.cause);
-    return leaveGeneration(cell, undefined);
+    return cell.isEnding ? cell.rare.stopping : leaveGeneration(cell, undefined); // the turn's end may be its own
   }
 
   again(): void | Promise<void> {
     const { cell } = this;
     if (cell === undefined || cell.hasEnded) return this.start();
-    if (!this.hasLeft || cell.isEnding) return undefined;
+    if (!this.hasLeft) return undefined;
     this.leaving = undefined;
     cell.rare.restarts++;
     const starting = startActor(cell);
@@ -185,15 +179,15 @@ export class ActorChild implements Child, Slot {
     });
   }
 
-  afterFailedStart(error: unknown): 'restart' | 'stop' | 'escalate' {
+  afterFailedStart(error: unknown): Directive {
     const { cell } = this;
+    // Stryker disable next-line ConditionalExpression,StringLiteral: for the compiler; a start that failed has made an actor.
     if (cell === undefined) return 'restart';
     const cause = causeOf(error);
     cell.rare.lastError = error;
     const { address, generation } = cell;
     cell.kernel.events.emit({ type: 'actor-failed', address, generation, error, message: undefined });
-    const directive = cell.behaviour.decide(cause, address);
-    return directive === 'resume' ? 'restart' : directive; // there is no state to go on with
+    return cell.behaviour.decide(cause, address);
   }
 
   pause(delayMs: number): Promise<void> {
@@ -203,22 +197,20 @@ export class ActorChild implements Child, Slot {
 
   // --- what its actor says ----------------------------------------------------------------------------------------
 
-  failed(actor: Actor, { directive, error, retriedAttempt }: FailedTurn): void {
-    const { cell, supervisor } = this;
-    if (cell === undefined || cell !== actor) return;
+  failed(cell: Cell, { directive, error, retried }: FailedTurn): void {
+    const { supervisor } = this;
     if (directive === 'stop' || (directive === 'restart' && this.spec.restart === 'temporary')) {
       this.endOfItsOwn(cell, 'failed', error);
       return;
     }
-    this.toLeave(cell, { kind: 'failed', cause: error }, retriedAttempt);
+    this.toLeave(cell, { kind: 'failed', cause: error }, retried);
     if (directive === 'escalate') supervisor.escalated(this, error);
     else supervisor.failed(this, error);
   }
 
-  left(actor: Actor, reason: 'normal' | 'shutdown'): void {
-    const { cell, supervisor } = this;
-    if (cell === undefined || cell !== actor) return;
-    if (comesBack(this.spec.restart, false) && supervisor.bringsBack && cell.rareIfAny?.isDraining !== true) {
+  left(cell: Cell, reason: 'normal' | 'shutdown'): void {
+    const { supervisor } = this;
+    if (comesBack(this.spec.restart, false) && supervisor.bringsBack && !cell.rare.isDraining) {
       this.toLeave(cell, { kind: 'left', cause: undefined }, undefined);
       supervisor.failed(this, undefined);
     } else {
@@ -226,16 +218,14 @@ export class ActorChild implements Child, Slot {
     }
   }
 
-  async kill(actor: Actor): Promise<void> {
-    const { cell, supervisor } = this;
-    if (cell === undefined || cell !== actor || cell.hasEnded) return;
+  async kill(cell: Cell): Promise<void> {
+    const { supervisor } = this;
     const error = killedError(cell);
-    const wasGoing = cell.isGoing;
     const message = cell.turn?.envelope.entry.name ?? 'kill';
-    if (wasGoing) cell.status = 'restarting'; // nothing may begin while the turn is taken away
     killTurn(cell, error);
-    if (!wasGoing) {
-      await cell.rareIfAny?.stopping;
+    // Read afterwards: whoever hears the turn's abort may have stopped the actor.
+    if (!cell.isGoing) {
+      await cell.rare.stopping;
       return;
     }
     cell.rare.lastError = error;
@@ -251,12 +241,12 @@ export class ActorChild implements Child, Slot {
     await cell.rare.stopping;
   }
 
-  drain(actor: Actor): Promise<void> {
-    return this.cell === undefined || this.cell !== actor ? Promise.resolve() : drainActor(this.cell);
+  drain(cell: Cell): Promise<void> {
+    return drainActor(cell);
   }
 
-  drained(actor: Actor): void {
-    if (this.cell !== undefined && this.cell === actor) this.background(stopActor(this.cell, 'shutdown'));
+  drained(cell: Cell): void {
+    this.supervisor.surroundings.kernel.background(stopActor(cell, 'shutdown'));
   }
 
   ended(cell: Cell): void {
@@ -266,26 +256,25 @@ export class ActorChild implements Child, Slot {
     supervisor.surroundings.closed(cell);
   }
 
-  private toLeave(cell: Cell, failure: Failure | undefined, retriedAttempt: number | undefined): void {
+  private toLeave(cell: Cell, failure: Failure | undefined, retried: RetriedAttempt | undefined): void {
     cell.status = 'restarting';
-    this.leaving = { failure, retriedAttempt };
+    this.leaving = { failure, retried };
   }
 
   private endOfItsOwn(cell: Cell, reason: EndReason, error: unknown): void {
-    this.background(stopActor(cell, reason, error).then(() => this.supervisor.left(this)));
+    const { supervisor } = this;
+    supervisor.surroundings.kernel.background(
+      stopActor(cell, reason, error).then(() => supervisor.left(this)),
+    );
   }
 
   private drawDelayMs(cell: Cell): number {
     const { random } = this.supervisor.surroundings.kernel.host;
-    const { onFailure } = cell.behaviour.agent.options;
-    const retriedAttempt = this.leaving?.retriedAttempt;
-    if (retriedAttempt !== undefined && onFailure !== 'fail')
-      return backoffDelay(onFailure.retry.backoff, retriedAttempt - 1, random);
-    return backoffDelay(this.spec.backoff, cell.restartsWithoutProgress - 1, random);
-  }
-
-  private background(work: Promise<unknown>): void {
-    this.supervisor.surroundings.kernel.background(work);
+    const { backoff, attempt } = this.leaving?.retried ?? {
+      backoff: this.spec.backoff,
+      attempt: cell.restartsWithoutProgress,
+    };
+    return backoffDelay(backoff, attempt - 1, random);
   }
 }
 

@@ -1,6 +1,7 @@
 /** A place under a supervisor, as the supervisor sees it: an actor's (actor-child.ts), or a branch's (branch.ts). */
 
 import type { ActorStatus } from '../../src/protocol/actor-status.ts';
+import type { Directive } from '../../src/protocol/agent.ts';
 import type { Intensity, RestartType } from '../../src/protocol/child-spec.ts';
 import type { Failure } from '../../src/protocol/context.ts';
 import type { EndReason } from '../../src/protocol/events.ts';
@@ -21,7 +22,7 @@ export interface Child {
   readonly isReturning: boolean;
   /** Starts it from nothing. Throws or rejects with `ERR_START_FAILED`; it has ended then. */
   start(): void | Promise<void>;
-  /** Ends it for good. */
+  /** Ends it for good; a group restart under way passes it over. */
   stop(reason: EndReason): Promise<void>;
   /** Counts a restart and says how many milliseconds it should wait; it is going to be told to leave. */
   due(error: unknown): number;
@@ -31,8 +32,8 @@ export interface Child {
   leave(sibling: Failure | undefined): void | Promise<void>;
   /** Starts the next life of one that has left; one that has ended starts from nothing. Throws or rejects, and may be told again. */
   again(): void | Promise<void>;
-  /** What is to be done about a start that failed. */
-  afterFailedStart(error: unknown): 'restart' | 'stop' | 'escalate';
+  /** What is to be done about a start that failed. `resume` is as `restart`: there is no state to go on with. */
+  afterFailedStart(error: unknown): Directive;
   /** Waits before a restart; `stop` ends the wait at once. */
   pause(delayMs: number): Promise<void>;
 }

@@ -68,7 +68,6 @@ export class Control implements SupervisorControl {
       this.needRunning();
       const child = supervisor.children.get(name);
       if (child === undefined) return 'not-found';
-      supervisor.group?.delete(child);
       await child.stop('shutdown');
       return 'ok';
     });
@@ -79,9 +78,8 @@ export class Control implements SupervisorControl {
     return supervisor.request(async () => {
       this.needRunning();
       const child = supervisor.children.get(name);
-      const answer = answerFor(child);
-      if (answer !== 'stopped') return answer;
-      await child?.start();
+      if (child?.status !== 'stopped') return answerFor(child);
+      await child.start();
       return 'ok';
     });
   }
@@ -90,9 +88,10 @@ export class Control implements SupervisorControl {
     const supervisor = this.#supervisor;
     return supervisor.request(() => {
       this.needRunning();
-      const answer = answerFor(supervisor.children.get(name));
-      if (answer === 'stopped') supervisor.children.delete(name);
-      return Promise.resolve(answer === 'stopped' ? 'ok' : answer);
+      const child = supervisor.children.get(name);
+      if (child?.status !== 'stopped') return Promise.resolve(answerFor(child));
+      supervisor.children.delete(name);
+      return Promise.resolve('ok' as const);
     });
   }
 
@@ -112,8 +111,8 @@ export class Control implements SupervisorControl {
   }
 }
 
-function answerFor(child: Child | undefined): 'stopped' | 'running' | 'restarting' | 'not-found' {
+/** What is said of a child that has not ended. */
+function answerFor(child: Child | undefined): 'running' | 'restarting' | 'not-found' {
   if (child === undefined) return 'not-found';
-  if (child.status === 'stopped') return 'stopped';
   return child.isReturning ? 'restarting' : 'running';
 }

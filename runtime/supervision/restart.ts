@@ -19,10 +19,19 @@ export interface Restarting {
   readonly bringsBack: boolean;
   has(child: Child): boolean;
   fold(children: ReadonlySet<Child>): void;
-  takePending(children: ReadonlySet<Child>): { readonly child: Child; readonly error: unknown } | undefined;
+  takePending(children: ReadonlySet<Child>): FailedChild | undefined;
   exclusive<T>(work: () => Promise<T>): Promise<T>;
-  mayRestart(child: Child, error: unknown): boolean;
-  mayStartAgain(child: Child, error: unknown): boolean;
+  /** Counts a restart. False: the supervisor ends. */
+  bears(failure: FailedChild): boolean;
+  startFailed(child: Child, error: unknown): 'again' | 'child-ends' | undefined;
+}
+
+/** A failure of a child. */
+export interface FailedChild {
+  readonly child: Child;
+  readonly error: unknown;
+  /** Its supervisor is to bear it. */
+  readonly isEscalated: boolean;
 }
 
 /** Restarts one child; the restart has been counted. */
@@ -31,6 +40,7 @@ export async function restartAlone(supervisor: Restarting, child: Child, error: 
   for (let attempt = 0; ; attempt++) {
     const delayMs = child.due(cause);
     const leaving = child.leave(undefined);
+    // Stryker disable next-line ConditionalExpression: to await nothing costs a microtask; that it is awaited is tested.
     if (leaving !== undefined) await leaving;
     // Without a delay, starts that fail at once would never let the event loop go.
     if ((delayMs > 0 || attempt > 0) && child.isReturning) await child.pause(delayMs);
@@ -41,12 +51,13 @@ export async function restartAlone(supervisor: Restarting, child: Child, error: 
     }
     try {
       const starting = child.again();
+      // Stryker disable next-line ConditionalExpression: as above.
       if (starting !== undefined) await starting;
       return;
     } catch (failure) {
       cause = failure;
     }
-    if (!child.isReturning || !supervisor.mayStartAgain(child, cause)) return;
+    if (!child.isReturning || supervisor.startFailed(child, cause) !== 'again') return;
   }
 }
 
@@ -64,15 +75,10 @@ export async function restartGroup(supervisor: Restarting, first: Child, error: 
       const delayMs = from.due(cause);
       await supervisor.exclusive(() => leaveAll(supervisor, group, from, cause));
       if ((delayMs > 0 || attempt > 0) && !isOver()) await from.pause(delayMs);
-      if (isOver()) return;
       const failure = await supervisor.exclusive(() => startAll(supervisor, group, isOver));
-      if (failure === undefined || isOver()) return;
+      if (failure === undefined) return;
       from = failure.child;
       cause = failure.error;
-      const mayGoOn = failure.hasStarted
-        ? supervisor.mayRestart(from, cause)
-        : supervisor.mayStartAgain(from, cause);
-      if (!mayGoOn) return;
     }
   } finally {
     if (supervisor.life === life) supervisor.group = undefined;
@@ -92,22 +98,28 @@ async function leaveAll(
   supervisor.fold(group);
 }
 
-/** Starts the group in order; answers the first child that failed: to start, or since it has started. */
+/**
+ * Starts the group in order, without those that are not to come back. Answers the first child that failed, to start or since
+ * it has started; it has been counted, and if all are to end with it that has begun.
+ */
 async function startAll(
   supervisor: Restarting,
   group: ReadonlySet<Child>,
   isOver: () => boolean,
-): Promise<{ readonly child: Child; readonly error: unknown; readonly hasStarted: boolean } | undefined> {
+): Promise<Pick<FailedChild, 'child' | 'error'> | undefined> {
   for (const child of group) {
     if (isOver()) return undefined;
     if (!supervisor.has(child)) continue;
     try {
       await child.again();
     } catch (error) {
-      return { child, error, hasStarted: false };
+      if (isOver()) return undefined;
+      if (!group.has(child)) continue;
+      if (supervisor.startFailed(child, error) === 'child-ends') continue;
+      return { child, error };
     }
     const failed = supervisor.takePending(group);
-    if (failed !== undefined) return { ...failed, hasStarted: true };
+    if (failed !== undefined) return supervisor.bears(failed) ? failed : undefined;
   }
   return undefined;
 }

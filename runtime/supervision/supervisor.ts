@@ -11,17 +11,10 @@ import { TroupeError } from '../../src/protocol/errors.ts';
 import type { SupervisorEndReason } from '../../src/protocol/events.ts';
 import type { Children } from '../actor/slot.ts';
 import type { Child } from './child.ts';
-import { restartAlone, restartGroup } from './restart.ts';
+import { type FailedChild, restartAlone, restartGroup } from './restart.ts';
 import { RestartWindow } from './restart-window.ts';
 import { endsSupervisor } from './strategy.ts';
 import { ANONYMOUS, type SupervisorSettings, type Surroundings } from './supervisor-settings.ts';
-
-/** A failure that waits until the supervisor has time for it. */
-interface Pending {
-  readonly child: Child;
-  readonly error: unknown;
-  readonly isEscalated: boolean;
-}
 
 /** The children of one node of the tree. */
 export class Supervisor implements Children {
@@ -36,7 +29,9 @@ export class Supervisor implements Children {
   /** Those that the present group restart has left to start. */
   group: Set<Child> | undefined = undefined;
   private window: RestartWindow;
-  private pending: Pending[] = [];
+  /** Failures that wait until it has time for them. */
+  private pending: FailedChild[] = [];
+  // Stryker disable next-line ArrayDeclaration: what is no child is passed over.
   private endedSignificant: Child[] = [];
   private isHolding = false;
   private busy: Promise<void> | undefined = undefined;
@@ -84,10 +79,11 @@ export class Supervisor implements Children {
       const begun: Child[] = [];
       try {
         for (const child of this.defined) {
-          if (!this.isOpen) throw new TroupeError('ERR_ACTOR_STOPPED', { address: this.settings.path });
+          this.needOpen();
           await child.start();
           begun.push(child);
         }
+        this.needOpen();
         started();
       } catch (error) {
         this.forgetPending();
@@ -96,6 +92,10 @@ export class Supervisor implements Children {
         throw error;
       }
     });
+  }
+
+  private needOpen(): void {
+    if (!this.isOpen) throw new TroupeError('ERR_ACTOR_STOPPED', { address: this.settings.path });
   }
 
   /** Stops all children; nothing is started or restarted meanwhile. */
@@ -107,6 +107,7 @@ export class Supervisor implements Children {
   }
 
   private async stopEach(): Promise<void> {
+    // Stryker disable next-line UpdateOperator: any other number will do.
     this.life++;
     this.group = undefined;
     this.forgetPending();
@@ -131,11 +132,11 @@ export class Supervisor implements Children {
   left(child: Child): void {
     if (!child.isSignificant || !this.isOpen) return;
     this.endedSignificant.push(child);
-    if (!this.isHolding && this.group === undefined) this.next();
+    this.next();
   }
 
-  private take(failure: Pending): void {
-    const { child, error, isEscalated } = failure;
+  private take(failure: FailedChild): void {
+    const { child, error } = failure;
     if (!this.bringsBack) {
       this.surroundings.kernel.background(child.stop('failed'));
       return;
@@ -144,11 +145,7 @@ export class Supervisor implements Children {
       this.pending.push(failure);
       return;
     }
-    if (isEscalated) {
-      this.giveUp(child, 'its decide said escalate', error);
-      return;
-    }
-    if (!this.mayRestart(child, error)) return;
+    if (!this.bears(failure)) return;
     const { kernel } = this.surroundings;
     if (this.settings.strategy === 'one-for-one') kernel.background(restartAlone(this, child, error));
     else kernel.background(restartGroup(this, child, error).finally(() => this.next()));
@@ -164,28 +161,30 @@ export class Supervisor implements Children {
       );
       if (endsSupervisor(this.settings.autoShutdown, isLast)) this.end('shutdown', undefined, undefined);
     }
-    while (this.isOpen && !this.isHolding && this.group === undefined) {
+    while (this.isOpen && this.group === undefined) {
       const failure = this.pending.shift();
       if (failure === undefined) return;
       if (failure.child.isReturning) this.take(failure);
     }
   }
 
-  /** Takes the failures of these children as part of what happens to them anyway. */
+  /** Takes the failures of these children as part of what happens to them anyway, but not one that it is to bear. */
   fold(children: ReadonlySet<Child>): void {
-    this.pending = this.pending.filter(({ child, isEscalated }) => isEscalated || !children.has(child));
+    const folded = this.pending.filter(({ child }) => children.has(child));
+    this.pending = this.pending.filter(({ child }) => !children.has(child));
+    const escalated = folded.find(({ child, isEscalated }) => isEscalated && child.isReturning);
+    if (escalated !== undefined) this.bears(escalated);
   }
 
   /** The first failure among these children that nobody has looked at yet. */
-  takePending(children: ReadonlySet<Child>): Pending | undefined {
-    const place = this.pending.findIndex(
-      ({ child, isEscalated }) => !isEscalated && children.has(child) && child.isReturning,
-    );
+  takePending(children: ReadonlySet<Child>): FailedChild | undefined {
+    const place = this.pending.findIndex(({ child }) => children.has(child) && child.isReturning);
     return place < 0 ? undefined : this.pending.splice(place, 1)[0];
   }
 
   private forgetPending(): void {
     this.pending = [];
+    // Stryker disable next-line ArrayDeclaration: what is no child is passed over.
     this.endedSignificant = [];
   }
 
@@ -214,22 +213,26 @@ export class Supervisor implements Children {
     return work();
   }
 
-  /** Whether a child whose start failed may be started once more; if not, what follows from that has begun. */
-  mayStartAgain(child: Child, error: unknown): boolean {
-    switch (child.afterFailedStart(error)) {
-      case 'restart':
-        return this.mayRestart(child, error);
-      case 'escalate':
-        this.giveUp(child, 'its decide said escalate', error);
-        return false;
-      case 'stop':
-        this.surroundings.kernel.background(child.stop('failed').then(() => this.left(child)));
-        return false;
+  /** What follows from a start that failed: another, or the end of that child; undefined: all end. Ends have begun. */
+  startFailed(child: Child, error: unknown): 'again' | 'child-ends' | undefined {
+    if (!this.bringsBack) {
+      this.surroundings.kernel.background(child.stop('failed'));
+      return undefined;
     }
+    const directive = child.afterFailedStart(error);
+    if (directive === 'stop') {
+      this.surroundings.kernel.background(child.stop('failed').then(() => this.left(child)));
+      return 'child-ends';
+    }
+    return this.bears({ child, error, isEscalated: directive === 'escalate' }) ? 'again' : undefined;
   }
 
-  /** Counts a restart. False: it is one too many, and what follows from that has begun. */
-  mayRestart(child: Child, error: unknown): boolean {
+  /** Counts a restart. False: it is one too many, or the failure is not to be borne, and what follows from that has begun. */
+  bears({ child, error, isEscalated }: FailedChild): boolean {
+    if (isEscalated) {
+      this.giveUp(child, 'its decide said escalate', error);
+      return false;
+    }
     const { restartsWithoutProgressMax, intensity, onLimit } = this.settings;
     if (child.restartsWithoutProgress >= restartsWithoutProgressMax) {
       this.giveUp(child, `${restartsWithoutProgressMax} restarts without a completed turn`, error);
@@ -258,7 +261,6 @@ export class Supervisor implements Children {
 
   /** Ends of its own will: the child that is to blame, then all others, then the one above hears. */
   private end(reason: SupervisorEndReason, error: TroupeError | undefined, first: Child | undefined): void {
-    if (!this.isOpen) return;
     this.isEnding = true; // what else fails until all have ended is part of this
     const ending = async (): Promise<void> => {
       await first?.stop('failed');

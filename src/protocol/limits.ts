@@ -148,6 +148,11 @@ export const TIMER_MS_MAX = 2_147_483_647;
 export const BROKER_LENGTH_MAX = 10_000;
 /** Milliseconds that a broker keeps an inbox without its node, and a group without members: a restart, not a holiday. */
 export const BROKER_EXPIRES_MS = 600_000;
+/**
+ * Milliseconds for which a Redis keeps what is not known to be left behind: its expiry goes on while it is down itself, so this is how long it
+ * may be away without losing what it holds.
+ */
+export const REDIS_KEPT_MS = 86_400_000;
 /** Milliseconds for a connection to a broker, and for its answer to a published frame. */
 export const BROKER_CONNECT_TIMEOUT_MS = 5_000;
 export const BROKER_PUBLISH_TIMEOUT_MS = 5_000;

@@ -2,9 +2,12 @@ import { Redis } from 'ioredis';
 import { describe } from 'vitest';
 import { redis } from '../../adapters/redis/index.ts';
 import { systemHost } from '../../runtime/host/system-clock.ts';
+import type { Broker } from '../../src/protocol/broker.ts';
+import type { Host } from '../../src/protocol/clock.ts';
 import { FRAME_BYTES_MAX } from '../../src/protocol/limits.ts';
-import type { BrokerHarness, ConnectedNode, ConnectRequest, LinkControl } from '../support/broker-harness.ts';
+import type { BrokerHarness, ConnectedNode, ConnectRequest } from '../support/broker-harness.ts';
 import { type Proxy, startProxy } from '../support/proxy.ts';
+import { killBehind, PROXY_LINK_FAULTS, proxyLink } from '../support/proxy-link.ts';
 import { startRedis } from '../support/servers/redis.ts';
 import type { TestServer } from '../support/servers/server.ts';
 import { useServer } from '../support/servers/use-server.ts';
@@ -20,9 +23,31 @@ const TIMES = {
   connectTimeoutMs: 2_000,
 } as const;
 
+const PASSWORD = 'a-password-that-nobody-may-see';
+/** What a reader needs, and nothing that writes. */
+const READ_ONLY = ['ON', '~*', '+ping', '+client|id', '+eval', '+evalsha', '+hget', `>${PASSWORD}`] as const;
+
 let server: TestServer | undefined;
+/** One that asks for a password. */
+let locked: TestServer | undefined;
 let admin: Redis | undefined;
 const proxies: Proxy[] = [];
+/** What the wall clock is ahead. */
+let wallShiftMs = 0;
+/** Connections that were tried by brokers that are to be denied. */
+let lockedProxy: Proxy | undefined;
+let openProxy: Proxy | undefined;
+
+/** Time by which the suite goes on, and a wall clock that can jump. */
+const host: Host = {
+  ...systemHost,
+  clock: {
+    now: () => systemHost.clock.now(),
+    wallNow: () => systemHost.clock.wallNow() + wallShiftMs,
+    setTimer: (delayMs, fire) => systemHost.clock.setTimer(delayMs, fire),
+    clearTimer: (timer) => systemHost.clock.clearTimer(timer),
+  },
+};
 
 function started(): { readonly server: TestServer; readonly admin: Redis } {
   if (server === undefined || admin === undefined) throw new Error('The Redis has not started.');
@@ -35,30 +60,15 @@ async function connect({ options, hasLink }: ConnectRequest): Promise<ConnectedN
   proxies.push(proxy);
   return {
     broker: redis(proxy.through(url), { ...TIMES, ...options }),
-    link: hasLink ? linkOf(proxy) : undefined,
-    // Whatever it tries afterwards meets a closed port.
-    kill: () => proxy.stop(),
+    link: hasLink ? proxyLink(proxy) : undefined,
+    kill: async () => killBehind(proxy),
   };
 }
 
-function linkOf(proxy: Proxy): LinkControl {
-  return {
-    // A cut lasts until `heal`: what comes meanwhile is reset as well.
-    cutRst: () => {
-      proxy.refuse();
-      proxy.cutRst();
-    },
-    cutFin: () => {
-      proxy.refuse();
-      proxy.cutFin();
-    },
-    halfOpen: () => proxy.halfOpen(),
-    oneWay: (direction) => proxy.oneWay(direction),
-    latency: (ms) => proxy.latency(ms),
-    byteByByte: () => proxy.byteByByte(),
-    cutAfterBytes: (bytes, direction) => proxy.cutAfterBytes(direction, bytes),
-    heal: () => proxy.heal(),
-  };
+/** A broker through a proxy that counts, with these credentials. */
+function stranger(proxy: Proxy | undefined, credentials: string, prefix: string): Broker {
+  if (proxy === undefined) throw new Error('The proxies have not started.');
+  return redis(`redis://${credentials}@127.0.0.1:${proxy.port}`, { ...TIMES, prefix });
 }
 
 async function keysBelow(prefix: string): Promise<string[]> {
@@ -77,16 +87,23 @@ const harness: BrokerHarness = {
     takeoverMs: TIMES.downAfterMs + 3 * TIMES.heartbeatMs,
     leavesNothing: true,
   },
-  host: systemHost,
+  host,
   start: async () => {
-    server = await startRedis(usable.command === undefined ? {} : { command: usable.command });
+    const program = usable.command === undefined ? {} : { command: usable.command };
+    server = await startRedis(program);
+    locked = await startRedis({ ...program, password: PASSWORD });
+    openProxy = await startProxy(server.port);
+    lockedProxy = await startProxy(locked.port);
+    proxies.push(openProxy, lockedProxy);
     admin = new Redis(server.url, { maxRetriesPerRequest: null });
     admin.on('error', () => undefined); // the server is killed in some cases
+    await admin.acl('SETUSER', 'reader', ...READ_ONLY);
   },
   stop: async () => {
     admin?.disconnect();
     for (const proxy of proxies.splice(0)) await proxy.stop();
     await server?.stop();
+    await locked?.stop();
   },
   connect,
   advance: (ms) =>
@@ -119,13 +136,41 @@ const harness: BrokerHarness = {
       pause: async () => started().server.pause(),
       resume: async () => started().server.resume(),
     },
-    link: ['cutRst', 'cutFin', 'halfOpen', 'oneWay', 'latency', 'byteByByte', 'cutAfterBytes'],
+    link: PROXY_LINK_FAULTS,
     refuseAll: async () => {
       const { admin: client } = started();
       await client.config('SET', 'maxmemory', '1');
       return async () => {
         await client.config('SET', 'maxmemory', '0');
       };
+    },
+    refuseDeadLetters: async (prefix) => {
+      const { admin: client } = started();
+      await client.set(`{${prefix}}:dead`, 'not a stream');
+      return async () => {
+        await client.del(`{${prefix}}:dead`);
+      };
+    },
+    denied: [
+      {
+        problem: 'a wrong password',
+        secret: `${PASSWORD}-no`,
+        connect: (prefix) => stranger(lockedProxy, `:${PASSWORD}-no`, prefix),
+      },
+      {
+        problem: 'no password',
+        secret: PASSWORD,
+        connect: (prefix) => redis(`redis://127.0.0.1:${lockedProxy?.port}`, { ...TIMES, prefix }),
+      },
+      {
+        problem: 'a user without permission',
+        secret: PASSWORD,
+        connect: (prefix) => stranger(openProxy, `reader:${PASSWORD}`, prefix),
+      },
+    ],
+    connectAttempts: () => (lockedProxy?.opened ?? 0) + (openProxy?.opened ?? 0),
+    jumpWallClock: (ms) => {
+      wallShiftMs += ms;
     },
   },
 };

@@ -43,9 +43,12 @@ interface Started {
 
 const started: Started[] = [];
 
-afterEach(async () => {
+/** Ends the systems that the test started; for the tests of a file that imports this one first, by itself. */
+export async function endTestSystems(): Promise<void> {
   for (const each of started.splice(0)) await end(each);
-});
+}
+
+afterEach(endTestSystems);
 
 /** Looks at it as the test leaves it, ends it, and looks again. */
 async function end({ checked, shutdown, advance }: Started): Promise<void> {

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { PuppetAskContext, PuppetRef } from '../support/puppet.ts';
 import { deferred, endingOf, never, Puppet, puppet } from '../support/puppet.ts';
 import { unhandledDuring } from '../support/rejections.ts';
+import { RUNS } from '../support/runs.ts';
 import { testSystem } from '../support/test-system.ts';
 
 const QUICK = { minMs: 100, maxMs: 100, jitter: 0 };
@@ -452,7 +453,7 @@ describe('an ask', () => {
     const full = await system.spawn(puppet({ mailbox: { capacity: 1, overflow: 'reject' } }));
     system.suspend(full);
     full.tell('act', () => undefined);
-    const ROUNDS = 250;
+    const ROUNDS = Math.ceil(Math.min(RUNS, 1_000) / 4); // fewer where fewer runs are asked for
     const unheard = await unhandledDuring(async () => {
       for (let round = 0; round < ROUNDS; round++) {
         const dying = await system.spawn(stopped, { shutdownMs: 0 });

@@ -34,7 +34,10 @@ describe('a dynamic supervisor', () => {
     });
     const control = system.supervisor('pool');
     const a = await control.startChild('a', puppet().child());
-    await expect(control.startChild('a', puppet().child())).rejects.toMatchObject({ code: 'ERR_NAME_TAKEN' });
+    await expect(control.startChild('a', puppet().child())).rejects.toMatchObject({
+      code: 'ERR_NAME_TAKEN',
+      details: { name: 'a', holder: '/root/pool/a' },
+    });
     await expect(control.startChild('bad', puppet({ state: FAIL }).child())).rejects.toMatchObject({
       code: 'ERR_START_FAILED',
     });
@@ -45,7 +48,7 @@ describe('a dynamic supervisor', () => {
   });
 
   it('P27 stops its children at once, under one deadline', async () => {
-    const { system, advance, clock } = await testSystem({
+    const { system, advance, clock, events } = await testSystem({
       root: supervisor({ children: { pool: dynamicSupervisor() } }),
     });
     const control = system.supervisor('pool');
@@ -61,6 +64,8 @@ describe('a dynamic supervisor', () => {
     await advance(1);
     expect(stopped.is).toBe('resolved');
     expect(clock.now() - startedAt).toBe(1_500);
+    const reasons = events.flatMap((event) => (event.type === 'actor-stopped' ? [event.reason] : []));
+    expect(reasons).toEqual(['shutdown', 'shutdown', 'shutdown']);
   });
 });
 
@@ -83,9 +88,38 @@ describe('a supervisor at run time', () => {
     expect(await control.deleteChild('b')).toBe('ok');
     expect(await control.terminateChild('b')).toBe('not-found');
     expect(() => system.supervisor('nobody')).toThrow(expect.objectContaining({ code: 'ERR_ACTOR_UNKNOWN' }));
-    await expect(control.startChild('c', {} as never)).rejects.toMatchObject({ code: 'ERR_OPTION_INVALID' });
+    const refusal = (option: string, expected?: string) => ({
+      code: 'ERR_OPTION_INVALID',
+      details: expected === undefined ? { option } : { option, expected },
+    });
+    await expect(control.startChild('c', {} as never)).rejects.toMatchObject(
+      refusal('startChild: child', 'agent.child(...) or supervisor(...)'),
+    );
     const significant = puppet().child({ significant: true });
-    await expect(control.startChild('c', significant)).rejects.toMatchObject({ code: 'ERR_OPTION_INVALID' });
+    await expect(control.startChild('c', significant)).rejects.toMatchObject(
+      refusal('startChild: child.significant'),
+    );
+    await expect(control.startChild('c.d', puppet().child())).rejects.toMatchObject(
+      refusal('startChild: name'),
+    );
+  });
+
+  it('leaves a name to whoever has taken it when a start has failed', async () => {
+    const { system } = await testSystem({
+      root: supervisor({ children: { pool: dynamicSupervisor(), fixed: supervisor({ children: {} }) } }),
+    });
+    const control = system.supervisor('pool');
+    let second: Promise<unknown> | undefined;
+    system.events.subscribe(({ type }) => {
+      if (type === 'actor-stopped') second ??= control.startChild('a', puppet().child());
+    });
+    const failing = puppet({ state: FAIL }).child();
+    await expect(control.startChild('a', failing)).rejects.toMatchObject({ code: 'ERR_START_FAILED' });
+    await second;
+    expect(control.children()).toMatchObject([{ name: 'a', status: 'running' }]);
+    const fixed = system.supervisor('fixed');
+    await expect(fixed.startChild('a', failing)).rejects.toMatchObject({ code: 'ERR_START_FAILED' });
+    expect(fixed.children()).toEqual([]);
   });
 
   it('P18 a branch that gives up ends its children, then its parent decides; siblings are untouched', async () => {

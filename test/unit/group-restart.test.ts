@@ -69,6 +69,7 @@ describe('a group restart', () => {
     b.tell('act', FAIL);
     await settle();
     expect(seen).toEqual(['b failed fail', 'c sibling fail']);
+    expect(system.inspect(a)?.status).toBe('restarting');
     gate.resolve();
     await advance(0);
     const next = 'a in generation 1';
@@ -81,6 +82,23 @@ describe('a group restart', () => {
     ]);
     expect(seen.indexOf(next)).toBeGreaterThan(seen.indexOf('a starts'));
     expect(system.inspect(a)?.counts).toMatchObject({ accepted: 2, handled: 2 });
+  });
+
+  it('P29 goes on when a sibling that finishes its turn is stopped meanwhile, and leaves that one stopped', async () => {
+    const { system, advance, settle, seen } = await trio('one-for-all', { shutdownMs: Infinity });
+    const { a, b } = system.refs;
+    const gate = deferred();
+    a.tell('act', () => gate.promise);
+    b.tell('act', FAIL);
+    await settle();
+    const stopped = endingOf(system.stop(a));
+    await settle();
+    expect(stopped.is).toBeUndefined();
+    gate.resolve();
+    await advance(0);
+    expect(stopped.is).toBe('resolved');
+    expect(seen).toEqual(['b failed fail', 'c sibling fail', 'a stops shutdown', 'b starts', 'c starts']);
+    expect(system.inspect(a)?.status).toBe('stopped');
   });
 
   it('P37 aborts the turn of a sibling that takes too long, and its asker hears the cause before the new start', async () => {
@@ -178,7 +196,7 @@ describe('a group restart', () => {
   });
 
   it('P15 ends temporary siblings for good: their spec is gone', async () => {
-    const { system, advance } = await testSystem({
+    const { system, advance, events } = await testSystem({
       root: supervisor({
         strategy: 'one-for-all',
         children: { a: puppet().child({ backoff: AT_ONCE }), b: puppet().child({ restart: 'temporary' }) },
@@ -186,9 +204,40 @@ describe('a group restart', () => {
     });
     system.refs.a.tell('act', FAIL);
     await advance(0);
+    const reasons = events.flatMap((event) => (event.type === 'actor-stopped' ? [event.reason] : []));
+    expect(reasons).toEqual(['shutdown']);
     expect(system.supervisor('/root').children()).toMatchObject([{ name: 'a', status: 'running' }]);
     expect(system.inspect(system.refs.b)?.status).toBe('stopped');
     expect(await system.supervisor('/root').restartChild('b')).toBe('not-found');
+  });
+
+  it('ends its supervisor when a temporary sibling escalates just then', async () => {
+    const gate = deferred();
+    const { system, advance, settle, events } = await testSystem({
+      root: supervisor({
+        children: {
+          branch: supervisor({
+            strategy: 'one-for-all',
+            backoff: { minMs: 1_000 },
+            children: {
+              a: puppet({ onRestart: () => gate.promise }).child({ backoff: AT_ONCE }),
+              b: puppet({ decide: () => 'escalate' }).child({ restart: 'temporary' }),
+            },
+          }),
+        },
+      }),
+    });
+    const { a, b } = system.refs.branch;
+    a.tell('act', FAIL);
+    await settle();
+    b.tell('act', FAIL);
+    await settle();
+    gate.resolve();
+    await advance(0);
+    expect(events.filter(({ type }) => type === 'supervisor-gave-up')).toMatchObject([
+      { address: '/root/branch' },
+    ]);
+    expect(events.filter(({ type }) => type === 'actor-restarted')).toEqual([]);
   });
 
   it('P17 serves requests between two attempts', async () => {

@@ -229,19 +229,75 @@ describe('the idle timeout', () => {
   });
 
   it('refuses what is out of range, and an agent without onIdle, with ERR_OPTION_INVALID', async () => {
-    const { act, ref } = await idling({ onIdle: undefined });
+    const { system, act, ref } = await idling({ onIdle: undefined });
     const codes: unknown[] = [];
+    const expected: unknown[] = [];
     await act((ctx) => {
       for (const ms of [0, -1, Number.NaN, Infinity, '5' as never, 10]) {
         try {
           ctx.setIdleTimeout(ms);
         } catch (error) {
-          codes.push((error as { details: { option: string } }).details.option);
+          const { details } = error as { details: { option: string; expected: string } };
+          codes.push(details.option);
+          expected.push(details.expected);
         }
       }
       ctx.setIdleTimeout(undefined);
     });
     expect(codes).toEqual([...Array.from({ length: 5 }, () => 'setIdleTimeout: ms'), 'onIdle']);
-    expect(ref.tell('act', NOTHING)).toBe('accepted');
+    expect(expected.at(-1)).toBe('given by an agent that calls ctx.setIdleTimeout');
+    expect(system.inspect(ref)).toMatchObject({ status: 'running', generation: 0 });
+  });
+
+  it('starts no more in an actor that stops', async () => {
+    const { system, ref, kernel, clock } = await idling({ onStop: (ctx) => ctx.setIdleTimeout(100) });
+    await system.stop(ref);
+    expect([kernel.timeouts.size, clock.pending]).toEqual([0, 0]);
+  });
+
+  it('set after its turn counts from then', async () => {
+    const { act, advance, idle } = await idling();
+    let late: (() => void) | undefined;
+    await act((ctx) => {
+      late = () => ctx.setIdleTimeout(100);
+    });
+    await advance(50);
+    late?.();
+    await advance(99);
+    expect(idle).toEqual([]);
+    await advance(1);
+    expect(idle).toEqual([150]);
+  });
+
+  it('that is ended is not counted on by the messages after it', async () => {
+    const { act, advance, idle, kernel } = await idling();
+    await act((ctx) => ctx.setIdleTimeout(100));
+    await act((ctx) => ctx.setIdleTimeout(undefined));
+    await act(NOTHING);
+    expect(kernel.timeouts.size).toBe(0);
+    await advance(1_000);
+    expect(idle).toEqual([]);
+  });
+
+  it('that is taken back takes back nothing else, and is called (idle) in its turn', async () => {
+    const names: unknown[] = [];
+    const { system, act, advance, idle, wait, ref, settle, clock } = await idling({
+      onIdle: (ctx) => {
+        names.push(system.inspect(ctx.self)?.turn?.message);
+        idle.push(clock.now());
+      },
+    });
+    const ticks: number[] = [];
+    await act((ctx) => {
+      ctx.setIdleTimeout(100);
+      ctx.timers.once('key', 150, 'next', () => ticks.push(clock.now()));
+    });
+    await advance(50);
+    ref.tell('act', () => wait(200));
+    await settle();
+    await advance(200);
+    expect([ticks, idle]).toEqual([[250], []]);
+    await advance(100);
+    expect([names, idle]).toEqual([['(idle)'], [350]]);
   });
 });

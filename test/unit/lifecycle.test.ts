@@ -553,3 +553,57 @@ describe('a stop', () => {
     expect(logs.map(({ text }) => text)).toContain('onStop failed');
   });
 });
+
+describe('what a life leaves behind', () => {
+  it('P1 of a turn that put its message aside and never ends is one dead letter', async () => {
+    const { system, advance, settle } = await testSystem();
+    const ref = await system.spawn(puppet(), { shutdownMs: 100 });
+    ref.tell('act', (ctx) => {
+      ctx.stash();
+      return never();
+    });
+    await settle();
+    const stopped = endingOf(system.stop(ref));
+    await advance(1_100);
+    expect(stopped.is).toBe('resolved');
+    expect(system.inspect(ref)?.counts).toMatchObject({ accepted: 1, deadLettered: 1, cancelled: 0 });
+    expect(system.deadLetters.list()).toMatchObject([{ reason: 'stash-cleared' }]);
+  });
+
+  it('P36 P85 of onRestart and of starts that failed is stale for ever, and starts no tick', async () => {
+    const late: (() => unknown)[] = [];
+    const ticks: number[] = [];
+    let starts = 0;
+    const { system, advance } = await testSystem();
+    const ref = await system.spawn(
+      puppet({
+        state: (_args, ctx) => {
+          const start = ++starts;
+          if (start > 1) late.push(() => ctx.watch(ctx.self));
+          if (start !== 2) return [];
+          ctx.timers.once('key', 500, 'next', () => ticks.push(start));
+          throw new Error('no start');
+        },
+        onRestart: (ctx) => late.push(() => ctx.watch(ctx.self)),
+      }),
+      { backoff: QUICK },
+    );
+    const isStale = (call: () => unknown): boolean => {
+      try {
+        call();
+        return false;
+      } catch (error) {
+        return (error as { code?: string }).code === 'ERR_GENERATION_STALE';
+      }
+    };
+    ref.tell('act', () => {
+      throw new Error('fail');
+    });
+    await advance(1_000);
+    expect(starts).toBe(3);
+    expect(ticks).toEqual([]);
+    expect(late.map(isStale)).toEqual([true, true, false]); // the last start is the present life
+    await system.stop(ref);
+    expect(late.map(isStale)).toEqual([true, true, true]);
+  });
+});

@@ -297,7 +297,8 @@ describe('a supervisor', () => {
 
   it('P12 that cannot start a child stops the ones before it in reverse and rejects', async () => {
     const seen: string[] = [];
-    const child = (name: string) => puppet({ onStop: () => seen.push(name) }).child();
+    const child = (name: string) =>
+      puppet({ onStop: (_ctx, reason) => seen.push(`${name} ${reason}`) }).child();
     const failing = puppet({
       state: () => {
         throw new Error('no');
@@ -308,7 +309,7 @@ describe('a supervisor', () => {
         root: supervisor({ children: { a: child('a'), b: child('b'), failing, c: child('c') } }),
       }),
     ).rejects.toMatchObject({ code: 'ERR_START_FAILED' });
-    expect(seen).toEqual(['b', 'a']);
+    expect(seen).toEqual(['b shutdown', 'a shutdown']);
   });
 
   it('of an actor: its collapse fails the running turn of the parent, and P32 keeps the parent mailbox', async () => {

@@ -475,19 +475,19 @@ describe('timers', () => {
   });
 
   it.each([
-    ['once', ['', 10, 'next']],
-    ['once', [5, 10, 'next']],
-    ['once', ['k'.repeat(129), 10, 'next']],
-    ['once', ['key', -1, 'next']],
-    ['once', ['key', undefined, 'next']],
-    ['once', ['key', Number.NaN, 'next']],
-    ['once', ['key', Infinity, 'next']],
-    ['every', ['key', 0, 'next']],
-    ['every', ['key', 2 ** 31, 'next']],
-    ['every', ['key', 10, 'next', NOTHING, { fixedRate: 'yes' }]],
-    ['every', ['key', 10, 'next', NOTHING, { fixed: true }]],
-    ['cancel', [undefined]],
-  ] as const)('refuse at once what is out of range: %s %j', async (call, parameters) => {
+    ['once', ['', 10, 'next'], 'timers: key'],
+    ['once', [5, 10, 'next'], 'timers: key'],
+    ['once', ['k'.repeat(129), 10, 'next'], 'timers: key'],
+    ['once', ['key', -1, 'next'], 'timers.once: delayMs'],
+    ['once', ['key', undefined, 'next'], 'timers.once: delayMs'],
+    ['once', ['key', Number.NaN, 'next'], 'timers.once: delayMs'],
+    ['once', ['key', Infinity, 'next'], 'timers.once: delayMs'],
+    ['every', ['key', 0, 'next'], 'timers.every: periodMs'],
+    ['every', ['key', 2 ** 31, 'next'], 'timers.every: periodMs'],
+    ['every', ['key', 10, 'next', NOTHING, { fixedRate: 'yes' }], 'timers.every: fixedRate'],
+    ['every', ['key', 10, 'next', NOTHING, { fixed: true }], 'timers.every.fixed'],
+    ['cancel', [undefined], 'timers.cancel: key'],
+  ] as const)('refuse at once what is out of range: %s %j', async (call, parameters, option) => {
     const { advance, act, clock, kernel, settle } = await timed({ decide: () => 'resume' });
     let thrown: unknown;
     await act((ctx) => {
@@ -497,7 +497,9 @@ describe('timers', () => {
         thrown = error;
       }
     });
-    expect(thrown).toMatchObject({ code: 'ERR_OPTION_INVALID' });
+    expect(thrown).toMatchObject({ code: 'ERR_OPTION_INVALID', details: { option } });
+    if (option === 'timers.every: fixedRate')
+      expect(thrown).toMatchObject({ details: { expected: 'true or false' } });
     await advance(0);
     await settle();
     expect([kernel.timeouts.size, clock.pending]).toEqual([0, 0]);

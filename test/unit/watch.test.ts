@@ -264,6 +264,96 @@ describe('watch', () => {
     expect(notices).toEqual([]);
   });
 
+  it('P43 of one actor, or of nobody, is over alone: other notices and ticks that are queued stay', async () => {
+    const { system, settle, advance, notices, seen, watcher } = await watching();
+    const [a, b] = [await system.spawn(puppet(), { name: 'a' }), await system.spawn(puppet(), { name: 'b' })];
+    const [byName, nobody] = [system.ref(Puppet, '/user/a'), system.ref(Puppet, '/user/nobody')];
+    watcher.tell('act', (ctx) => {
+      for (const ref of [byName, b, nobody]) ctx.watch(ref);
+      ctx.unwatch(nobody);
+      ctx.timers.once('key', 10, 'next', () => seen.push('tick'));
+    });
+    await settle();
+    expect(system.inspect(watcher)).toMatchObject({ watching: 2, mailbox: { control: 0 } });
+    const gate = deferred();
+    watcher.tell('act', (ctx) => gate.promise.then(() => ctx.unwatch(byName)));
+    await settle();
+    await system.stop(a);
+    await system.stop(b);
+    await advance(10);
+    expect(system.inspect(watcher)?.mailbox.control).toBe(3);
+    gate.resolve();
+    await settle();
+    expect(notices.map(({ ref }) => ref)).toEqual([b]);
+    expect(seen).toEqual(['terminated', 'tick']);
+  });
+
+  it('is forgotten on both sides by unwatch, and when the watcher ends', async () => {
+    const { system, settle, watcher } = await watching();
+    const ref = await system.spawn(puppet());
+    const other = await system.spawn(puppet());
+    watcher.tell('act', (ctx) => ctx.watch(ref));
+    other.tell('act', (ctx) => ctx.watch(ref));
+    await settle();
+    expect(system.inspect(ref)?.watchers).toBe(2);
+    watcher.tell('act', (ctx) => ctx.unwatch(ref));
+    await settle();
+    expect([system.inspect(ref)?.watchers, system.inspect(watcher)?.watching]).toEqual([1, 0]);
+    await system.stop(other);
+    expect(system.inspect(ref)?.watchers).toBe(0);
+  });
+
+  it('is over by another ref to the same actor too, and unwatch of one that is not watched does nothing', async () => {
+    const { system, settle, notices, watcher } = await watching();
+    const [a, b] = [await system.spawn(puppet(), { name: 'a' }), await system.spawn(puppet())];
+    watcher.tell('act', (ctx) => {
+      ctx.watch(a);
+      ctx.unwatch(system.ref(Puppet, '/user/a'));
+      ctx.unwatch(b);
+    });
+    await settle();
+    expect(system.inspect(watcher)).toMatchObject({ watching: 0, generation: 0, counts: { handled: 1 } });
+    await system.stop(a);
+    await settle();
+    expect(notices).toEqual([]);
+  });
+
+  it('of nobody does not hinder the end of the watcher', async () => {
+    const { system, settle, watcher, notices } = await watching();
+    const gate = deferred();
+    watcher.tell('act', (ctx) => {
+      ctx.watch(system.ref(Puppet, '/user/nobody'));
+      return gate.promise;
+    });
+    await settle();
+    const stopped = system.stop(watcher);
+    gate.resolve();
+    await stopped;
+    expect(system.inspect(watcher)?.status).toBe('stopped');
+    expect(notices).toEqual([]);
+  });
+
+  it('may begin and end in state, before there is a mailbox', async () => {
+    const { system, settle } = await watching();
+    const [a, b] = [await system.spawn(puppet()), await system.spawn(puppet())];
+    const told: unknown[] = [];
+    const early = puppet({
+      state: (_args, ctx) => {
+        ctx.watch(a);
+        ctx.watch(b);
+        ctx.unwatch(a);
+        return [];
+      },
+      onTerminated: (_ctx, { ref }) => told.push(ref),
+    });
+    const ref = await system.spawn(early);
+    expect(system.inspect(ref)).toMatchObject({ status: 'running', watching: 1 });
+    await system.stop(a);
+    await system.stop(b);
+    await settle();
+    expect(told).toEqual([b]);
+  });
+
   it('of oneself is never told', async () => {
     const { system, settle, notices, watcher } = await watching();
     watcher.tell('act', (ctx) => ctx.watch(ctx.self));

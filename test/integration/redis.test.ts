@@ -1,0 +1,363 @@
+/** What only a Redis can do to its adapter: commands that arrive late, readers that are gone and still read, caches emptied, expiry while it is down. */
+
+import { Redis } from 'ioredis';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { redis } from '../../adapters/redis/index.ts';
+import { PUBLISH } from '../../adapters/redis/scripts.ts';
+import { systemHost } from '../../runtime/host/system-clock.ts';
+import type { Broker, BrokerOptions, BrokerStateChange, Source } from '../../src/protocol/broker.ts';
+import {
+  BrokerPlay,
+  frame,
+  type PlayNode,
+  range,
+  toNode,
+  toTopic,
+  windowOf,
+} from '../support/broker-play.ts';
+import { type Proxy, startProxy } from '../support/proxy.ts';
+import { startRedis } from '../support/servers/redis.ts';
+import type { TestServer } from '../support/servers/server.ts';
+import { useServer } from '../support/servers/use-server.ts';
+
+const usable = useServer('redis');
+const TIMES = { heartbeatMs: 200, downAfterMs: 800, publishTimeoutMs: 1_000, connectTimeoutMs: 1_000 };
+const RECONNECT = { minMs: 10, maxMs: 50 };
+const GROUP: Source = { kind: 'group', group: 'workers', pattern: 'work' };
+const MIB = 1_048_576;
+
+describe.skipIf(usable.isForeign)('redis, broken in its own ways', () => {
+  let server: TestServer;
+  let admin: Redis;
+  let play: BrokerPlay;
+  const proxies = new Map<Broker, Proxy>();
+
+  beforeAll(async () => {
+    server = await startRedis(usable.command === undefined ? {} : { command: usable.command });
+    admin = new Redis(server.url, { protocol: 2, maxRetriesPerRequest: null });
+    admin.on('error', () => undefined); // the server is killed in one case
+  }, 60_000);
+  afterAll(async () => {
+    admin.disconnect();
+    for (const proxy of proxies.values()) await proxy.stop();
+    await server.stop();
+  });
+  afterEach(() => play.end());
+
+  /** A world of nodes, each behind a proxy of its own. */
+  function begin(): void {
+    play = new BrokerPlay({
+      name: 'redis',
+      capabilities: redis(server.url).capabilities,
+      host: systemHost,
+      connect: async ({ options }) => {
+        const proxy = await startProxy(server.port);
+        const broker = redis(proxy.through(server.url), { ...TIMES, reconnect: RECONNECT, ...options });
+        proxies.set(broker, proxy);
+        return { broker, link: undefined, kill: () => proxy.stop() };
+      },
+      advance: (ms) =>
+        new Promise((resolve) => {
+          setTimeout(resolve, ms);
+        }),
+      deadFrames: async () => [],
+      leftovers: async () => [],
+      clean: async (prefix) => {
+        const keys = await admin.keys(`{${prefix}}:*`);
+        if (keys.length > 0) await admin.del(keys);
+      },
+      faults: { link: [] },
+    });
+  }
+
+  function proxyOf({ broker }: PlayNode): Proxy {
+    const proxy = proxies.get(broker);
+    if (proxy === undefined) throw new Error('The node has no proxy.');
+    return proxy;
+  }
+
+  function node(name: string, options: BrokerOptions = {}): Promise<PlayNode> {
+    return play.node({ name, options });
+  }
+
+  it('refuses a publish that arrives after its connection was given up', async () => {
+    begin();
+    const [from, to] = [await node('from'), await node('to')];
+    const reading = await to.read();
+    proxyOf(from).latency(3_000);
+    expect(await from.publish([frame(toNode(to), 1)])).toEqual(['unknown']);
+    proxyOf(from).latency(0);
+    await play.until(() => from.isUp, 'the node is back');
+    await from.publishAll([frame(toNode(to), 2)]);
+    await play.untilGot(reading, 1);
+    // The first one arrives at the server now, and is refused.
+    await play.passAll(3_000);
+    expect(reading.numbers).toEqual([2]);
+  });
+
+  it('gives again what a reader took that was gone already', async () => {
+    begin();
+    const [from, to] = [await node('from'), await node('to')];
+    const reading = await to.read(undefined, { settle: 'keep' });
+    const changes = to.states.length;
+    proxyOf(to).cutRst();
+    await play.until(() => to.states.length >= changes + 2 && to.isUp, 'a second session');
+    // What a half-open connection of the first session still does at the server. The present reader is as quick, so it takes a few attempts.
+    const key = `{${play.prefix}}:in:to:3`;
+    const ghost = `to.${to.identity.incarnation}.1`;
+    let taken = 0;
+    for (let number = 0; taken === 0; number++) {
+      const reply = admin
+        .multi()
+        .xadd(key, '*', 'b', Buffer.from(frame(toNode(to), number).bytes))
+        .xreadgroup('GROUP', 'readers', ghost, 'COUNT', 1, 'STREAMS', key, '>')
+        .exec();
+      taken = ((await reply)?.[1]?.[1] as unknown[] | null)?.length ?? 0;
+    }
+    await play.untilGot(reading, 1, 5_000);
+    expect(reading.deliveries.at(-1)).toMatchObject({ isRedelivered: true });
+    await from.publishAll([frame(toNode(to), 100)]);
+    await play.until(() => reading.numbers.includes(100), 'what came after');
+    // The consumer of the first session is removed.
+    await play.until(
+      async () => !JSON.stringify(await admin.xinfo('CONSUMERS', key, 'readers')).includes(ghost),
+      'no ghost',
+    );
+  });
+
+  it('takes nothing from members that live, however long they hold it, and whoever comes and goes', async () => {
+    begin();
+    const [from, slow] = [await node('from'), await node('slow')];
+    const held = await slow.read(GROUP, { windows: windowOf(50), settle: 'keep' });
+    await from.publishAll(range(50).map((number) => frame(toTopic('work'), number)));
+    await play.untilGot(held, 50);
+    for (const visitor of range(4)) {
+      const other = await node(`visitor-${visitor}`);
+      const reading = await other.read(GROUP);
+      await play.passAll(TIMES.downAfterMs);
+      expect(reading.deliveries).toEqual([]);
+      await other.close();
+    }
+    held.open.acknowledge(held.deliveries);
+    await play.within(held.open.stop(), 'stop');
+    const next = await from.read(GROUP);
+    await play.quiet(TIMES.downAfterMs);
+    expect(next.deliveries).toEqual([]);
+  });
+
+  it('gives a node that was taken for dead what it was sent before, when it comes back', async () => {
+    begin();
+    const [from, to] = [await node('from'), await node('to')];
+    await to.listen('news');
+    const group = await to.read(GROUP, { settle: 'keep' });
+    await from.publishAll(range(10).map((number) => frame(toNode(to), number)));
+    await from.publishAll([frame(toTopic('news'), 10), frame(toTopic('work'), 11)]);
+    await play.untilGot(group, 1);
+    proxyOf(to).halfOpen();
+    await play.until(
+      async () => (await from.publish([frame(toNode(to), 20)]))[0] === 'unroutable',
+      'it is taken for dead',
+    );
+    const heir = await from.read(GROUP);
+    await play.untilGot(heir, 1);
+    proxyOf(to).heal();
+    await play.until(() => to.isUp && to.states.length > 0, 'it is back');
+    const reading = await to.read();
+    await play.until(() => range(11).every((number) => reading.numbers.includes(number)), 'what it was sent');
+    await from.publishAll([frame(toTopic('news'), 12)]);
+    await play.until(() => reading.numbers.includes(12), 'what it listens to');
+    await play.quiet();
+    expect(group.deliveries).toHaveLength(1);
+  });
+
+  it('takes nobody for dead when the server stands still, nor lets anybody have a name then', async () => {
+    begin();
+    const nodes = [await node('one'), await node('two')];
+    server.pause();
+    await play.passAll(3 * TIMES.downAfterMs);
+    server.resume();
+    const stranger = await play.newNode({ name: 'one' });
+    await expect(play.within(play.openNode(stranger), 'open')).rejects.toMatchObject({
+      code: 'ERR_NAME_TAKEN',
+    });
+    await play.until(() => nodes.every(({ isUp }) => isUp), 'both are back');
+    await play.passAll(2 * TIMES.downAfterMs);
+    const values = await admin.hvals(`{${play.prefix}}:nodes`);
+    expect(values.filter((value) => value.startsWith('- '))).toEqual([]);
+    expect(values).toHaveLength(2);
+  });
+
+  it('keeps what it holds while the server is down for longer than expiresMs', async () => {
+    begin();
+    const options = { expiresMs: 1_000 };
+    const [from, to] = [await node('from', options), await node('to', options)];
+    const group = await to.read(GROUP);
+    await play.within(group.open.stop(), 'stop');
+    await from.publishAll([frame(toNode(to), 1), frame(toTopic('work'), 2)]);
+    await server.kill();
+    await play.passAll(1_500);
+    await server.restart();
+    await play.until(() => from.isUp && to.isUp && to.states.length > 0, 'both are back');
+    const [inbox, again] = [await to.read(), await to.read(GROUP)];
+    await play.untilGot(inbox, 1);
+    await play.untilGot(again, 1);
+  });
+
+  it('goes on when its scripts are thrown away', async () => {
+    begin();
+    const [from, to] = [await node('from'), await node('to')];
+    const reading = await to.read();
+    for (const number of range(3)) {
+      await from.publishAll([frame(toNode(to), number)]);
+      await admin.script('FLUSH');
+    }
+    await from.publishAll([frame(toNode(to), 3)]);
+    await play.untilGot(reading, 4);
+    expect(reading.numbers).toEqual(range(4));
+    expect([...from.states, ...to.states]).toEqual([]);
+  });
+
+  it('enters again when everything is deleted, and goes on', async () => {
+    begin();
+    const [from, to] = [await node('from'), await node('to')];
+    await to.listen('news.#');
+    const [reading, group] = [await to.read(), await to.read(GROUP)];
+    await from.publishAll([frame(toTopic('news.old'), 0)]);
+    await admin.flushall();
+    const isThere = async (): Promise<boolean> => (await from.publish([frame(toNode(to), 1)]))[0] === 'ok';
+    await play.until(isThere, 'it is there again');
+    await play.until(async () => {
+      await from.publish([frame(toTopic('news.new'), 2), frame(toTopic('work'), 3)]);
+      return reading.numbers.includes(2) && group.numbers.includes(3);
+    }, 'what it listens to');
+  });
+
+  it('brings 64 frames of a mebibyte in one call, in their order, in parts that do not stop the server for long', async () => {
+    begin();
+    const options = { publishTimeoutMs: 20_000 };
+    const [from, to] = [await node('from', options), await node('to', options)];
+    const reading = await to.read();
+    await admin.config('SET', 'slowlog-log-slower-than', '0', 'slowlog-max-len', '100000');
+    const frames = range(64).map((number) => frame(toNode(to), number, { sizeBytes: MIB }));
+    expect(await from.publish(frames)).toEqual(frames.map(() => 'ok'));
+    await play.untilGot(reading, 64, 30_000);
+    expect(reading.numbers).toEqual(range(64));
+    // The log of commands keeps 32 words of each and counts the others: a frame is six of them, and four frames are a part.
+    const log = (await admin.call('SLOWLOG', 'GET', '-1')) as [unknown, unknown, unknown, string[]][];
+    const publishes = log.map(([, , , words]) => words).filter(([, digest]) => digest === PUBLISH.digest);
+    expect(publishes.length).toBeGreaterThanOrEqual(15);
+    for (const words of publishes)
+      expect(Number(/\d+(?= more arguments)/.exec(words.at(-1) ?? '')?.[0] ?? 0)).toBeLessThan(6);
+    await admin.config('SET', 'slowlog-log-slower-than', '-1');
+    expect([...from.states, ...to.states]).toEqual([]);
+  });
+
+  it('refuses the rest of a call behind a part that found no room, though there is room again', async () => {
+    begin();
+    const options = { maxLength: 2, publishTimeoutMs: 20_000 };
+    const [from, to] = [await node('from', options), await node('to', options)];
+    const reading = await to.read();
+    const frames = range(40).map((number) => frame(toNode(to), number, { sizeBytes: MIB }));
+    const results = await from.publish([...frames, frame(toNode(to), 40, { lane: 0 })]);
+    const full = results.indexOf('full');
+    expect(full).toBeGreaterThan(0);
+    expect(results.slice(full)).toEqual([...range(40 - full).map(() => 'full'), 'ok']);
+    await play.untilGot(reading, full + 1);
+  });
+
+  it('publishes what was there at the call, though it has to send it again for other listeners', async () => {
+    begin();
+    const [from, to] = [await node('from'), await node('to')];
+    await to.listen('news');
+    const reading = await to.read();
+    // It does not know of the listener yet, and hears of it by the refusal of what it sends.
+    const one = frame(toTopic('news'), 7);
+    const publishing = from.broker.publish([one]);
+    one.bytes.fill(0xff);
+    expect(await play.within(publishing, 'publish')).toEqual(['ok']);
+    await play.untilGot(reading, 1);
+    expect(reading.numbers).toEqual([7]);
+  });
+
+  it('keeps a frame whose dead letter fails, though it was acknowledged meanwhile', async () => {
+    begin();
+    const [from, to] = [await node('from'), await node('to')];
+    const reading = await to.read(undefined, { settle: 'keep' });
+    await from.publishAll([frame(toNode(to), 1)]);
+    await play.untilGot(reading, 1);
+    const [delivery] = reading.deliveries;
+    if (delivery === undefined) throw new Error('A delivery was expected.');
+    await admin.set(`{${play.prefix}}:dead`, 'not a stream');
+    const both = [1, 2].map(() => reading.open.deadLetter(delivery, { reason: 'tired' }));
+    reading.open.acknowledge([delivery]);
+    for (const burying of both)
+      await expect(burying).rejects.toMatchObject({ code: 'ERR_BROKER_UNAVAILABLE' });
+    await play.within(reading.open.stop(), 'stop');
+    const next = await to.read();
+    await play.untilGot(next, 1);
+  });
+
+  it('makes no stream again for a group that has expired', async () => {
+    begin();
+    const [from, to] = [await node('from'), await node('to')];
+    const group = await to.read(GROUP);
+    await play.within(group.open.stop(), 'stop');
+    const keys = range(6).map((lane) => `{${play.prefix}}:gr:workers:work:${lane}`);
+    expect(await admin.del(keys)).toBe(6);
+    await from.publishAll([frame(toTopic('work'), 1)]);
+    expect(await admin.exists(keys)).toBe(0);
+  });
+
+  it('ends what it listened to, though it could not say so before its connection was back', async () => {
+    begin();
+    const options = { downAfterMs: 30_000 };
+    const [from, to] = [await node('from', options), await node('to', options)];
+    await to.listen('old');
+    await to.listen('kept');
+    const reading = await to.read();
+    proxyOf(to).refuse();
+    proxyOf(to).cutRst();
+    await play.until(() => !to.isUp, 'the cut');
+    await to.unlisten('old');
+    proxyOf(to).heal();
+    await play.until(() => to.isUp, 'it is back');
+    await from.publishAll([frame(toTopic('old'), 1), frame(toTopic('kept'), 2), frame(toNode(to), 3)]);
+    await play.untilGot(reading, 2);
+    await play.quiet();
+    expect(reading.sorted).toEqual([2, 3]);
+  });
+
+  it('wakes its reader at once each time that a full window has room again', async () => {
+    begin();
+    const [from, to] = [await node('from'), await node('to')];
+    const reading = await to.read(undefined, { windows: windowOf(1), settle: 'keep' });
+    await from.publishAll(range(300).map((number) => frame(toNode(to), number)));
+    let slowestMs = 0;
+    for (const place of range(300)) {
+      const begun = performance.now();
+      await play.untilGot(reading, place + 1);
+      slowestMs = Math.max(slowestMs, performance.now() - begun);
+      const delivery = reading.deliveries[place];
+      if (delivery !== undefined) reading.open.acknowledge([delivery]);
+    }
+    // A wake that is lost costs as long as a read waits at the server: 5 s.
+    expect(slowestMs).toBeLessThan(2_500);
+  });
+
+  it('tells of a server that forgets, and goes on', async () => {
+    begin();
+    await admin.config('SET', 'maxmemory-policy', 'allkeys-lru');
+    try {
+      const unwarned = await play.newNode({ name: 'warned' });
+      const told: BrokerStateChange[] = [];
+      unwarned.broker.onState((change) => told.push(change));
+      await play.openNode(unwarned);
+      await play.until(() => told.length >= 2, 'a warning');
+      expect(told.map(({ state }) => state).slice(0, 2)).toEqual(['up', 'degraded']);
+      expect(String(told[1]?.cause)).toContain("its maxmemory-policy is 'allkeys-lru'");
+      await play.until(() => told.at(-1)?.state === 'up', 'it goes on');
+    } finally {
+      await admin.config('SET', 'maxmemory-policy', 'noeviction');
+    }
+  });
+});

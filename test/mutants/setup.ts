@@ -1,0 +1,8 @@
+/** Files share their modules when mutants run, so what these modules do after each test has to be told to every file. */
+
+import { afterEach } from 'vitest';
+import { endKitSystems } from '../support/kit-system.ts';
+import { endTestSystems } from '../support/test-system.ts';
+
+afterEach(endTestSystems);
+afterEach(endKitSystems);

@@ -1,0 +1,227 @@
+import { describe, expect, it } from 'vitest';
+import { Refusal } from '../../adapters/redis/client.ts';
+import { enterUnder } from '../../adapters/redis/entering.ts';
+import { Heartbeat } from '../../adapters/redis/heartbeat.ts';
+import { Keys } from '../../adapters/redis/keys.ts';
+import { BEAT, ENTER, FORGET, TAKE_OUT } from '../../adapters/redis/scripts.ts';
+import { brokerSettings } from '../../src/protocol/broker-options.ts';
+import { FakeConnection } from '../support/fake-connection.ts';
+import { VirtualClock } from '../support/virtual-clock.ts';
+
+const { settings } = brokerSettings('redis', { expiresMs: 60_000 }, []);
+
+async function settle(): Promise<void> {
+  for (let round = 0; round < 3; round++) await new Promise((resolve) => setImmediate(resolve));
+}
+
+/** A clock that can go on without a turn: timers that were due fire late. */
+class LeapingClock extends VirtualClock {
+  private leaptMs = 0;
+
+  override now(): number {
+    return super.now() + this.leaptMs;
+  }
+
+  leap(ms: number): void {
+    this.leaptMs += ms;
+  }
+}
+
+/** A node `me` that beats, and a server that a test speaks for. */
+class Stage {
+  readonly clock = new LeapingClock();
+  readonly server = new FakeConnection();
+  readonly nodes = new Map<string, string>();
+  readonly groups = new Map<string, string>();
+  readonly done: string[] = [];
+  readonly failures: Error[] = [];
+  readonly refusals: Error[] = [];
+  beats = 0;
+  delayMs = 0;
+  heartbeat = this.newHeartbeat();
+
+  constructor() {
+    this.server.respond = ({ script, parameters }) => {
+      if (script === TAKE_OUT) this.done.push(`out ${String(parameters[10])}`);
+      else if (script === FORGET) this.done.push(`forget ${String(parameters[9])}`);
+      if (script !== BEAT) return 1;
+      const reply = [flat(this.nodes), flat(this.groups)];
+      if (this.delayMs === 0) return reply;
+      return new Promise((resolve) => {
+        this.clock.setTimer(this.delayMs, () => resolve(reply));
+      });
+    };
+  }
+
+  newHeartbeat(): Heartbeat {
+    const made = new Heartbeat({
+      host: { clock: this.clock, random: () => 0, soon: queueMicrotask, later: setImmediate },
+      settings,
+      session: { writer: this.server },
+      fence: ['me', 'life 1 '],
+      keys: new Keys('troupe'),
+      keptMs: 1_000_000,
+      groups: () => [],
+      beaten: () => {
+        this.beats++;
+      },
+      refused: (error) => this.refusals.push(error),
+      failed: (error) => this.failures.push(error),
+    });
+    made.start();
+    return made;
+  }
+
+  pass(ms: number): Promise<void> {
+    return this.clock.advance(ms, settle);
+  }
+}
+
+function flat(table: ReadonlyMap<string, string>): Buffer[] {
+  return [...table].flatMap(([name, value]) => [Buffer.from(name), Buffer.from(value)]);
+}
+
+describe('the heartbeat of a Redis adapter', () => {
+  it('takes a node out that was silent for downAfterMs, and one that changes never', async () => {
+    const stage = new Stage();
+    stage.nodes.set('dead', 'a 1 5');
+    for (let beat = 0; beat < 12; beat++) {
+      stage.nodes.set('well', `b 1 ${beat}`);
+      await stage.pass(3_000);
+      // First seen at 3 s: at 12 s it was silent for 9 s, at 15 s for 12.
+      expect(stage.done.length > 0).toBe(beat >= 4);
+    }
+    expect(new Set(stage.done)).toEqual(new Set(['out dead']));
+  });
+
+  it('counts no time in which this process stood still: everything may have stood still with it', async () => {
+    const stage = new Stage();
+    stage.nodes.set('other', 'a 1 5');
+    await stage.pass(9_000);
+    stage.clock.leap(20_000);
+    await stage.pass(3_000);
+    expect(stage.done).toEqual([]);
+    stage.nodes.set('other', 'a 1 6');
+    await stage.pass(9_000);
+    expect(stage.done).toEqual([]);
+  });
+
+  it('counts no time in which the server did not answer', async () => {
+    const stage = new Stage();
+    stage.nodes.set('other', 'a 1 5');
+    await stage.pass(3_000);
+    stage.delayMs = 4_900;
+    await stage.pass(3 * 7_900);
+    expect([stage.done, stage.beats]).toEqual([[], 4]);
+  });
+
+  it('begins anew in each session', async () => {
+    const stage = new Stage();
+    stage.nodes.set('other', 'a 1 5');
+    await stage.pass(9_000);
+    stage.heartbeat.end();
+    expect(stage.clock.pending).toBe(0);
+    stage.heartbeat = stage.newHeartbeat();
+    await stage.pass(12_000);
+    expect(stage.done).toEqual([]);
+    await stage.pass(3_000);
+    expect(stage.done).toEqual(['out other']);
+  });
+
+  it('forgets what is dead or without members after expiresMs, and not before', async () => {
+    const stage = new Stage();
+    stage.nodes.set('gone', '- a 1');
+    stage.groups.set('g workers work', '17');
+    await stage.pass(60_000);
+    expect(stage.done).toEqual([]);
+    await stage.pass(3_000);
+    expect(stage.done).toEqual(['forget gone', 'forget g workers work']);
+  });
+
+  it('goes on while the server takes nothing, and ends the session for any other refusal', async () => {
+    const stage = new Stage();
+    const { respond } = stage.server;
+    let refusal = "OOM command not allowed when used memory > 'maxmemory'.";
+    stage.server.respond = () => Promise.reject(new Refusal(refusal));
+    await stage.pass(6_000);
+    expect([stage.refusals.length, stage.failures]).toEqual([2, []]);
+    stage.server.respond = respond;
+    await stage.pass(3_000);
+    expect(stage.beats).toBe(1);
+    refusal = "READONLY You can't write against a read only replica.";
+    stage.server.respond = () => Promise.reject(new Refusal(refusal));
+    await stage.pass(9_000);
+    expect(stage.failures.map(({ message }) => message)).toEqual([refusal]);
+  });
+
+  it('ends the session when others have taken this node for dead', async () => {
+    const stage = new Stage();
+    stage.server.respond = () => Buffer.from('gone');
+    await stage.pass(9_000);
+    expect(stage.failures).toHaveLength(1);
+  });
+});
+
+describe('entering under a name', () => {
+  const clock = new VirtualClock();
+
+  function enter(holder: () => string, signal = new AbortController().signal): Promise<number> {
+    const server = new FakeConnection();
+    server.respond = ({ script, parameters }) => {
+      if (script !== ENTER) return undefined;
+      const value = holder();
+      // A name that is free, or whose holder is known to be dead, is given.
+      return value === '' || parameters[12] === value ? 1 : Buffer.from(value);
+    };
+    const keys = [...new Keys('troupe').tables, ...new Keys('troupe').inboxes('me')];
+    const ports = { node: { name: 'me', incarnation: 'new' }, host: { clock }, settings, keys };
+    return enterUnder({ ...ports, keptMs: 1_000_000, patterns: () => [] }, server, signal);
+  }
+
+  it('has a free name at once', async () => {
+    expect(await enter(() => '')).toBe(1);
+  });
+
+  it('is refused with the first sign of life of another holder', async () => {
+    let beats = 0;
+    const refusal = enter(() => `old 1 ${beats}`).catch((error: unknown) => error);
+    await settle();
+    beats++;
+    await clock.advance(3_000, settle);
+    expect(await refusal).toMatchObject({
+      code: 'ERR_NAME_TAKEN',
+      details: { name: 'me', holder: 'the incarnation old' },
+    });
+  });
+
+  it('has the name of a holder that was silent before its eyes for downAfterMs', async () => {
+    let number: number | undefined;
+    const entered = enter(() => 'old 1 5').then((given) => {
+      number = given;
+    });
+    await settle();
+    await clock.advance(9_000, settle);
+    expect(number).toBeUndefined();
+    await clock.advance(6_000, settle);
+    await entered;
+    expect(number).toBe(1);
+  });
+
+  it('has a name that is given free while it watches', async () => {
+    let value = 'old 1 5';
+    const entered = enter(() => value);
+    await settle();
+    value = '';
+    await clock.advance(3_000, settle);
+    expect(await entered).toBe(1);
+  });
+
+  it('stops watching when it is closed', async () => {
+    const closing = new AbortController();
+    const refusal = enter(() => 'old 1 5', closing.signal).catch((error: unknown) => error);
+    await settle();
+    closing.abort();
+    expect(await refusal).toBeInstanceOf(Error);
+    expect(clock.pending).toBe(0);
+  });
+});
