@@ -5,7 +5,7 @@
 
 import type { Host, TimerHandle } from '../../src/protocol/clock.ts';
 
-/** What is carried: to the hub, or to the node. @internal */
+/** What is carried: to the hub, or to the node. */
 export type Cargo = ToHub | ToNode;
 type ToHub = 'publishes' | 'settlements' | 'calls';
 type ToNode = 'confirms' | 'deliveries' | 'answers';

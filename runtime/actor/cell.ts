@@ -292,7 +292,7 @@ export class Cell implements Actor, MailboxOwner, Runnable, Watching {
       }
       const envelope = mailbox.next();
       if (envelope === undefined || this.isWorthTurn(envelope)) return envelope;
-      if (!this.isIdle) return undefined; // who heard of that one's end has ended this life
+      if (!this.isIdle) return undefined; // whoever heard of that end has ended this life
     }
   }
 

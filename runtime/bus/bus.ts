@@ -5,6 +5,7 @@
  */
 
 import type { NodeIdentity } from '../../src/protocol/broker.ts';
+import { checkGroupName } from '../../src/protocol/broker-options.ts';
 import type {
   MessageBus as Bus,
   BusHandler,
@@ -140,15 +141,16 @@ class LocalBus {
   async subscribe(pattern: unknown, handler: unknown, options?: unknown): Promise<Subscription> {
     this.needOpen();
     const checked = checkPattern(pattern);
+    const { wire } = this;
     const { topics } = this.system;
+    const group = wire === undefined ? undefined : groupIn(options);
     const subscription = await topics.subscribe(
       checked,
       subscriberOf(handlerOption(handler)),
       options,
       this.capacity,
     );
-    const { wire } = this;
-    return wire === undefined ? subscription : this.spread(wire, subscription, groupIn(options));
+    return wire === undefined ? subscription : this.spread(wire, subscription, group);
   }
 
   /** Makes a subscription one of the broker's as well. */
@@ -269,9 +271,11 @@ function identityOf({ name, node }: BusSettings, host: Host): NodeIdentity {
   return { name: node ?? `${name.slice(0, 32)}-${incarnation}`, incarnation };
 }
 
-/** The group that a subscription names; its options were checked before. */
+/** The group that a subscription names, as a name at a broker. What else is wrong with the options is said where they are read. */
 function groupIn(options: unknown): string | undefined {
-  return (options as SubscribeOptions | undefined)?.group;
+  const group =
+    typeof options === 'object' && options !== null ? (options as SubscribeOptions).group : undefined;
+  return group === undefined ? undefined : checkGroupName(group);
 }
 
 function handlerOption(handler: unknown): BusHandler {

@@ -17,7 +17,7 @@ import {
 } from './limits.ts';
 import { durationOption, integerOption, invalidOption, objectOption } from './options.ts';
 
-/** The options of `BrokerOptions`, complete. @internal */
+/** The options of `BrokerOptions`, complete. */
 export interface BrokerSettings {
   readonly prefix: string;
   readonly maxLength: number;

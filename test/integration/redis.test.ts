@@ -173,7 +173,7 @@ describe.skipIf(usable.isForeign)('redis, broken in its own ways', () => {
   it('takes nobody for dead when the server stands still, nor lets anybody have a name then', async () => {
     begin();
     const nodes = [await node('one'), await node('two')];
-    server.pause();
+    await server.pause();
     await play.passAll(3 * TIMES.downAfterMs);
     server.resume();
     const stranger = await play.newNode({ name: 'one' });

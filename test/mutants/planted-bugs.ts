@@ -138,9 +138,37 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: 'an ask leaves its listener on the signal',
     file: 'runtime/actor/pending.ts',
-    find: "if (this.onAbort !== undefined) signal?.removeEventListener('abort', this.onAbort);",
+    find: 'if (signal !== undefined && this.onAbort !== undefined) offAbort(signal, this.onAbort);',
     replace: '',
     tests: ['test/unit/ask.test.ts'],
+  },
+  {
+    name: 'a hook that was killed before it gave its promise is waited for',
+    file: 'runtime/actor/hooks.ts',
+    find: 'reject(turn.aborted.reason); // it was disowned before it gave its promise',
+    replace: '',
+    tests: ['test/unit/kill-and-drain.test.ts'],
+  },
+  {
+    name: 'a turn begins although an observer has just ended its life',
+    file: 'runtime/actor/cell.ts',
+    find: 'if (!this.isIdle) return undefined; // whoever heard of that end has ended this life',
+    replace: '',
+    tests: ['test/unit/acting-observer.test.ts'],
+  },
+  {
+    name: 'the failure of one life is counted against the next',
+    file: 'runtime/actor/cell.ts',
+    find: 'if (!this.isGoing || this.epoch !== epoch) return;',
+    replace: 'if (!this.isGoing) return;',
+    tests: ['test/unit/acting-observer.test.ts'],
+  },
+  {
+    name: 'calls with one signal have a listener each',
+    file: 'runtime/host/aborts.ts',
+    find: "if (this.waiting.size === 0) this.signal.addEventListener('abort', this.run);",
+    replace: "this.signal.addEventListener('abort', () => this.run());",
+    tests: ['test/unit/aborts.test.ts'],
   },
   {
     name: 'an ask leaves its timeout',
