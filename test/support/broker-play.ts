@@ -24,6 +24,8 @@ import type { BrokerHarness, ConnectedNode, LinkControl } from './broker-harness
 const SOON_MS = 15_000;
 /** Milliseconds between two looks at a condition. */
 const STEP_MS = 5;
+/** Milliseconds between two looks that count at the most. */
+const STILL_MS = 1_000;
 
 const RUN = Date.now().toString(36);
 let worldsMade = 0;
@@ -237,10 +239,9 @@ export class BrokerPlay {
 
   /** Waits until a condition holds; what did not become true is named by the error. */
   async until(condition: () => boolean | Promise<boolean>, what: string, withinMs = SOON_MS): Promise<void> {
-    const { clock } = this.harness.host;
-    const end = clock.now() + withinMs;
+    const isLate = this.lateAfter(withinMs);
     while (!(await condition())) {
-      if (clock.now() > end) throw new Error(`Not within ${withinMs} ms: ${what}`);
+      if (isLate()) throw new Error(`Not within ${withinMs} ms: ${what}`);
       await this.pass(STEP_MS);
     }
   }
@@ -256,13 +257,25 @@ export class BrokerPlay {
         isSettled = true;
       },
     );
-    const { clock } = this.harness.host;
-    const end = clock.now() + withinMs;
+    const isLate = this.lateAfter(withinMs);
     while (!isSettled) {
-      if (clock.now() > end) throw new Error(`Not settled within ${withinMs} ms: ${what}`);
+      if (isLate()) throw new Error(`Not settled within ${withinMs} ms: ${what}`);
       await Promise.race([settled, this.pass(STEP_MS)]);
     }
     return promise;
+  }
+
+  /** Whether `ms` are over, not counting those in which this process stood still: nothing could have happened then. */
+  private lateAfter(ms: number): () => boolean {
+    const { clock } = this.harness.host;
+    let lastMs = clock.now();
+    let waitedMs = 0;
+    return () => {
+      const now = clock.now();
+      waitedMs += Math.min(now - lastMs, STILL_MS);
+      lastMs = now;
+      return waitedMs > ms;
+    };
   }
 
   /** Waits until a reading has this many deliveries, and a little longer, so that one too many is seen. */

@@ -58,7 +58,7 @@ export class FakeRedisClients {
     this.answer = answer;
   }
 
-  readonly connect: Connect = async () => {
+  connect: Connect = async () => {
     const client = new FakeRedisClient((...asked) => this.answer(...asked), this.connecting);
     this.made.push(client);
     // Of the real one, the adapter uses what this has.

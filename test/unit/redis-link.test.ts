@@ -1,6 +1,6 @@
 import { inspect } from 'node:util';
-import { describe, expect, it } from 'vitest';
-import { Refusal } from '../../adapters/redis/client.ts';
+import { describe, expect, it, vi } from 'vitest';
+import { connectTo, Refusal } from '../../adapters/redis/client.ts';
 import { Link, type Session } from '../../adapters/redis/link.ts';
 import { brokerSettings } from '../../src/protocol/broker-options.ts';
 import type { TroupeError } from '../../src/protocol/errors.ts';
@@ -27,7 +27,7 @@ class Stage {
   sessions = 0;
   restoring: (session: Session) => Promise<void> = () => Promise.resolve();
   readonly link = new Link({
-    connect: this.clients.connect,
+    connect: (timeoutMs) => this.clients.connect(timeoutMs),
     shown: 'redis://there:1',
     settings,
     host: {
@@ -176,6 +176,22 @@ describe('the link of a Redis adapter', () => {
     expect(refusal).toMatchObject({ code: 'ERR_BROKER_DENIED', details: { problem: message } });
     expect(inspect(refusal, { depth: 9 })).not.toContain('secret');
     expect([stage.clients.made.length, stage.clients.open, stage.clock.pending]).toEqual([1, 0, 0]);
+  });
+
+  it('names the package that is missing, at once', async () => {
+    vi.doMock('ioredis', () => {
+      throw new Error("Cannot find package 'ioredis'");
+    });
+    try {
+      const stage = new Stage();
+      stage.clients.connect = connectTo('redis://there:1', {});
+      await expect(stage.open()).rejects.toMatchObject({
+        code: 'ERR_DRIVER_MISSING',
+        details: { package: 'ioredis' },
+      });
+    } finally {
+      vi.doUnmock('ioredis');
+    }
   });
 
   it('leaves no socket and no timer when it is closed while it opens', async () => {
