@@ -147,32 +147,6 @@ describe('kill', () => {
     expect(clock.pending).toBe(0);
   });
 
-  it('P1 leaves what the turn had put aside, for the next life', async () => {
-    const seen: string[] = [];
-    const { system, advance, settle } = await testSystem();
-    const ref = await system.spawn(puppet(), { backoff: AT_ONCE });
-    ref.tell('act', (ctx) => {
-      if (ctx.generation > 0) return seen.push('again');
-      ctx.stash();
-      return never();
-    });
-    await settle();
-    await system.kill(ref);
-    await advance(0);
-    expect(seen).toEqual(['again']);
-    expect(system.inspect(ref)?.counts).toMatchObject({ accepted: 1, handled: 1, cancelled: 0 });
-  });
-
-  it('is over with the life it ended: the next one runs its onStop', async () => {
-    const seen: string[] = [];
-    const { system, advance } = await testSystem();
-    const ref = await system.spawn(logging(seen), { backoff: AT_ONCE });
-    await system.kill(ref);
-    await advance(0);
-    await system.stop(ref);
-    expect(seen).toEqual(['state', 'state', 'onStop shutdown']);
-  });
-
   it('P28 of a brutal-kill child by its supervisor waits for nothing', async () => {
     const seen: string[] = [];
     const { system, settle } = await testSystem({
