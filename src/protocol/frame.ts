@@ -7,7 +7,7 @@
  */
 
 import { TroupeError } from './errors.ts';
-import { FRAME_MESSAGES_MAX, HEADERS_MAX, WIRE_TEXT_BYTES_MAX } from './limits.ts';
+import { FRAME_MESSAGES_MAX, WIRE_HEADERS_MAX, WIRE_TEXT_BYTES_MAX } from './limits.ts';
 import type { Headers } from './ref.ts';
 import { WireReader, WireWriter } from './wire-bytes.ts';
 
@@ -162,7 +162,8 @@ function decodeMessage(reader: WireReader): WireMessage {
 
 function readHeaders(reader: WireReader): Headers {
   const count = reader.length();
-  if (count > HEADERS_MAX) throw invalidFrame(`it has a message with ${count} headers, above ${HEADERS_MAX}`);
+  if (count > WIRE_HEADERS_MAX)
+    throw invalidFrame(`it has a message with ${count} headers, above ${WIRE_HEADERS_MAX}`);
   const entries: [string, string][] = [];
   for (let n = 0; n < count; n++)
     entries.push([reader.text(WIRE_TEXT_BYTES_MAX), reader.text(WIRE_TEXT_BYTES_MAX)]);
