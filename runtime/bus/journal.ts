@@ -4,9 +4,8 @@
  */
 
 import type { Outcome } from '../../src/protocol/envelope.ts';
-import { isTroupeError } from '../../src/protocol/errors.ts';
+import { errorText } from '../../src/protocol/error-text.ts';
 import { STATUSES_AT_ONCE_MAX, STATUSES_WAITING_MAX } from '../../src/protocol/limits.ts';
-import { describeValue } from '../../src/protocol/options.ts';
 import type { MessageStatus, MessageStore, NewMessage, StatusChange } from '../../src/protocol/store.ts';
 import type { Kernel } from '../actor/kernel.ts';
 import type { Tally } from './tally.ts';
@@ -139,7 +138,7 @@ export class Journal {
 function endOf({ trouble, attempts }: Tally): StatusChange {
   if (trouble === undefined) return { status: 'handled', attempts };
   const { outcome, error } = trouble;
-  return { status: statusAfter(outcome), attempts, lastError: textOf(error ?? outcome) };
+  return { status: statusAfter(outcome), attempts, lastError: errorText(error ?? outcome) };
 }
 
 /** Of a message of which at least one copy was not handled. */
@@ -148,10 +147,4 @@ function statusAfter(outcome: Outcome): MessageStatus {
   // Nothing is wrong with it: somebody may handle it yet.
   if (outcome === 'cancelled' || outcome === 'stopped' || outcome === 'killed') return 'failed';
   return 'dead';
-}
-
-function textOf(error: unknown): string {
-  if (isTroupeError(error)) return `${error.code}: ${error.message}`;
-  if (error instanceof Error) return `${error.name}: ${error.message}`;
-  return typeof error === 'string' ? error : describeValue(error);
 }

@@ -26,6 +26,7 @@ export class Question implements Inquiry, Asked {
   private readonly branches = new Set<RequestBranch>();
   private isSealed = false;
   private isOver = false;
+  private lastFailure: { readonly error: unknown } | undefined = undefined;
 
   constructor(topic: string, dueAt: number, answering: Answering) {
     this.topic = topic;
@@ -42,7 +43,7 @@ export class Question implements Inquiry, Asked {
   /** Everybody here has been asked. */
   seal(): void {
     this.isSealed = true;
-    if (this.branches.size === 0) this.end();
+    this.endIfLost();
   }
 
   answered(branch: RequestBranch, reply: unknown): boolean {
@@ -55,10 +56,8 @@ export class Question implements Inquiry, Asked {
 
   failed(branch: RequestBranch, error: unknown): boolean {
     if (this.isOver || !this.branches.delete(branch)) return false;
-    if (this.isSealed && this.branches.size === 0) {
-      this.end();
-      this.answering.refuse(causeOf(error));
-    }
+    this.lastFailure = { error: causeOf(error) };
+    this.endIfLost();
     return true;
   }
 
@@ -67,6 +66,13 @@ export class Question implements Inquiry, Asked {
     this.end();
     for (const branch of this.branches) branch.takeBack(reason);
     this.branches.clear();
+  }
+
+  /** Nobody here can answer any more. Where nobody was asked there is nothing to tell: others may answer. */
+  private endIfLost(): void {
+    if (!this.isSealed || this.isOver || this.branches.size > 0) return;
+    this.end();
+    if (this.lastFailure !== undefined) this.answering.refuse(this.lastFailure.error);
   }
 
   private end(): void {

@@ -11,6 +11,7 @@ import {
   LANES,
   type Lane,
 } from '../../src/protocol/broker.ts';
+import { errorText } from '../../src/protocol/error-text.ts';
 import {
   decodeFrame,
   encodeFrame,
@@ -24,7 +25,6 @@ import {
   DELIVERIES_MAX,
   LANE_MESSAGES_WAITING_MAX,
 } from '../../src/protocol/limits.ts';
-import { describeValue } from '../../src/protocol/options.ts';
 import type { Kernel } from '../actor/kernel.ts';
 import { nameOf } from './arrivals.ts';
 
@@ -57,8 +57,8 @@ export type Take = (arrival: Arrival) => Taken;
 
 /** Tells copies from news. */
 export interface Sieve {
-  /** False for a copy. */
-  isNew(frame: Frame): boolean;
+  /** False for a copy. The topic is that of `Delivery`. */
+  isNew(frame: Frame, topic: string | undefined): boolean;
   /** All of its messages are done with. */
   done(frame: Frame): void;
 }
@@ -119,7 +119,7 @@ export class Inbound {
     if (why !== undefined) {
       this.open.set(name, [delivery]);
       this.giveUp(name, why);
-    } else if (!this.sieve.isNew(frame)) {
+    } else if (!this.sieve.isNew(frame, delivery.topic)) {
       this.settle((consumption) => consumption.acknowledge([delivery]));
     } else if (delivery.deliveries > DELIVERIES_MAX) {
       this.open.set(name, [delivery]);
@@ -195,7 +195,7 @@ export class Inbound {
       this.sieve.done(frame);
       this.settle((consumption) => consumption.acknowledge(deliveries));
     } else {
-      const error = textOf(cause.error);
+      const error = cause.error === undefined ? undefined : errorText(cause.error);
       const bytes = dead.length === frame.messages.length ? undefined : partOf(frame, dead);
       this.sieve.done(frame);
       this.giveUp(name, { reason: cause.reason, error, bytes });
@@ -211,7 +211,7 @@ export class Inbound {
   /** Bytes that are no frame have no name: where they are delivered again, they are refused again. */
   private refuse(delivery: Delivery, error: unknown): void {
     this.report(delivery, 'frame-invalid', error);
-    const info = { reason: 'frame-invalid', error: textOf(error) };
+    const info = { reason: 'frame-invalid', error: errorText(error) };
     this.settle((consumption) => this.bury(consumption, () => delivery, info));
   }
 
@@ -311,13 +311,4 @@ function partOf({ node, incarnation, stream, sequence }: Frame, dead: readonly D
 
 interface DeadMessage extends GivenUp {
   readonly message: WireMessage;
-}
-
-const ERROR_CHARACTERS_MAX = 1_000;
-
-/** Its name and text, without its stack. */
-function textOf(error: unknown): string | undefined {
-  if (error === undefined) return undefined;
-  const text = error instanceof Error ? `${error.name}: ${error.message}` : describeValue(error);
-  return text.slice(0, ERROR_CHARACTERS_MAX);
 }
