@@ -7,7 +7,7 @@ import type { AnyAgentDefinition } from '../src/protocol/agent.ts';
 import type { ChildSpec } from '../src/protocol/child-spec.ts';
 import type { MessageEntry } from '../src/protocol/envelope.ts';
 import { TroupeError } from '../src/protocol/errors.ts';
-import { UNSUBSCRIBE_WARNING_MS } from '../src/protocol/limits.ts';
+import { UNSUBSCRIBE_WAIT_MS, UNSUBSCRIBE_WARNING_MS } from '../src/protocol/limits.ts';
 import { choiceOption, integerOption, objectOption } from '../src/protocol/options.ts';
 import {
   FEED_OVERFLOWS,
@@ -211,15 +211,27 @@ export class Topics {
     });
   }
 
-  /** The end that `unsubscribe` waits for. Where it is called in the middle of a handler it would wait for itself. */
+  /**
+   * The end that `unsubscribe` waits for: as long as a handler may take, and where that is for ever, `UNSUBSCRIBE_WAIT_MS`. A
+   * call in the first stretch of a handler is known for its own, and does not wait; after an `await` nobody can tell.
+   */
   private unsubscribed({ cell }: Running, ended: Promise<void>): Promise<void> {
     const { kernel } = this;
     if (kernel.current === cell.behaviour) return Promise.resolve();
     const { address } = cell;
     const warn = (): void =>
       kernel.events.emit({ type: 'logged', level: 'warn', address, text: WAITS_LONG, fields: undefined });
-    const timeout = kernel.timeouts.startFunction(UNSUBSCRIBE_WARNING_MS, kernel.now(), warn);
-    return ended.finally(() => kernel.timeouts.cancel(timeout));
+    const now = kernel.now();
+    const warning = kernel.timeouts.startFunction(UNSUBSCRIBE_WARNING_MS, now, warn);
+    return new Promise<void>((resolve, reject) => {
+      const isBounded = cell.behaviour.agent.options.turnTimeoutMs !== Infinity;
+      const bound = isBounded ? undefined : kernel.timeouts.startFunction(UNSUBSCRIBE_WAIT_MS, now, resolve);
+      const settled = (): void => {
+        kernel.timeouts.cancel(warning);
+        if (bound !== undefined) kernel.timeouts.cancel(bound);
+      };
+      ended.then(resolve, reject).finally(settled);
+    });
   }
 
   private needIntake(): void {

@@ -116,9 +116,9 @@ export class HubClient implements Caller {
   /** Disconnects for good. */
   end(problem = 'it is closed'): void {
     this.ending.abort();
-    this.hub.unregister(this);
     this.attempted?.end({ isGone: true, problem });
     this.session?.connection.end({ isGone: true, problem });
+    this.hub.unregister(this);
     for (const { over } of this.waiters) over(unavailable(problem));
     this.waiters.clear();
   }

@@ -107,9 +107,8 @@ export class MemoryConsumer implements Consumption {
   }
 
   private arrived(frames: readonly HeldFrame[]): void {
-    // What comes after the stop stays with the hub, which takes it back.
-    if (this.stopping !== undefined) return;
-    for (let from = 0; from < frames.length; ) {
+    // What comes after the stop stays with the hub, which takes it back; a receiver may stop in between.
+    for (let from = 0; from < frames.length && this.stopping === undefined; ) {
       const lane = frames[from]?.lane;
       let to = from + 1;
       while (frames[to]?.lane === lane && to < frames.length) to++;

@@ -113,7 +113,8 @@ export class Hub implements MemoryHub {
       this.refusesDeadLetters = false;
       if (this.refusesPublishes) this.tellRefused(false);
     }
-    for (const link of this.links.values()) link.renew();
+    const healed = nodes.length === 0 ? [...this.links.values()] : nodes.map((name) => this.linkOf(name));
+    for (const link of healed) link.renew();
     this.wake();
   }
 
@@ -142,8 +143,12 @@ export class Hub implements MemoryHub {
     this.callers.add(caller);
   }
 
+  /** It will not connect again. What is remembered of it goes, unless somebody else needs it. */
   unregister(caller: Caller): void {
     this.callers.delete(caller);
+    const { prefix, hello } = caller;
+    if (this.links.get(hello.node.name)?.isIdle === true) this.links.delete(hello.node.name);
+    if (this.rooms.get(prefix)?.isEmpty === true) this.rooms.delete(prefix);
   }
 
   /** Begins a connection. `joined` rejects when it ends first, and with `ERR_NAME_TAKEN`. */

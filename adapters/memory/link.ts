@@ -26,6 +26,12 @@ export class Faults {
   duplicateShare = 0;
   reorder: { readonly share: number; readonly depth: number } | undefined;
 
+  /** Nothing is wrong. */
+  get isNone(): boolean {
+    const { isCut, silence, delay, losses, duplicateShare, reorder } = this;
+    return !isCut && !silence && !delay && losses.size === 0 && duplicateShare === 0 && !reorder;
+  }
+
   heal(): void {
     this.isCut = false;
     this.silence = undefined;
@@ -48,6 +54,11 @@ export class Link {
   constructor(everybody: Faults, chance: () => number) {
     this.everybody = everybody;
     this.chance = chance;
+  }
+
+  /** Nothing would be lost with it. */
+  get isIdle(): boolean {
+    return this.connections.size === 0 && this.own.isNone;
   }
 
   get isCut(): boolean {

@@ -69,6 +69,10 @@ export class Room {
     this.isApart = isApart;
   }
 
+  get isEmpty(): boolean {
+    return this.nodes.size + this.groups.size + this.deadFrames.length === 0;
+  }
+
   /** Names of all there is but dead letters. */
   get names(): readonly string[] {
     return [

@@ -402,13 +402,16 @@ export class Cell implements Actor, MailboxOwner, Runnable, Watching {
       this.rare.zombies--;
       return;
     }
-    turn.record?.failed(error, turn.aborted !== undefined);
-    this.end(turn);
     if (turn.aborted !== undefined) {
+      turn.record?.cancelled();
+      this.end(turn);
       this.settleAborted(turn);
       return;
     }
     const rejection = rejectionIn(error);
+    if (rejection === undefined) turn.record?.failed(error);
+    else turn.record?.rejected(rejection.reason);
+    this.end(turn);
     if (rejection === undefined) this.fail(turn, error);
     else this.reject(turn.envelope, rejection.reason);
   }
@@ -482,8 +485,10 @@ export class Cell implements Actor, MailboxOwner, Runnable, Watching {
     const retriedAttempt = mayRetry ? this.retry(envelope, error) : undefined;
     if (retriedAttempt === undefined && !turn.isStashed) this.endFailed(envelope, error);
     if (!this.isGoing) return;
-    if (directive === 'resume') this.leaveIfAsked();
-    else this.slot.failed(this, { directive, error, retriedAttempt });
+    if (directive === 'resume') {
+      this.rare.lastRecord = undefined; // no restart comes of this one
+      this.leaveIfAsked();
+    } else this.slot.failed(this, { directive, error, retriedAttempt });
   }
 
   /** Puts a failed message back if it has attempts left; answers which attempt failed. */

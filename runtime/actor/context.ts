@@ -278,7 +278,7 @@ export class TurnContext implements Turn {
   }
 
   get timers(): TimerCalls {
-    return new TimerCalls(this.cell, (call) => this.fence(call));
+    return new TimerCalls(this.cell, this.record, (call) => this.fence(call));
   }
 
   setIdleTimeout(ms: number | undefined): void {
@@ -333,12 +333,16 @@ export class TurnContext implements Turn {
     if (!this.isRunning) throw new TroupeError('ERR_TURN_ENDED', { address: this.cell.address, call });
   }
 
-  private refuseStale(call: string, ref: unknown, name: string, payload: unknown): never {
-    const { address } = actorRef(ref, this.cell.kernel);
+  private refuseStale(call: 'tell' | 'send' | 'ask', ref: unknown, name: string, payload: unknown): never {
+    const { address, protocol } = actorRef(ref, this.cell.kernel);
     const entry = entryWithoutHandler(String(name), call === 'ask' ? 'ask' : 'tell');
     const envelope = new Envelope(entry, payload, NORMAL_RANK, this.cell, undefined, undefined);
-    this.cell.kernel.deadLetters.add(envelope, address, 'stale-incarnation');
-    throw this.staleError(call);
+    const { kernel } = this.cell;
+    const error = this.staleError(call);
+    if (kernel.isRecorded) kernel.telemetry.sending(call, protocol.name, envelope, this);
+    kernel.deadLetters.add(envelope, address, 'stale-incarnation');
+    envelope.extras?.trace?.failed(error);
+    throw error;
   }
 
   private staleError(call: string): TroupeError {

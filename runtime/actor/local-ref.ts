@@ -62,7 +62,7 @@ export abstract class ActorRef {
   ): Admission {
     const cell = this.target();
     if (cell === undefined)
-      return this.unknown(this.envelope(from, name, payload, callOptions('tell', options)));
+      return this.unknown('tell', this.envelope(from, name, payload, callOptions('tell', options)), from);
     const { behaviour } = cell;
     const { isRecorded } = behaviour.kernel;
     if (options !== undefined || behaviour.isValidating || isRecorded || from?.passesOn === true)
@@ -81,7 +81,7 @@ export abstract class ActorRef {
     const call = callOptions('send', options);
     const cell = this.target();
     if (cell === undefined) {
-      this.unknown(this.envelope(from, name, payload, call));
+      this.unknown('send', this.envelope(from, name, payload, call), from);
       return Promise.reject(new TroupeError('ERR_ACTOR_UNKNOWN', { address: this.address }));
     }
     const envelope = this.told(cell, from, name, payload, call);
@@ -101,7 +101,7 @@ export abstract class ActorRef {
     const { signal, rank } = call;
     const cell = this.target();
     if (cell === undefined) {
-      this.unknown(this.envelope(from, name, payload, call, 'ask'));
+      this.unknown('ask', this.envelope(from, name, payload, call, 'ask'), from);
       return Promise.reject(new TroupeError('ERR_ACTOR_UNKNOWN', { address: this.address }));
     }
     const { kernel, behaviour } = cell;
@@ -156,8 +156,9 @@ export abstract class ActorRef {
     return new Envelope(entryWithoutHandler(name, kind), payload, rank, from?.cell, undefined, extras);
   }
 
-  private unknown(envelope: Envelope): Admission {
+  private unknown(call: 'tell' | 'send' | 'ask', envelope: Envelope, from: Turn | undefined): Admission {
     const { address, kernel } = this;
+    if (kernel.isRecorded) kernel.telemetry.sending(call, this.protocol.name, envelope, from);
     kernel.telemetry.tallyOf(this.protocol.name).refused.count('actor-unknown');
     // An address with a `uid` means one incarnation: that one is gone, whoever lives there now.
     kernel.deadLetters.add(envelope, address, address.includes('#') ? 'stale-incarnation' : 'actor-unknown');
@@ -171,6 +172,9 @@ export abstract class ActorRef {
         priority,
       });
     }
+    const { trace } = envelope.extras ?? {};
+    if (call === 'tell') trace?.sent('actor-unknown');
+    else trace?.failed(new TroupeError('ERR_ACTOR_UNKNOWN', { address }));
     return 'actor-unknown';
   }
 
@@ -183,11 +187,11 @@ export abstract class ActorRef {
   }
 
   private refuse(name: string, payload: unknown, kind: 'tell' | 'ask'): Admission {
-    this.kernel.deadLetters.add(
-      this.envelope(undefined, name, payload, callOptions(kind, undefined), kind),
-      this.address,
-      'stopped',
-    );
+    const { kernel } = this;
+    const envelope = this.envelope(undefined, name, payload, callOptions(kind, undefined), kind);
+    if (kernel.isRecorded) kernel.telemetry.sending(kind, this.protocol.name, envelope, undefined);
+    kernel.deadLetters.add(envelope, this.address, 'stopped');
+    envelope.extras?.trace?.sent('stopped');
     return 'stopped';
   }
 

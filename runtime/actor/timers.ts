@@ -15,6 +15,7 @@ import { durationOption, invalidOption, objectOption } from '../../src/protocol/
 import { NORMAL_RANK } from '../../src/protocol/priority.ts';
 import type { TimerInspection } from '../../src/protocol/system.ts';
 import type { Timeout } from '../host/timeouts.ts';
+import type { TurnRecord } from '../observe/turn-record.ts';
 import type { Behaviour } from './behaviour.ts';
 import type { Kernel } from './kernel.ts';
 import type { Mailbox } from './mailbox.ts';
@@ -34,6 +35,8 @@ export interface Timed extends Sender {
 
 /** What a timer is to do. */
 interface TimerPlan {
+  /** The turn that started it, where spans were recorded. */
+  readonly origin: TurnRecord['spanContext'];
   readonly entry: MessageEntry;
   readonly payload: unknown;
   readonly delayMs: number;
@@ -139,9 +142,11 @@ export class Timers {
 
   private fire(timer: Timer): void {
     timer.timeout = undefined;
-    const { entry, payload } = timer.plan;
+    const { entry, payload, origin } = timer.plan;
     const tick = new TickEntry(entry, timer, () => this.owner.kernel.now());
     timer.tick = new Envelope(tick, payload, NORMAL_RANK, undefined, undefined, undefined);
+    const { kernel } = this.owner;
+    if (kernel.isRecorded) kernel.telemetry.ticking(timer.tick, origin);
     this.owner.control(timer.tick);
   }
 }
@@ -189,12 +194,15 @@ function nextOnGrid(timer: Timer, now: number): number {
 export class TimerCalls {
   private readonly actor: { readonly behaviour: Behaviour; readonly timers: Timers };
   private readonly fence: (call: string) => void;
+  private readonly record: TurnRecord | undefined;
 
   constructor(
     actor: { readonly behaviour: Behaviour; readonly timers: Timers },
+    record: TurnRecord | undefined,
     fence: (call: string) => void,
   ) {
     this.actor = actor;
+    this.record = record;
     this.fence = fence;
   }
 
@@ -232,8 +240,8 @@ export class TimerCalls {
     this.actor.timers.cancel(keyOption('timers.cancel: key', key));
   }
 
-  private start(key: unknown, plan: TimerPlan): void {
-    this.actor.timers.start(keyOption('timers: key', key), plan);
+  private start(key: unknown, plan: Omit<TimerPlan, 'origin'>): void {
+    this.actor.timers.start(keyOption('timers: key', key), { ...plan, origin: this.record?.spanContext });
   }
 }
 

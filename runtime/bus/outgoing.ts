@@ -86,12 +86,19 @@ export class Outgoing {
     const request = new Request(this.calls, kernel, topic, settings);
     this.requested++;
     const publication = this.publication(topic, payload, { labels: settings, ttlMs: Infinity, request });
+    router.called(publication);
     if (wire === undefined) {
       router.distribute(publication, router.last);
       request.seal();
     } else {
       wire.request(publication, request, settings.timeoutMs);
     }
+    const { trace } = publication;
+    if (trace !== undefined)
+      request.result.then(
+        () => trace.sent('accepted'),
+        (error: unknown) => trace.failed(error),
+      );
     return request.result;
   }
 
@@ -121,6 +128,7 @@ export class Outgoing {
   private hand(publication: Publication, tally: Tally | undefined): Promise<void> | undefined {
     const { router, journal } = this.way;
     const { last } = router;
+    router.called(publication); // whose call it is shows now, and no longer after a wait for the store
     if (tally !== undefined) {
       publication.extras.witness = tally;
       if (journal !== undefined) return this.handStored(journal, publication, tally, last);
@@ -137,7 +145,12 @@ export class Outgoing {
   ): Promise<void> {
     const goOn = (): void => this.distribute(publication, tally, last);
     const { signal } = publication.publisher;
-    await abortable(journal.append(this.stored(publication), tally, goOn), signal);
+    try {
+      await abortable(journal.append(this.stored(publication), tally, goOn), signal);
+    } catch (error) {
+      publication.trace?.failed(error);
+      throw error;
+    }
     await this.held(publication);
     const behind = journal.holds();
     if (behind !== undefined) await abortable(behind, signal);
@@ -200,7 +213,8 @@ export class Outgoing {
     );
   }
 
-  private stored({ id, topic, payload, rank, publisher, content, extras }: Publication): NewMessage {
+  private stored(publication: Publication): NewMessage {
+    const { id, topic, payload, rank, publisher, content, extras, trace } = publication;
     const { kernel } = this.way;
     const { publishedAtMs = 0, correlationId } = content.label ?? {};
     const ttlMs = extras.deadline - kernel.now();
@@ -209,7 +223,7 @@ export class Outgoing {
       topic,
       payload,
       priority: priorityAt(rank),
-      headers: extras.headers ?? {},
+      headers: trace?.headersWith(extras.headers) ?? extras.headers ?? {},
       sender: publisher.sender?.address,
       correlationId,
       publishedAtMs,

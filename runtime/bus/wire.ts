@@ -32,7 +32,7 @@ import { type Arrival, type GivenUp, Inbound, RELEASE, type Sieve, type Taken } 
 import { Outbox } from '../remote/outbox.ts';
 import type { Parcel } from '../remote/parcel.ts';
 import { Publication } from '../routing/publication.ts';
-import { beginCall, endCall, tracedHeaders } from '../routing/publication-trace.ts';
+import { endCall, tracedHeaders } from '../routing/publication-trace.ts';
 import type { Router } from '../routing/router.ts';
 import { Question } from './questions.ts';
 import type { Request } from './request.ts';
@@ -143,7 +143,6 @@ export class Wire {
     const { kernel } = this;
     const { id, topic, payload, content, publisher, extras, rank } = publication;
     const bytes = encodePayload(payload, this.payloadBytesMax);
-    const trace = beginCall(kernel, publication);
     const dueAt = type === 'request' ? kernel.now() + timeoutMs : extras.deadline;
     const message = encodeMessage({
       type,
@@ -152,7 +151,7 @@ export class Wire {
       expiresAtMs: this.wallTimeOf(dueAt),
       sender: publisher.sender?.address,
       correlationId: content.label?.correlationId,
-      headers: tracedHeaders(publication, trace),
+      headers: tracedHeaders(publication),
       payload: bytes,
     });
     const { signal } = publisher;
@@ -163,7 +162,8 @@ export class Wire {
     });
     publication.fullest = this.fill(rank);
     publication.waits = [sent];
-    if (trace !== undefined) endCall(trace, publication);
+    // A question ends with its answer.
+    if (publication.trace !== undefined && type === 'message') endCall(publication.trace, publication);
     return parcel;
   }
 

@@ -10,7 +10,7 @@ import type { Envelope } from '../../src/protocol/envelope.ts';
 export const MESSAGING_SYSTEM = 'troupe';
 
 /** The call by which a message is sent; a dead letter is sent again by `replay`. */
-export type Call = 'tell' | 'send' | 'ask' | 'publish' | 'replay';
+export type Call = 'tell' | 'send' | 'ask' | 'publish' | 'request' | 'replay';
 
 /** An actor whose turn it is. */
 export interface Acting {
@@ -33,30 +33,51 @@ export function sendAttributes(call: Call, destination: string, envelope: Envelo
   };
 }
 
-/** Of the call that publishes: its copies have ids of their own. */
-export function publishAttributes(topic: string, template: string | undefined): Attributes {
+/** What is said of a call that publishes. */
+interface Publishing {
+  readonly call: 'publish' | 'request';
+  readonly topic: string;
+  readonly template: string | undefined;
+  /** That of a message of the bus; all its copies have it. */
+  readonly messageId: string | undefined;
+  readonly correlationId: string | undefined;
+}
+
+/** Of the call that publishes. What is undefined is no attribute. */
+export function publishAttributes(publishing: Publishing): Attributes {
+  const { call, topic, template, messageId, correlationId } = publishing;
   return {
     'messaging.system': MESSAGING_SYSTEM,
     'messaging.operation.name': 'send',
     'messaging.operation.type': 'send',
     'messaging.destination.name': topic,
-    ...(template === undefined ? {} : { 'messaging.destination.template': template }),
-    'troupe.call': 'publish',
+    'messaging.destination.template': template,
+    'messaging.message.id': messageId,
+    'messaging.message.conversation_id': correlationId,
+    'troupe.call': call,
   };
+}
+
+/** What a turn's message came by. */
+interface Arrival {
+  readonly destination: string;
+  readonly template: string | undefined;
+  /** Milliseconds between the call and now. */
+  readonly waitMs: number | undefined;
 }
 
 /** Of a turn. */
 export function turnAttributes(
   { address, generation, behaviour }: Acting,
   envelope: Envelope,
-  destination: string,
-  waitMs: number | undefined,
+  { destination, template, waitMs }: Arrival,
 ): Attributes {
   return {
     'messaging.system': MESSAGING_SYSTEM,
     'messaging.operation.name': 'process',
     'messaging.operation.type': 'process',
     'messaging.destination.name': destination,
+    'messaging.destination.template': template,
     'messaging.message.id': envelope.id,
     'troupe.agent': behaviour.tally.agent,
     'troupe.address': address,

@@ -3,9 +3,12 @@
  * came of it. It is made only while spans are recorded, and never changed: the copies of what was published share one.
  */
 
-import { type Context, propagation, ROOT_CONTEXT, type Span, trace } from '@opentelemetry/api';
+import { type Context, type Link, propagation, ROOT_CONTEXT, type Span, trace } from '@opentelemetry/api';
 import type { Trace } from '../../src/protocol/envelope.ts';
 import { endSpan, markFailed } from './spans.ts';
+import { headersWith } from './trace-headers.ts';
+
+type Headers = Readonly<Record<string, string>>;
 
 /** The span of a call, until it has ended. */
 class CallSpan {
@@ -22,29 +25,46 @@ class CallSpan {
   }
 }
 
+/** Where one message stands. */
+type Place = Pick<MessageTrace, 'context' | 'last' | 'template' | 'links'>;
+
+const NO_LINKS: readonly Link[] = [];
+
 /** One message's place in a trace. */
 export class MessageTrace implements Trace {
   /** What a turn of the message is part of: the call that sent it. */
   readonly context: Context;
   /** What else comes of the message is part of this: its last turn, or before the first the call. */
   readonly last: Context;
+  /** Of the typed topic it was published to: what spans are named by, since topics may be many. */
+  readonly template: string | undefined;
+  /** Of another trace, that of the turn which started the timer. */
+  readonly links: readonly Link[];
   private readonly call: CallSpan | undefined;
 
-  private constructor(call: CallSpan | undefined, context: Context, last: Context) {
+  private constructor(call: CallSpan | undefined, { context, last, template, links }: Place) {
     this.call = call;
     this.context = context;
     this.last = last;
+    this.template = template;
+    this.links = links;
   }
 
   /** A message that is sent by a call with a span. */
-  static ofCall(span: Span, above: Context): MessageTrace {
+  static ofCall(span: Span, above: Context, template: string | undefined): MessageTrace {
     const context = trace.setSpan(above, span);
-    return new MessageTrace(new CallSpan(span), context, context);
+    return new MessageTrace(new CallSpan(span), { context, last: context, template, links: NO_LINKS });
   }
 
   /** A message that no call of its own has sent. */
-  static below(context: Context): MessageTrace {
-    return new MessageTrace(undefined, context, context);
+  static below(context: Context, template?: string): MessageTrace {
+    return new MessageTrace(undefined, { context, last: context, template, links: NO_LINKS });
+  }
+
+  /** A message that begins a trace of its own. */
+  static linked(links: readonly Link[]): MessageTrace {
+    const context = ROOT_CONTEXT;
+    return new MessageTrace(undefined, { context, last: context, template: undefined, links });
   }
 
   get traceId(): string {
@@ -53,14 +73,20 @@ export class MessageTrace implements Trace {
 
   /** The same message, in a turn. */
   inTurn(turn: Context): MessageTrace {
-    return new MessageTrace(this.call, this.context, turn);
+    const { context, template, links } = this;
+    return new MessageTrace(this.call, { context, last: turn, template, links });
   }
 
   kept(): MessageTrace {
     const span = trace.getSpanContext(this.last);
     const baggage = propagation.getBaggage(this.last);
     const named = span === undefined ? ROOT_CONTEXT : trace.setSpanContext(ROOT_CONTEXT, span);
-    return MessageTrace.below(baggage === undefined ? named : propagation.setBaggage(named, baggage));
+    const context = baggage === undefined ? named : propagation.setBaggage(named, baggage);
+    return MessageTrace.below(context, this.template);
+  }
+
+  headersWith(own: Headers | undefined): Headers {
+    return headersWith(this.context, own);
   }
 
   sent(verdict: string): void {

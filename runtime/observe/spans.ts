@@ -55,7 +55,7 @@ export function markFailed(span: Span, error: unknown): void {
 
 /** As `markFailed`, and with the stack: for the span in which it was thrown. */
 export function markThrown(span: Span, error: unknown): void {
-  span.recordException(error instanceof Error ? error : messageOf(error));
+  span.recordException(error instanceof Error && !quotesContents(error) ? error : messageOf(error));
   markFailed(span, error);
 }
 
@@ -70,7 +70,13 @@ export function complain(error: unknown): void {
   diag.error('troupe: the OpenTelemetry SDK failed', error);
 }
 
+/** Whether its text is that of a schema, which may quote what it was given: contents of a message. */
+function quotesContents(error: unknown): boolean {
+  return isTroupeError(error, 'ERR_MESSAGE_INVALID') || isTroupeError(error, 'ERR_REPLY_INVALID');
+}
+
 function messageOf(error: unknown): string {
+  if (quotesContents(error)) return errorType(error);
   if (error instanceof Error) return error.message;
   return typeof error === 'string' ? error : `threw a value of type ${typeof error}`;
 }

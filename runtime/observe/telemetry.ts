@@ -4,7 +4,7 @@
  * at the latest at the next slice of the run queue. Nothing here decides anything, throws, or keeps anybody waiting.
  *
  * One trace: the span of a call is a child of the caller's, the span of a turn a child of the call that sent its message, and
- * what the turn does comes below it, in whatever actor. docs/decisions/0008-trace-parents.md says why there are no links.
+ * what the turn does comes below it, in whatever actor. docs/decisions/0008-trace-parents.md says why, and where links are.
  */
 
 import {
@@ -16,6 +16,7 @@ import {
   metrics,
   ProxyTracerProvider,
   ROOT_CONTEXT,
+  type SpanContext,
   SpanKind,
   type Tracer,
   type TracerProvider,
@@ -58,6 +59,9 @@ export interface Published {
   readonly definition: { readonly template: string } | undefined;
   readonly extras: Extras;
   readonly publisher: { readonly from: Cause | undefined };
+  /** It is a question to all subscribers. */
+  readonly inquiry: object | undefined;
+  readonly content: { readonly label: { readonly correlationId: string | undefined } | undefined };
 }
 
 type Headers = Readonly<Record<string, string>> | undefined;
@@ -117,6 +121,7 @@ export class Telemetry {
 
   /** Hands to the SDK's exporters what was recorded so far, where the SDK has a way to do so. */
   async flush(): Promise<void> {
+    this.refresh();
     await Promise.all([flushed(this.delegate), flushed(this.meterProvider)]);
   }
 
@@ -150,18 +155,24 @@ export class Telemetry {
     // A dead letter that is sent again has its place; whoever sends it is only named.
     const above = extras.trace instanceof MessageTrace ? extras.trace.last : parentOf(extras.headers, from);
     const links = extras.trace === undefined ? [] : linksTo(context.active());
-    extras.trace = traceBelow(tracer, { name: `send ${agent}`, attributes, links }, above);
+    extras.trace = traceBelow(tracer, { name: `send ${agent}`, attributes, links }, above, undefined);
   }
 
   /** Something is about to be published: its copies share one place in a trace, and what is answered ends its call. */
-  publishing({ topic, definition, extras, publisher }: Published): Trace | undefined {
+  publishing({ topic, definition, extras, publisher, inquiry, content }: Published): Trace | undefined {
     extras.waitsSince = this.now();
     const { tracer } = this;
     if (tracer === undefined) return undefined;
     const template = definition?.template;
-    const attributes = publishAttributes(topic, template);
+    const attributes = publishAttributes({
+      call: inquiry === undefined ? 'publish' : 'request',
+      topic,
+      template,
+      messageId: extras.id,
+      correlationId: content.label?.correlationId,
+    });
     const above = parentOf(extras.headers, publisher.from);
-    const made = traceBelow(tracer, { name: `send ${template ?? topic}`, attributes, links: [] }, above);
+    const made = traceBelow(tracer, { name: `send ${template ?? topic}`, attributes }, above, template);
     extras.trace = made;
     return made;
   }
@@ -171,6 +182,12 @@ export class Telemetry {
     const extras = envelope.ensureExtras();
     extras.waitsSince = this.now();
     if (this.tracer !== undefined) extras.trace = MessageTrace.below(parentIn(from));
+  }
+
+  /** A timer has run out: its tick begins a trace, which says by a link what turn had started the timer. */
+  ticking(envelope: Envelope, origin: SpanContext | undefined): void {
+    if (this.tracer !== undefined && origin !== undefined)
+      envelope.ensureExtras().trace = MessageTrace.linked([{ context: origin }]);
   }
 
   /** A turn begins. */
@@ -183,15 +200,17 @@ export class Telemetry {
     if (waitMs !== undefined) meters?.began(agent, envelope.priority, waitMs);
     const recorded = { envelope, agent, now };
     if (tracer === undefined) return new TurnRecord(recorded, meters, undefined, undefined);
+    const place = extras?.trace instanceof MessageTrace ? extras.trace : undefined;
     const destination = extras?.topic ?? agent;
-    const attributes = turnAttributes(actor, envelope, destination, waitMs);
+    const template = place?.template;
+    const attributes = turnAttributes(actor, envelope, { destination, template, waitMs });
     const kind = envelope.entry.isInternal ? SpanKind.INTERNAL : SpanKind.CONSUMER;
-    const above =
-      extras?.trace instanceof MessageTrace
-        ? extras.trace.context
-        : (contextIn(extras?.headers) ?? ROOT_CONTEXT);
-    const span = startSpan(tracer, { name: `process ${destination}`, kind, attributes }, above);
-    const inside = span === undefined ? undefined : trace.setSpan(above, span);
+    const above = place?.context ?? contextIn(extras?.headers) ?? ROOT_CONTEXT;
+    const links = place === undefined ? [] : [...place.links];
+    const name = `process ${template ?? destination}`;
+    const span = startSpan(tracer, { name, kind, attributes, links }, above);
+    // Without a span it is in its message's trace all the same, and never in that of whoever woke the run queue.
+    const inside = span === undefined ? above : trace.setSpan(above, span);
     return new TurnRecord(recorded, meters, span, inside);
   }
 
@@ -247,12 +266,14 @@ export class Telemetry {
 }
 
 /**
- * Where a call belongs: to the trace that its headers name; else, inside a turn, to what is active if that is part of the
- * turn, or to the turn; else to what is active.
+ * Where a call belongs: to the trace that its headers name, or a new one where they name it badly; else, inside a turn, to
+ * what is active if that is part of the turn, or to the turn; else to what is active.
  */
 function parentOf(headers: Headers, from: Cause | undefined): Context {
   const named = contextIn(headers);
   if (named !== undefined) return named;
+  // Not well formed: it is no trace, and means none of ours.
+  if (headers?.['traceparent'] !== undefined) return withBaggageIn(headers, ROOT_CONTEXT);
   return withBaggageIn(headers, from === undefined ? context.active() : parentIn(from));
 }
 
@@ -264,9 +285,16 @@ function parentIn({ record, envelope }: Cause): Context {
   return isOwn ? active : own;
 }
 
-function traceBelow(tracer: Tracer, start: Omit<SpanStart, 'kind'>, above: Context): MessageTrace {
+function traceBelow(
+  tracer: Tracer,
+  start: Omit<SpanStart, 'kind'>,
+  above: Context,
+  template: string | undefined,
+): MessageTrace {
   const span = startSpan(tracer, { ...start, kind: SpanKind.PRODUCER }, above);
-  return span === undefined ? MessageTrace.below(above) : MessageTrace.ofCall(span, above);
+  return span === undefined
+    ? MessageTrace.below(above, template)
+    : MessageTrace.ofCall(span, above, template);
 }
 
 function linksTo(active: Context): Link[] {

@@ -3,17 +3,17 @@
  * apart: the span is the run alone, and the wait stands in it as an attribute.
  */
 
-import { type Context, context, type Span } from '@opentelemetry/api';
+import { type Context, context, type Span, type SpanContext } from '@opentelemetry/api';
 import type { Envelope, MessageEntry } from '../../src/protocol/envelope.ts';
 import { MessageTrace } from './message-trace.ts';
 import type { Meters } from './meters.ts';
-import { endSpan, markThrown } from './spans.ts';
+import { endSpan, markFailed, markThrown } from './spans.ts';
 import { headersWith } from './trace-headers.ts';
 
 type Headers = Readonly<Record<string, string>>;
 
 /** How a turn ended, which need not be how its message does: a failed one may be tried again. */
-type TurnOutcome = 'handled' | 'stashed' | 'failed' | 'cancelled' | 'disowned';
+type TurnOutcome = 'handled' | 'stashed' | 'failed' | 'rejected' | 'cancelled' | 'disowned';
 
 /** Whose turn it is, and of which message. */
 interface Recorded {
@@ -55,6 +55,11 @@ export class TurnRecord {
     extras.trace = trace instanceof MessageTrace ? trace.inTurn(inside) : MessageTrace.below(inside);
   }
 
+  /** Of its span, while spans are recorded. */
+  get spanContext(): SpanContext | undefined {
+    return this.span?.spanContext();
+  }
+
   /** Runs a handler so that the spans it makes are children of its turn's. */
   run(entry: MessageEntry, turn: unknown): unknown {
     const { payload } = this.envelope;
@@ -67,10 +72,21 @@ export class TurnRecord {
     return this.context === undefined ? (own ?? {}) : headersWith(this.context, own);
   }
 
-  /** The turn has thrown; one that was aborted did what it was told. */
-  failed(error: unknown, isAborted: boolean): void {
-    this.outcome = isAborted ? 'cancelled' : 'failed';
-    if (!isAborted) this.error = error;
+  /** The turn has thrown. */
+  failed(error: unknown): void {
+    this.outcome = 'failed';
+    this.error = error;
+  }
+
+  /** It has thrown after it was aborted: it did what it was told. */
+  cancelled(): void {
+    this.outcome = 'cancelled';
+  }
+
+  /** Its handler found the message at fault. */
+  rejected(reason: unknown): void {
+    this.outcome = 'rejected';
+    this.error = reason;
   }
 
   /** The engine has given up on it. */
@@ -89,6 +105,7 @@ export class TurnRecord {
     endSpan(this.span, (span) => {
       span.setAttribute('troupe.turn.outcome', outcome);
       if (outcome === 'failed' || outcome === 'disowned') markThrown(span, this.error);
+      else if (outcome === 'rejected') markFailed(span, this.error);
     });
   }
 }

@@ -3,18 +3,17 @@
 import type { Trace } from '../../src/protocol/envelope.ts';
 import type { Headers } from '../../src/protocol/ref.ts';
 import type { Kernel } from '../actor/kernel.ts';
-import { MessageTrace } from '../observe/message-trace.ts';
-import { carriedHeaders, headersWith } from '../observe/trace-headers.ts';
+import { carriedHeaders } from '../observe/trace-headers.ts';
 import type { Publication } from './publication.ts';
 
-/** Gives a publication its place, in its headers or while spans are recorded; what is answered ends its call. */
-export function beginCall(kernel: Kernel, publication: Publication): Trace | undefined {
+/** Somebody publishes this now: it gets its place, in its headers or while spans are recorded, and what it has is a call that is to be ended. */
+export function beginCall(kernel: Kernel, publication: Publication): void {
   const { telemetry } = kernel;
   const { extras, publisher } = publication;
   const { from } = publisher;
   if (from === undefined) telemetry.look();
   else if (!telemetry.isTracing) extras.headers = carriedHeaders(from.envelope, extras.headers);
-  return kernel.isRecorded ? telemetry.publishing(publication) : undefined;
+  if (kernel.isRecorded) publication.trace = telemetry.publishing(publication);
 }
 
 /** The call ends when the last copy has got in, or one of them did not in its time. */
@@ -31,6 +30,6 @@ export function endCall(trace: Trace, { waits }: Publication): void {
 }
 
 /** The headers of a publication with its place in a trace, for another process. */
-export function tracedHeaders({ extras }: Publication, trace: Trace | undefined): Headers | undefined {
-  return trace instanceof MessageTrace ? headersWith(trace.context, extras.headers) : extras.headers;
+export function tracedHeaders({ extras, trace }: Publication): Headers | undefined {
+  return trace === undefined ? extras.headers : trace.headersWith(extras.headers);
 }

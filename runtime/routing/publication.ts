@@ -3,7 +3,13 @@
  * their place in his mailbox, and in nothing else: id, topic, deadline and headers are in extras that all of them share.
  */
 
-import { type Customer, type Envelope, Extras, type Sender } from '../../src/protocol/envelope.ts';
+import {
+  type Customer,
+  type Envelope,
+  Extras,
+  type Sender,
+  type Trace,
+} from '../../src/protocol/envelope.ts';
 import { SEND_TIMEOUT_MS } from '../../src/protocol/limits.ts';
 import { invalidOption } from '../../src/protocol/options.ts';
 import type { Rank } from '../../src/protocol/priority.ts';
@@ -57,6 +63,8 @@ export class Publication {
   fullest = 0;
   /** Copies that wait for room. */
   waits: Promise<void>[] | undefined = undefined;
+  /** While traces are recorded: its call, to be ended. */
+  trace: Trace | undefined = undefined;
 
   constructor(
     said: {

@@ -130,18 +130,28 @@ export class Router {
     const publication = readPublication(this.kernel, from, topic, rest);
     const { signal } = publication.publisher;
     if (signal?.aborted === true) return Promise.reject(signal.reason);
+    this.called(publication);
     this.distribute(publication, this.entered);
     const { waits } = publication;
     return waits === undefined ? DELIVERED : Promise.all(waits).then(() => undefined);
   }
 
+  /**
+   * Somebody publishes this now, whenever it is distributed: gives it its place in a trace, in its headers or, while spans
+   * are recorded, as the span of this call.
+   */
+  called(publication: Publication): void {
+    beginCall(this.kernel, publication);
+  }
+
   /** Gives a copy to each subscriber that had entered when `last` was the last. */
   distribute(publication: Publication, last: number): void {
-    const trace = beginCall(this.kernel, publication);
     this.trie.forEachMatch(publication.topic, (subscriber) => {
       if (subscriber.order <= last) this.deliver(publication, subscriber);
     });
-    if (trace !== undefined) endCall(trace, publication);
+    // A question ends with its answer.
+    if (publication.trace !== undefined && publication.inquiry === undefined)
+      endCall(publication.trace, publication);
   }
 
   /** As `distribute`, for what another node has published: to those subscribers alone that it is for. */

@@ -226,5 +226,5 @@ export function seedOption(value: unknown): number {
   if (value !== undefined) return integerOption('seed', value, 0, 0);
   const named = process.env['TROUPE_SEED'];
   if (named === undefined || named === '') return Math.floor(systemHost.random() * 2 ** 32);
-  return integerOption('TROUPE_SEED', Number(named), 0, 0);
+  return integerOption('TROUPE_SEED', /^\d+$/.test(named) ? Number(named) : named, 0, 0);
 }

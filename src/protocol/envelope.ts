@@ -54,6 +54,8 @@ export interface Witness {
 /** A message's place in a trace. Whoever records traces makes it, and ends by it the span of the call. */
 export interface Trace {
   readonly traceId: string;
+  /** A message's own headers with this place in them, for where it is kept outside this process. */
+  headersWith(own: Readonly<Record<string, string>> | undefined): Readonly<Record<string, string>>;
   /** The call is over: the mailbox has said this, or the reply has come. */
   sent(verdict: string): void;
   /** The call was in vain. */

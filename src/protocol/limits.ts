@@ -88,6 +88,8 @@ export const PULL_WINDOW = 16;
 export const PULLS_MAX = 1_000;
 /** Milliseconds after which an `unsubscribe` that still waits for a handler is told of: it may wait for its own caller. */
 export const UNSUBSCRIBE_WARNING_MS = 1_000;
+/** Milliseconds that an `unsubscribe` waits for a handler whose turn has no limit: what an actor may take to stop, and its grace. */
+export const UNSUBSCRIBE_WAIT_MS = SHUTDOWN_MS + KILL_GRACE_MS;
 
 /** Characters of a sender or a correlation id on a bus: as many as a topic, and as an id in a store. */
 export const BUS_TEXT_CHARACTERS_MAX = 200;
@@ -117,8 +119,8 @@ export const HEADERS_CHARACTERS_MAX = 8_192;
 /** Characters or bytes of CloudEvents that are read at once, and events of one batch: a page of a log, not a whole one. */
 export const CLOUD_EVENTS_BYTES_MAX = 8_388_608;
 export const CLOUD_EVENTS_MAX = 1_000;
-/** Types of agents that are counted apart: what collects metrics allows about as many values of an attribute. */
-export const AGENT_TYPES_MAX = 1_000;
+/** Types of agents that are counted apart: with six priorities each they stay below the 2,000 sets of attributes of an SDK. */
+export const AGENT_TYPES_MAX = 200;
 /** Characters of a name of an actor, protocol or message. */
 export const NAME_CHARACTERS_MAX = 128;
 /** Messages a store keeps before the oldest fall off: days of work for most, and some hundred megabytes at worst. */

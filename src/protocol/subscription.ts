@@ -95,10 +95,10 @@ export interface Subscription {
    * Ends it. From the call on no handler of it starts; what is queued is cancelled. For a member of a group it goes to the
    * others, and when the last one leaves it is a dead letter `stopped`. Resolves when the handlers that run have ended.
    * Within 30 s they are to end by themselves, then their `signal` is aborted; one that leaves others in its group behind
-   * may take its `turnTimeoutMs`. Ending it twice is harmless.
+   * may take its `turnTimeoutMs`, but one without such a limit is waited for no longer than 31 s. Ending it twice is harmless.
    *
-   * A handler ends its own subscription by `meta.unsubscribe()`. One that awaits this promise waits for itself, until its
-   * signal is aborted; after a second the log says so.
+   * A handler ends its own subscription by `meta.unsubscribe()`, which waits for nothing. One that awaits this promise
+   * instead waits for itself until those times have passed; after a second the log says so.
    */
   unsubscribe(): Promise<void>;
 }

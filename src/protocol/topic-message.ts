@@ -1,6 +1,6 @@
 /** What a topic brings, as the actors of subscriptions are told it; users see its parts. One is made for all of its copies. */
 
-/** What was published, with its topic. @internal */
+/** What was published, with its topic. Published declarations of the engine name it, so it is not stripped from them. */
 export class TopicMessage {
   /** Parameters and payload in one; the payload where there are no parameters. */
   readonly message: unknown;
@@ -15,7 +15,7 @@ export class TopicMessage {
   }
 }
 
-/** What a bus says beside a message. @internal */
+/** What a bus says beside a message. */
 export interface BusLabel {
   /** Joins messages that belong together. */
   readonly correlationId: string | undefined;

@@ -20,9 +20,13 @@ const LINGER_ROUNDS = 10;
 export interface Measurement {
   /** In the unit of its row: operations a second, or bytes. */
   readonly value: number;
+  /** As `value`, for each second of processor time, on however many threads: what is left of a rate on a busy machine. */
+  readonly perCpuSecond?: number | undefined;
   readonly sent: number;
   readonly handled: number;
 }
+
+type Rates = Pick<Measurement, 'value' | 'perCpuSecond'>;
 
 /** Counts the messages of a program, and closes the open window when its last one was handled. */
 export class Tally {
@@ -54,6 +58,8 @@ export interface Program {
   readonly operations: number;
   /** Does the operations of one window and resolves when all of them are done. */
   readonly window: () => Promise<void>;
+  /** Windows to warm up by, and to measure, at least: for what is slow, and would be measured before it is compiled. */
+  readonly windowsMin?: number;
   /** Clears up after a window; not measured. */
   readonly between?: () => Promise<void>;
 }
@@ -62,8 +68,7 @@ export interface Program {
 export async function measureRate(program: Program): Promise<void> {
   const watch = watchOver(program.tally);
   await run(program, WARM_UP_MS);
-  const value = await run(program, MEASURE_MS);
-  await finish(program.tally, value, watch);
+  await finish(program.tally, await run(program, MEASURE_MS), watch);
 }
 
 /**
@@ -80,21 +85,24 @@ export async function measureBytes(
   const held = await hold();
   const after = await heapUsedBytes();
   if (held.length !== count) throw new Error(`Expected ${count} things to be held, found ${held.length}.`);
-  await finish(tally, (after - before) / count, watch);
+  await finish(tally, { value: (after - before) / count }, watch);
 }
 
-/** Runs windows until they have taken `forMs` together; answers the operations a second. */
-async function run(program: Program, forMs: number): Promise<number> {
+/** Runs windows until they have taken `forMs` together, and are as many as wanted; answers the operations a second. */
+async function run(program: Program, forMs: number): Promise<Rates> {
   let operations = 0;
   let elapsedMs = 0;
-  while (elapsedMs < forMs) {
+  const cpuBefore = process.cpuUsage();
+  const { windowsMin = 0 } = program;
+  for (let windows = 0; elapsedMs < forMs || windows < windowsMin; windows++) {
     const startMs = performance.now();
     await program.window();
     elapsedMs += performance.now() - startMs;
     operations += program.operations;
     await program.between?.();
   }
-  return (operations / elapsedMs) * 1_000;
+  const { user, system } = process.cpuUsage(cpuBefore); // what is between windows is little
+  return { value: (operations / elapsedMs) * 1_000, perCpuSecond: (operations / (user + system)) * 1e6 };
 }
 
 /** Bytes in use once nothing more can be collected. */
@@ -113,12 +121,12 @@ function watchOver(tally: Tally): NodeJS.Timeout {
   return setTimeout(() => fail(`Not done after ${WATCH_MS} ms`, tally), WATCH_MS);
 }
 
-async function finish(tally: Tally, value: number, watch: NodeJS.Timeout): Promise<void> {
+async function finish(tally: Tally, rates: Rates, watch: NodeJS.Timeout): Promise<void> {
   for (let round = 0; round < LINGER_ROUNDS; round++) await macrotask();
   clearTimeout(watch);
   const { sent, handled } = tally;
   if (handled !== sent) fail('Messages were lost or handled twice', tally);
-  const measurement: Measurement = { value, sent, handled };
+  const measurement: Measurement = { ...rates, sent, handled };
   // Troupe's timers must not keep the process alive, so it ends as soon as the line is out.
   process.stdout.write(`${JSON.stringify(measurement)}\n`, () => process.exit(0));
 }

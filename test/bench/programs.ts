@@ -5,14 +5,13 @@
  */
 
 import { execFile } from 'node:child_process';
-import { mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { cp, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
-const BENCH = fileURLToPath(new URL('.', import.meta.url));
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 
 const OUTPUT_BYTES_MAX = 16 * 1024 * 1024;
@@ -38,13 +37,22 @@ export class Programs {
     this.folder = folder;
   }
 
-  /** Builds all of them. Fails with the compiler's words if they cannot be emitted. */
-  static async build(): Promise<Programs> {
+  /**
+   * Builds all of them, of this checkout or of another one, with the compiler and packages of this one. Fails with the
+   * compiler's words if they cannot be emitted.
+   */
+  static async build(root: string = ROOT): Promise<Programs> {
     const folder = await mkdtemp(join(tmpdir(), 'troupe-bench-'));
     const programs = new Programs(folder);
     try {
       const compiler = dirname(createRequire(import.meta.url).resolve('typescript/package.json'));
-      await runNode([join(compiler, 'bin/tsc'), '-p', join(BENCH, 'tsconfig.json'), '--outDir', folder]);
+      await runNode([
+        join(compiler, 'bin/tsc'),
+        '-p',
+        join(root, 'test/bench/tsconfig.json'),
+        '--outDir',
+        folder,
+      ]);
       await writeFile(join(folder, 'package.json'), JSON.stringify(PACKAGE));
       await symlink(join(ROOT, 'node_modules'), join(folder, 'node_modules'), 'junction');
       return programs;
@@ -59,6 +67,13 @@ export class Programs {
     const file = join(this.folder, 'test/bench', `${path}.js`);
     const output = await runNode([...flags, file, ...parameters]);
     return JSON.parse(output);
+  }
+
+  /** From now on these programs are those of `others`, while the runtime stays what it is. */
+  async take(others: Programs): Promise<void> {
+    const to = join(this.folder, 'test/bench');
+    await rm(to, { recursive: true, force: true });
+    await cp(join(others.folder, 'test/bench'), to, { recursive: true });
   }
 
   /** Removes the folder. */

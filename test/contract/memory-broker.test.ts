@@ -102,6 +102,8 @@ const harness: BrokerHarness = {
   clean: async (prefix) => {
     hubs.delete(prefix);
   },
+  // Nothing but this process is asked, so there may be more of everything.
+  sizes: { nodes: 200, topics: 1_000, ordered: 10_000, backlog: 9_500, schedules: 30, scheduleSteps: 100 },
   faults: {
     server: {
       kill: async () => onEach((hub) => hub.cut()),

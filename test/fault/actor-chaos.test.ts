@@ -7,6 +7,7 @@ import fc from 'fast-check';
 import { supervisor } from 'troupe';
 import { afterAll, describe, expect, it } from 'vitest';
 import { PRIORITIES } from '../../src/protocol/priority.ts';
+import { orders } from '../support/checked-host.ts';
 import { type Ending, endingOf, type PuppetContext, type PuppetRef, puppet } from '../support/puppet.ts';
 import { unhandledDuring } from '../support/rejections.ts';
 import { runTestSystem } from '../support/test-system.ts';
@@ -34,6 +35,8 @@ const SIGNALS = [
   'suspend',
   'resume',
   'stop',
+  'kill',
+  'drain',
   'abort',
   'advance',
   'advance',
@@ -78,7 +81,7 @@ afterAll(() => {
 describe('actors in disorder', () => {
   it('P1 P2 P3 P5 P39 P48 P55 P74 P82 settle every call, give every message one outcome, and leave nothing behind', async () => {
     await fc.assert(
-      fc.asyncProperty(fc.array(step, { size: 'max', maxLength: 50 }), async (steps) => {
+      fc.asyncProperty(fc.array(step, { size: 'max', maxLength: 50 }), orders, async (steps, order) => {
         const agent = puppet({
           mailbox: { capacity: 3, criticalReserve: 1, selfReserve: 1, waitersMax: 3, stashMax: 2 },
           turnTimeoutMs: 400,
@@ -101,7 +104,7 @@ describe('actors in disorder', () => {
         const overlaps: string[] = [];
         const running = new Map<string, number>();
         const unheard = await unhandledDuring(() =>
-          runTestSystem({ root }, async ({ system, settle, advance, clock, kernel }) => {
+          runTestSystem({ root, order }, async ({ system, settle, advance, clock, kernel }) => {
             const refs: PuppetRef[] = [system.refs.branch.a, system.refs.branch.b];
             while (refs.length < ACTORS) refs.push(await system.spawn(agent, options));
             const controllers: AbortController[] = [];
@@ -181,6 +184,8 @@ describe('actors in disorder', () => {
               else if (each.kind === 'advance') await advance(n * 3);
               else if (each.kind === 'suspend' || each.kind === 'resume') system[each.kind](target);
               else if (each.kind === 'stop' && n % 3 === 0) void system.stop(target);
+              else if (each.kind === 'kill' && n % 3 === 0) void system.kill(target);
+              else if (each.kind === 'drain' && n % 3 === 0) void system.drain(target);
               else if (each.kind === 'watch')
                 target.tell('act', (ctx) => ctx.watch(refs[n % ACTORS] ?? target));
               else if (

@@ -8,6 +8,7 @@ import { agent, ask, protocol, supervisor, tell, type } from 'troupe';
 import { afterAll, describe, expect, it } from 'vitest';
 import { PRIORITIES } from '../../src/protocol/priority.ts';
 import type { Ref } from '../../src/protocol/ref.ts';
+import { type Order, orders } from '../support/checked-host.ts';
 import { type Ending, endingOf } from '../support/puppet.ts';
 import { unhandledDuring } from '../support/rejections.ts';
 import { runTestSystem, type TestSystem } from '../support/test-system.ts';
@@ -298,13 +299,17 @@ const commands = [
 
 const reached = { restarts: 0, ties: 0 };
 
-async function checkRun(actorSettings: ActorSettings, sequence: Iterable<ActorCommand>): Promise<void> {
+async function checkRun(
+  actorSettings: ActorSettings,
+  order: Order,
+  sequence: Iterable<ActorCommand>,
+): Promise<void> {
   let real: Real | undefined;
   const inRun = (): Real => {
     if (real === undefined) throw new Error('too early');
     return real;
   };
-  await runTestSystem({ root: workerTree(actorSettings, inRun) }, async (test) => {
+  await runTestSystem({ root: workerTree(actorSettings, inRun), order }, async (test) => {
     const made: Real = { test, started: [], endings: new Map(), controllers: new Map(), overlaps: [] };
     real = made;
     const model = new ActorModel(actorSettings);
@@ -340,7 +345,7 @@ afterAll(() => {
 describe('a running actor', () => {
   it('P1 P2 P3 P5 P39 P48 P50 P53 P55 P74 does what the model does', async () => {
     await fc.assert(
-      fc.asyncProperty(settings, fc.commands(commands, { size: 'max', maxCommands: 100 }), checkRun),
+      fc.asyncProperty(settings, orders, fc.commands(commands, { size: 'max', maxCommands: 100 }), checkRun),
       { numRuns: RUNS },
     );
     expect(reached.restarts).toBeGreaterThan(RUNS); // it looked at something

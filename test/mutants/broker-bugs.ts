@@ -182,6 +182,20 @@ export const BROKER_BUGS: readonly PlantedBug[] = [
     tests,
   },
   {
+    name: 'a reader that stops is handed the other lanes',
+    file: CONSUMER,
+    find: 'from < frames.length && this.stopping === undefined; )',
+    replace: 'from < frames.length; )',
+    tests: ['test/unit/memory-broker.test.ts'],
+  },
+  {
+    name: 'healing one node renews the connections of others',
+    file: 'adapters/memory/hub.ts',
+    find: 'const healed = nodes.length === 0 ? [...this.links.values()] : nodes.map((name) => this.linkOf(name));',
+    replace: 'const healed = [...this.links.values()];',
+    tests: ['test/unit/memory-broker.test.ts'],
+  },
+  {
     name: 'stop does not wait',
     file: CONSUMER,
     find: 'if (drainMs > 0 && this.given.size > 0)',
@@ -221,7 +235,7 @@ export const BROKER_BUGS: readonly PlantedBug[] = [
     file: BROKER,
     find: '.map((frame) => ({ ...frame, bytes: new Uint8Array(frame.bytes) }));',
     replace: '.map((frame) => ({ ...frame }));',
-    tests,
+    tests: ['test/unit/memory-broker.test.ts'],
   },
   {
     name: 'bytes are not copied when they are given out',

@@ -7,6 +7,7 @@ import fc from 'fast-check';
 import { supervisor } from 'troupe';
 import { describe, expect, it } from 'vitest';
 import { PRIORITIES } from '../../src/protocol/priority.ts';
+import { orders } from '../support/checked-host.ts';
 import { puppet } from '../support/puppet.ts';
 import { unhandledDuring } from '../support/rejections.ts';
 import { runTestSystem } from '../support/test-system.ts';
@@ -26,7 +27,8 @@ describe('a restart', () => {
       fc.asyncProperty(
         fc.array(message, { size: 'max', maxLength: 30 }),
         fc.integer({ min: 1, max: 4 }),
-        async (messages, attemptsMax) => {
+        orders,
+        async (messages, attemptsMax, order) => {
           const agent = puppet({
             onFailure: attemptsMax === 1 ? 'fail' : { retry: { attemptsMax, backoff: NONE } },
           });
@@ -35,7 +37,7 @@ describe('a restart', () => {
             restartsWithoutProgressMax: Infinity,
             children: { a: agent.child({ backoff: NONE }) },
           });
-          await runTestSystem({ root }, async ({ system, advance }) => {
+          await runTestSystem({ root, order }, async ({ system, advance }) => {
             const { a } = system.refs;
             const tried: number[] = [];
             system.suspend(a);
@@ -79,14 +81,15 @@ describe('a restart', () => {
       fc.asyncProperty(
         fc.integer({ min: 0, max: 4 }),
         fc.array(gap, { size: 'max', maxLength: 15 }),
-        async (max, gaps) => {
+        orders,
+        async (max, gaps, order) => {
           const withinMs = 1_000;
           const root = supervisor({
             intensity: { max, withinMs },
             restartsWithoutProgressMax: Infinity,
             children: { a: puppet().child({ backoff: NONE }), b: puppet().child({ backoff: NONE }) },
           });
-          await runTestSystem({ root }, async ({ system, clock, settle, advance }) => {
+          await runTestSystem({ root, order }, async ({ system, clock, settle, advance }) => {
             const times: number[] = [];
             for (const [place, ms] of gaps.entries()) {
               await advance(ms);

@@ -7,6 +7,7 @@ import fc from 'fast-check';
 import { supervisor } from 'troupe';
 import { describe, expect, it } from 'vitest';
 import { PRIORITIES } from '../../src/protocol/priority.ts';
+import { orders } from '../support/checked-host.ts';
 import { type PuppetRef, puppet } from '../support/puppet.ts';
 import { runTestSystem } from '../support/test-system.ts';
 
@@ -21,7 +22,10 @@ const step = fc.oneof(
     subject,
     ranks: fc.array(fc.nat(5), { maxLength: 4, size: 'max' }),
   }),
-  fc.record({ kind: fc.constantFrom('crash' as const, 'stop' as const, 'sayAndStop' as const), subject }),
+  fc.record({
+    kind: fc.constantFrom('crash' as const, 'stop' as const, 'kill' as const, 'sayAndStop' as const),
+    subject,
+  }),
   fc.record({
     kind: fc.constantFrom(
       'settle' as const,
@@ -36,7 +40,7 @@ const step = fc.oneof(
 describe('notices of death', () => {
   it('P40 P42 P43 P44 come once for each watch that holds, after the last word', async () => {
     await fc.assert(
-      fc.asyncProperty(fc.array(step, { size: 'max', maxLength: 40 }), async (steps) => {
+      fc.asyncProperty(fc.array(step, { size: 'max', maxLength: 40 }), orders, async (steps, order) => {
         let word = 0;
         /** Words of each subject that the watcher accepted and has not seen. */
         const unheard = new Map<PuppetRef, Set<number>>();
@@ -55,7 +59,7 @@ describe('notices of death', () => {
           restartsWithoutProgressMax: Infinity,
           children: { watcher: agent.child({ backoff: { minMs: 0 } }) },
         });
-        await runTestSystem({ root }, async ({ system, settle, advance }) => {
+        await runTestSystem({ root, order }, async ({ system, settle, advance }) => {
           const { watcher } = system.refs;
           const refs: PuppetRef[] = [];
           for (let i = 0; i < SUBJECTS; i++) {
@@ -99,6 +103,8 @@ describe('notices of death', () => {
               await settle();
             } else if (each.kind === 'stop') {
               await system.stop(ref);
+            } else if (each.kind === 'kill' && !isDead(ref) && system.inspect(ref)?.restarts === 0) {
+              void system.kill(ref); // its supervisor starts it again
             } else if (each.kind === 'crash' && !isDead(ref) && system.inspect(ref)?.restarts === 0) {
               ref.tell('act', () => {
                 throw new Error('fail');

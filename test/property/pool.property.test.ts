@@ -86,9 +86,16 @@ describe('a pool', () => {
     'P1 P2 P39 P74 P99 gives each accepted job exactly one outcome, whatever crashes, stops, grows or shrinks',
     async () => {
       await fc.assert(
-        fc.asyncProperty(anyPool, attempts, seeds, commands, async (pool, tries, seed, sequence) => {
-          await play({ pool, attempts: tries, seed }, askable(pool, sequence));
-        }),
+        fc.asyncProperty(
+          anyPool,
+          attempts,
+          seeds,
+          fc.boolean(),
+          commands,
+          async (pool, tries, seed, isSpawned, sequence) => {
+            await play({ pool, attempts: tries, seed, isSpawned }, askable(pool, sequence));
+          },
+        ),
         { numRuns: RUNS },
       );
     },

@@ -215,7 +215,8 @@ describe('the topic router', () => {
     moves: readonly Move[],
     stuck: { readonly policy: Policy; readonly capacity: number } | undefined,
   ) {
-    const { system, settle } = await testSystem();
+    // What all of them saw is one row, so both plays need the same order of turns.
+    const { system, settle } = await testSystem({ order: 'engine' });
     const seen: string[] = [];
     const model = stuck === undefined ? undefined : new Stuck(stuck.policy, stuck.capacity);
     await system.subscribe('#', (message) => seen.push(`all ${String(message)}`), { capacity: 1_000 });

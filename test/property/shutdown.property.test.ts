@@ -9,6 +9,7 @@ import { describe, expect, it } from 'vitest';
 import type { Cell } from '../../runtime/actor/cell.ts';
 import { Phases } from '../../runtime/host/phases.ts';
 import { SHUTDOWN_PHASES, type ShutdownPhase } from '../../src/protocol/shutdown.ts';
+import { orders } from '../support/checked-host.ts';
 import { HandHost } from '../support/hand-host.ts';
 import { endingOf, never, type PuppetContext, type PuppetRef, puppet } from '../support/puppet.ts';
 import { unhandledDuring } from '../support/rejections.ts';
@@ -120,6 +121,49 @@ describe('the phases of a shutdown', () => {
   );
 });
 
+describe('the tasks of a phase', () => {
+  it('P116 are refused exactly when one would come after itself, whatever the way round', () => {
+    const named = fc.nat(6).map((n) => `t${n}`);
+    const added = fc.record({ name: named, after: fc.array(named, { maxLength: 3 }) });
+    let refused = 0;
+    fc.assert(
+      fc.property(fc.array(added, { maxLength: 10, size: 'max' }), (tasks) => {
+        const phases = new Phases(new HandHost(), { entered: () => undefined, failed: () => undefined });
+        const afterOf = new Map<string, readonly string[]>();
+        /** Whether `name` comes after `target`, at any distance, were this task among them. */
+        const isAfter = (
+          name: string,
+          target: string,
+          all: ReadonlyMap<string, readonly string[]>,
+          seen = new Set<string>(),
+        ): boolean =>
+          (all.get(name) ?? []).some((before) => {
+            if (before === target) return true;
+            if (seen.has(before)) return false;
+            seen.add(before);
+            return isAfter(before, target, all, seen);
+          });
+        for (const { name, after } of tasks) {
+          const isTaken = afterOf.has(name);
+          const withIt = new Map([...afterOf, [name, after] as const]);
+          const isCircle = !isTaken && isAfter(name, name, withIt);
+          let code: unknown;
+          try {
+            phases.add('close', name, () => undefined, { after });
+            afterOf.set(name, after);
+          } catch (error) {
+            code = (error as { readonly code?: unknown }).code; // whatever was thrown has one, or the next line fails
+          }
+          expect(code).toBe(isTaken ? 'ERR_NAME_TAKEN' : isCircle ? 'ERR_OPTION_INVALID' : undefined);
+          if (isCircle) refused++;
+        }
+      }),
+      { numRuns: RUNS },
+    );
+    expect(refused).toBeGreaterThan(RUNS / 10); // it looked at something
+  });
+});
+
 /** What a message makes its actor do. */
 const work = fc.oneof(
   fc.record({ does: fc.constantFrom('nothing', 'throw', 'continue', 'stash', 'stop-self', 'spawn') }),
@@ -146,6 +190,7 @@ const load = fc.record({
   tasks: fc.array(fc.record({ phase: fc.constantFrom(...SHUTDOWN_PHASES), hangs: fc.boolean() }), {
     maxLength: 3,
   }),
+  order: orders,
 });
 
 type Load = typeof load extends fc.Arbitrary<infer T> ? T : never;
@@ -157,7 +202,7 @@ function wait(clock: { setTimer(ms: number, fire: () => void): object }, ms: num
 }
 
 /** Runs a shutdown under load, and gives what came of it. */
-async function shutDown({ actors, drainMs, deadlineMs, callsFirst, tasks }: Load) {
+async function shutDown({ actors, drainMs, deadlineMs, callsFirst, tasks, order }: Load) {
   const result = { endedAtMs: -1, accepted: 0, restarts: 0, sums: [] as number[][], promises: 0, phases: 0 };
   const agents = actors.map(({ stops, retries, ...rest }) => {
     const agent = puppet({
@@ -173,7 +218,7 @@ async function shutDown({ actors, drainMs, deadlineMs, callsFirst, tasks }: Load
     ),
   );
   await runTestSystem(
-    { root: supervisor({ children }) },
+    { root: supervisor({ children }), order },
     async ({ system, clock, advance, settle, events }) => {
       const refs: PuppetRef[] = [];
       for (const [i, { agent, isInRoot, shutdownMs }] of agents.entries()) {

@@ -7,6 +7,7 @@ import fc from 'fast-check';
 import type { PulledMessage } from 'troupe';
 import { describe, expect, it } from 'vitest';
 import { PRIORITIES, type Priority, rankOf } from '../../src/protocol/priority.ts';
+import { orders } from '../support/checked-host.ts';
 import { settles } from '../support/handlers.ts';
 import { RUNS, RUNS_TIMEOUT_MS } from '../support/runs.ts';
 import { runTestSystem } from '../support/test-system.ts';
@@ -110,8 +111,9 @@ describe('messages that are pulled', () => {
         fc.asyncProperty(
           fc.array(step, { maxLength: 40, size: 'max' }),
           fc.integer({ min: 1, max: 4 }),
-          (steps, window) =>
-            runTestSystem({}, async ({ system, settle }) => {
+          orders,
+          (steps, window, order) =>
+            runTestSystem({ order }, async ({ system, settle }) => {
               const model = new Model(window);
               const control = new AbortController();
               const iterator = system

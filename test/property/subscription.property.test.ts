@@ -7,6 +7,7 @@ import { describe, expect, it } from 'vitest';
 import { PRIORITIES, type Priority, rankOf } from '../../src/protocol/priority.ts';
 import type { Subscription } from '../../src/protocol/subscription.ts';
 import type { System } from '../../src/protocol/system.ts';
+import { orders } from '../support/checked-host.ts';
 import { type Held, Holding, settles } from '../support/handlers.ts';
 import { RUNS, RUNS_TIMEOUT_MS } from '../support/runs.ts';
 import { runTestSystem } from '../support/test-system.ts';
@@ -111,8 +112,8 @@ describe('a group of subscribers', () => {
     async () => {
       const seen = { started: 0, moved: 0, stopped: 0, waited: 0 };
       await fc.assert(
-        fc.asyncProperty(fc.array(step, { maxLength: 40, size: 'max' }), (steps) =>
-          runTestSystem({}, async ({ system, settle }) => {
+        fc.asyncProperty(fc.array(step, { maxLength: 40, size: 'max' }), orders, (steps, order) =>
+          runTestSystem({ order }, async ({ system, settle }) => {
             const model = new Model();
             const sent: Sent[] = [];
             const given = new Map<Held, Sent>();
@@ -272,8 +273,9 @@ describe('a group of subscribers', () => {
           fc.array(move, { maxLength: 40, size: 'max' }),
           fc.integer({ min: 1, max: 3 }),
           fc.nat(3),
-          (moves, capacity, ticks) =>
-            runTestSystem({}, async ({ system, settle, kernel }) => {
+          orders,
+          (moves, capacity, ticks, order) =>
+            runTestSystem({ order }, async ({ system, settle, kernel }) => {
               const started: unknown[] = [];
               let atOnce = 0;
               let allowed = 0;

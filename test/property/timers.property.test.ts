@@ -9,6 +9,7 @@ import fc from 'fast-check';
 import { supervisor } from 'troupe';
 import { describe, expect, it } from 'vitest';
 import type { Cell } from '../../runtime/actor/cell.ts';
+import { type Order, orders } from '../support/checked-host.ts';
 import { type Act, type PuppetContext, puppet } from '../support/puppet.ts';
 import { RUNS, RUNS_TIMEOUT_MS } from '../support/runs.ts';
 import { runTestSystem } from '../support/test-system.ts';
@@ -141,6 +142,7 @@ class Judge {
 async function play(
   steps: readonly (typeof step extends fc.Arbitrary<infer T> ? T : never)[],
   lengths: readonly number[],
+  order: Order,
 ): Promise<Judge> {
   const root = supervisor({
     intensity: { max: Infinity },
@@ -148,7 +150,7 @@ async function play(
     children: { subject: puppet().child({ backoff: { minMs: 0 } }) },
   });
   let judge: Judge | undefined;
-  await runTestSystem({ root }, async ({ system, clock, settle, advance }) => {
+  await runTestSystem({ root, order }, async ({ system, clock, settle, advance }) => {
     const own = new Judge(clock);
     judge = own;
     const { subject } = system.refs;
@@ -209,10 +211,10 @@ describe('timers', () => {
       let ticks = 0;
       let missed = 0;
       await fc.assert(
-        fc.asyncProperty(schedule, strides, async (steps, lengths) => {
-          const inSteps = await play(steps, lengths);
+        fc.asyncProperty(schedule, strides, orders, async (steps, lengths, order) => {
+          const inSteps = await play(steps, lengths, order);
           expect(inSteps.problems).toEqual([]);
-          const atOnce = await play(steps, [1_000]);
+          const atOnce = await play(steps, [1_000], order);
           expect(atOnce.problems).toEqual([]);
           expect(inSteps.log).toEqual(atOnce.log);
           ticks += inSteps.log.length;

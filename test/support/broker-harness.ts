@@ -92,7 +92,7 @@ export interface BrokerFaults {
   readonly denied?: readonly {
     readonly problem: string;
     readonly secret: string;
-    connect(prefix: string): Broker;
+    readonly connect: (prefix: string) => Broker;
   }[];
   /** Attempts to connect so far, of all clients: counted by a link or the server. For the case about retry storms. */
   readonly connectAttempts?: (() => number) | undefined;

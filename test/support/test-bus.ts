@@ -1,12 +1,18 @@
-/** Buses on one virtual clock, for tests: nothing sleeps, and everything they say is kept. They are closed with the test. */
+/**
+ * Buses on one virtual clock, for tests: nothing sleeps, and everything they say is kept. They are closed with the test, and
+ * the checker of the kit looks at each of them.
+ */
 
 import { afterEach } from 'vitest';
 import type { Kernel } from '../../runtime/actor/kernel.ts';
 import { connectBus, type MessageBus } from '../../runtime/bus/bus.ts';
 import type { BusOptions } from '../../src/protocol/bus.ts';
-import type { Host } from '../../src/protocol/clock.ts';
 import type { LogRecord } from '../../src/protocol/system.ts';
+import { CheckedHost, ORDER, quiet } from './checked-host.ts';
 import { VirtualClock } from './virtual-clock.ts';
+
+/** A trip to a broker takes several macrotasks in which no bus has work. */
+const QUIET_ROUNDS = 20;
 
 /** Where buses are connected, and their time. */
 export interface BusBench {
@@ -19,13 +25,21 @@ export interface BusBench {
   readonly advance: (ms: number) => Promise<void>;
 }
 
-const open: { readonly bus: MessageBus; readonly advance: (ms: number) => Promise<void> }[] = [];
+const benches: { readonly open: Map<MessageBus, CheckedHost>; readonly bench: BusBench }[] = [];
 
 afterEach(async () => {
-  for (const { bus, advance } of open.splice(0)) {
-    const closed = bus.close({ drainMs: 0 });
-    await advance(100_000);
-    await closed;
+  for (const { open, bench } of benches.splice(0)) {
+    await bench.settle();
+    for (const checked of open.values()) checked.check();
+    const closed = [...open.keys()].map((bus) => bus.close({ drainMs: 0 }));
+    await bench.advance(100_000);
+    await Promise.all(closed);
+    for (const [bus, checked] of open) {
+      checked.end();
+      const { asksInFlight } = kernelOf(bus);
+      if (asksInFlight !== 0)
+        throw new Error(`${bus.name} is closed, and ${asksInFlight} calls have not settled.`);
+    }
   }
 });
 
@@ -38,37 +52,21 @@ export function kernelOf(bus: MessageBus): Kernel {
 export function busBench(): BusBench {
   const clock = new VirtualClock();
   const logs: LogRecord[] = [];
-  const buses: MessageBus[] = [];
+  const open = new Map<MessageBus, CheckedHost>();
   let drawn = 0;
-  const host: Host = {
-    clock,
-    random: () => ((drawn++ * 389) % 997) / 997,
-    soon: (task) => {
-      queueMicrotask(task);
-    },
-    later: (task) => {
-      setImmediate(task);
-    },
-  };
-  const settle = async (): Promise<void> => {
-    let quietRounds = 0;
-    // A trip to a broker takes several macrotasks in which no system has work.
-    while (quietRounds < 20) {
-      await new Promise<void>((resolve) => {
-        setImmediate(resolve);
-      });
-      quietRounds = buses.every((bus) => kernelOf(bus).scheduler.isIdle) ? quietRounds + 1 : 0;
-    }
-  };
+  const random = (): number => ((drawn++ * 389) % 997) / 997;
+  const settle = (): Promise<void> => quiet([...open.values()], QUIET_ROUNDS);
   const advance = async (ms: number): Promise<void> => {
     await settle();
     await clock.advance(ms, settle);
   };
   const connect = async (options: BusOptions = {}): Promise<MessageBus> => {
-    const bus = await connectBus({ log: (record) => logs.push(record), ...options }, host);
-    buses.push(bus);
-    open.push({ bus, advance });
+    const checked = new CheckedHost({ clock, random, order: ORDER });
+    const bus = await connectBus({ log: (record) => logs.push(record), ...options }, checked.host);
+    open.set(bus, checked);
     return bus;
   };
-  return { clock, logs, connect, settle, advance };
+  const bench = { clock, logs, connect, settle, advance };
+  benches.push({ open, bench });
+  return bench;
 }

@@ -1,17 +1,17 @@
-/** A clock that stands still until it is told to go on. Timers fire in order of their due time, then of their start. */
+/** A clock that stands still until it is told to go on. Timers fire in order of their due time, then of their start or of a choice. */
 
 import type { Clock, TimerHandle } from '../../src/protocol/clock.ts';
 
 interface VirtualTimer {
   readonly dueAt: number;
-  readonly order: number;
   readonly fire: () => void;
 }
 
 /** Virtual milliseconds from 0; the wall clock starts at a round date. */
 export class VirtualClock implements Clock {
   private nowMs = 0;
-  private timersMade = 0;
+  /** Chooses among the timers that are due at one instant; the first that was started unless somebody else does. */
+  choose: (size: number) => number = () => 0;
   private readonly timers = new Set<VirtualTimer>();
 
   now(): number {
@@ -23,7 +23,7 @@ export class VirtualClock implements Clock {
   }
 
   setTimer(delayMs: number, fire: () => void): TimerHandle {
-    const timer = { dueAt: this.nowMs + delayMs, order: this.timersMade++, fire };
+    const timer = { dueAt: this.nowMs + delayMs, fire };
     this.timers.add(timer);
     return timer;
   }
@@ -50,17 +50,10 @@ export class VirtualClock implements Clock {
   }
 
   private nextDue(end: number): VirtualTimer | undefined {
-    let next: VirtualTimer | undefined;
-    for (const timer of this.timers) {
-      if (timer.dueAt > end) continue;
-      if (
-        next === undefined ||
-        timer.dueAt < next.dueAt ||
-        (timer.dueAt === next.dueAt && timer.order < next.order)
-      ) {
-        next = timer;
-      }
-    }
-    return next;
+    let dueAt = end;
+    for (const timer of this.timers) dueAt = Math.min(dueAt, timer.dueAt);
+    // A set keeps the order in which the timers were started.
+    const due = [...this.timers].filter((timer) => timer.dueAt === dueAt);
+    return due[this.choose(due.length)];
   }
 }

@@ -566,6 +566,12 @@ describe('the context', () => {
           stopSelf: () => ctx.stopSelf(),
           watch: () => ctx.watch(other),
           unwatch: () => ctx.unwatch(other),
+          link: () => ctx.link(other),
+          unlink: () => ctx.unlink(other),
+          setIdleTimeout: () => ctx.setIdleTimeout(10),
+          once: () => ctx.timers.once('key', 1, 'next', () => touched.push('once')),
+          every: () => ctx.timers.every('key', 1, 'next', () => touched.push('every')),
+          cancel: () => ctx.timers.cancel('key'),
           stash: () => ctx.stash(),
           unstash: () => ctx.unstash(),
           continue: () => ctx.continue('next', () => touched.push('continue')),
@@ -591,7 +597,7 @@ describe('the context', () => {
     gate.resolve();
     await settle();
     expect(touched).toEqual([]);
-    expect(threw).toHaveLength(17);
+    expect(threw).toHaveLength(23);
     expect(system.inspect(ref)).toMatchObject({ ...before, zombies: 0 });
     expect(system.inspect(other)?.counts.accepted).toBe(0);
     expect(system.deadLetters.stats().byReason).toEqual({

@@ -1,7 +1,7 @@
-import { supervisor } from 'troupe';
+import { isTroupeError, supervisor } from 'troupe';
 import { describe, expect, it } from 'vitest';
 import type { PuppetAskContext, PuppetRef } from '../support/puppet.ts';
-import { deferred, endingOf, never, puppet } from '../support/puppet.ts';
+import { deferred, endingOf, never, Puppet, puppet } from '../support/puppet.ts';
 import { unhandledDuring } from '../support/rejections.ts';
 import { testSystem } from '../support/test-system.ts';
 
@@ -439,10 +439,19 @@ describe('an ask', () => {
       };
       return signal;
     });
+    const codes = new Set<string>();
     let settled = 0;
     const count = (): void => {
       settled++;
     };
+    const failed = (error: unknown): void => {
+      count();
+      codes.add(isTroupeError(error) ? error.code : 'aborted');
+    };
+    const nobody = system.ref(Puppet, 'nobody');
+    const full = await system.spawn(puppet({ mailbox: { capacity: 1, overflow: 'reject' } }));
+    system.suspend(full);
+    full.tell('act', () => undefined);
     const ROUNDS = 250;
     const unheard = await unhandledDuring(async () => {
       for (let round = 0; round < ROUNDS; round++) {
@@ -459,13 +468,21 @@ describe('an ask', () => {
           else if (i % 8 === 4) asked = ref.ask('answer', () => i, { timeoutMs: 1 + (i % 3), signal });
           else if (i % 8 === 5) asked = dying.ask('answer', (ctx) => ctx.replyTo, { signal });
           else if (i % 80 === 6) asked = dying.ask('answer', (ctx) => ctx.stash(), { signal });
+          else if (i % 80 === 14) asked = nobody.ask('answer', () => i, { signal });
+          else if (i % 80 === 22)
+            asked = ref.ask('answer', (ctx) => ctx.ask(ctx.self, 'answer', () => i), { signal });
+          else if (i % 80 === 30)
+            asked = ref.ask('answer', (ctx) => ctx.ask(dying, 'answer', never, { timeoutMs: 3 }), { signal });
+          else if (i % 80 === 38) asked = ref.ask('answer', () => i, { signal: AbortSignal.abort() });
+          else if (i % 80 === 46) asked = full.ask('answer', () => i, { signal });
           else {
             asked = ref.ask('answer', () => i, { signal: own.signal });
             if (i % 2 === 0) controllers.push(own);
           }
-          asked.then(count, count);
+          asked.then(count, failed);
         }
         for (const controller of controllers) controller.abort();
+        if (round % 10 === 0) void system.kill(ref); // it comes back, and the one in flight is cancelled
         await settle();
         void system.stop(dying);
         await advance(10);
@@ -473,6 +490,15 @@ describe('an ask', () => {
       await advance(100_000);
     });
     expect(settled).toBe(ROUNDS * 400);
+    expect([...codes].sort()).toEqual([
+      'ERR_ACTOR_FAILED',
+      'ERR_ACTOR_STOPPED',
+      'ERR_ACTOR_UNKNOWN',
+      'ERR_ASK_TIMEOUT',
+      'ERR_MAILBOX_FULL',
+      'ERR_MAILBOX_WAITERS_FULL',
+      'aborted',
+    ]);
     expect(unheard).toEqual([]);
     expect(listeners).toBe(0);
     expect(kernel.asksInFlight).toBe(0);

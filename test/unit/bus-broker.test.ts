@@ -632,6 +632,39 @@ describe('a bus on a broker', () => {
   });
 });
 
+describe('a trace', () => {
+  it('goes from one process to the other and back, through publish, request and reply', async () => {
+    const traces = recordTraces();
+    const { connect, advance } = nodes();
+    const [a, b] = [await connect('a'), await connect('b')];
+    const subscribed = Promise.all([
+      b.subscribe('step.one', async () => {
+        await b.publish('step.two', 2);
+      }),
+      a.subscribe('step.two', () => undefined),
+      b.subscribe('question', (message) => message.reply('answer')),
+    ]);
+    await advance(10);
+    await subscribed;
+    await traces.inside('user', async () => {
+      endingOf(a.publish('step.one', 1));
+      endingOf(a.request('question', 'what?'));
+      await advance(100);
+    });
+    await advance(100);
+    expect(new Set(traces.spans.map((span) => span.spanContext().traceId)).size).toBe(1);
+    expect(traces.tree(({ name }) => name)).toEqual([
+      'user',
+      '  send step.one',
+      '    process step.one',
+      '      send step.two',
+      '        process step.two',
+      '  send question',
+      '    process question',
+    ]);
+  });
+});
+
 const BARE: Omit<WireMessage, 'type' | 'id'> = {
   sentAtMs: 0,
   expiresAtMs: undefined,

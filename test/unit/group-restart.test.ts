@@ -24,7 +24,9 @@ async function trio(
         seen.push(`${name} ${kind} ${cause instanceof Error ? cause.message : ''}`),
       onStop: (_ctx, reason) => seen.push(`${name} stops ${reason}`),
     }).child({ backoff: AT_ONCE, shutdownMs: options.shutdownMs ?? 1_000 });
+  // What fails or is asked first is so by the order of the calls.
   const test = await testSystem({
+    order: 'engine',
     root: supervisor({
       strategy,
       intensity: { max: options.max ?? 3 },

@@ -323,6 +323,33 @@ describe('a hub', () => {
     expect(await a.publish([to('b', 'x')])).toEqual(['unavailable']);
   });
 
+  it('leaves the connections of others alone when one node is healed', async () => {
+    const [a, b] = [await open('a'), await open('b')];
+    const got = await read(b);
+    const changes: BrokerStateChange[] = [];
+    b.onState((change) => changes.push(change));
+    hub.lose('deliveries', 'b');
+    await settled(a.publish([to('b', 'x')]));
+    hub.cut('a');
+    hub.heal('a');
+    await pass(10_000);
+    expect([changes, got.texts()]).toEqual([[], []]);
+    hub.heal('b');
+    await pass(10_000);
+    expect(got.texts()).toEqual(['x']);
+  });
+
+  it('remembers faults of nodes that are not there, and nothing of those that have closed', async () => {
+    hub.cut('a');
+    await expect(open('a', { openAttemptsMax: 1 })).rejects.toMatchObject({ code: 'ERR_BROKER_UNAVAILABLE' });
+    await expect(open('a', { openAttemptsMax: 1 })).rejects.toMatchObject({ code: 'ERR_BROKER_UNAVAILABLE' });
+    hub.heal('a');
+    const a = await open('a');
+    expect(hub.names()).toEqual(['node a']);
+    await settled(a.close());
+    expect(hub.names()).toEqual([]);
+  });
+
   it('shows dead letters as copies, by prefix, and forgets them when told', async () => {
     const a = await open('a');
     const other = await open('a', { prefix: 'other' });
@@ -417,12 +444,48 @@ describe('a memory broker', () => {
     expect(got.texts()).toEqual(['1', '2', '3', '4']);
   });
 
+  it('publishes what was there at the call, whatever the caller does to it after', async () => {
+    const [a, b] = [await open('a'), await open('b')];
+    const got = await read(b);
+    const bytes = Buffer.from('before');
+    const publishing = a.publish([{ ...to('b', ''), bytes }]);
+    bytes.write('behind');
+    await settled(publishing);
+    await pass(10);
+    expect(got.texts()).toEqual(['before']);
+  });
+
   it('refuses a host with another clock while nodes of its hub run on the first', async () => {
     await open('a');
     const stranger = memory({ hub });
     const opening = stranger.open({ name: 'b', incarnation: 'x' }, hostOf(new VirtualClock()));
     await expect(opening).rejects.toMatchObject({ code: 'ERR_OPTION_INVALID' });
     await stranger.close();
+  });
+
+  it('hands over nothing more when its receiver stops it, and others have the rest', async () => {
+    const [a, b] = [await open('a'), await open('b')];
+    const first: Delivery[] = [];
+    let consumption: Consumption | undefined;
+    let stopping: Promise<void> | undefined;
+    consumption = await settled(
+      b.consume(
+        { kind: 'inbox' },
+        {
+          windows: LANE_WINDOWS,
+          receive: (batch) => {
+            first.push(...batch);
+            stopping = consumption?.stop();
+          },
+        },
+      ),
+    );
+    await settled(a.publish(LANES.map((lane) => ({ ...to('b', `lane ${lane}`), lane }))));
+    await pass(10);
+    await settled(stopping ?? Promise.reject(new Error('It was not stopped.')));
+    const next = await read(b);
+    await pass(10);
+    expect([first.length, next.deliveries.length]).toEqual([1, 6]);
   });
 
   it('refuses windows that are none', async () => {

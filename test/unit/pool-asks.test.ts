@@ -13,8 +13,8 @@ import { testSystem } from '../support/test-system.ts';
 
 type PuppetPool = PoolOptions<PuppetProtocol, void>;
 
-async function started(options: PuppetPool) {
-  const test = await testSystem();
+async function started(options: PuppetPool, given: Parameters<typeof testSystem>[0] = {}) {
+  const test = await testSystem(given);
   const pool = await test.system.spawn(puppet({ onFailure: 'fail' }).pool(options), { name: 'crew' });
   const paths = (addresses: readonly string[]): string[] => addresses.map((each) => each.replace(/#.*/, ''));
   return { ...test, pool, paths };
@@ -108,7 +108,7 @@ describe('a worker that asks its own pool', () => {
   });
 
   it('is refused when the worker that could have answered is removed meanwhile, and answered when one is added', async () => {
-    const { pool, settle, system, advance } = await started({ size: 2, shutdownMs: 10 });
+    const { pool, settle, system, advance } = await started({ size: 2, shutdownMs: 10 }, { order: 'engine' });
     const busy = deferred();
     let seen: unknown;
     const workers: string[] = [];

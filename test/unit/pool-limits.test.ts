@@ -1,5 +1,6 @@
 import { agent, ask, type PoolOptions, protocol, supervisor, tell, topic, type } from 'troupe';
 import { describe, expect, it } from 'vitest';
+import { ORDER, type Order } from '../support/checked-host.ts';
 import { type Deferred, deferred, endingOf, puppet } from '../support/puppet.ts';
 import { testSystem } from '../support/test-system.ts';
 
@@ -28,7 +29,10 @@ interface Run extends Job {
 const costOf = (_name: string, { cost = 1 }: Job): number => cost;
 
 /** A pool whose turns last until the test ends them, or, with `isQuick`, end at once. */
-async function started(options: WorkPool, given: { isQuick?: boolean; retry?: Attempts } = {}) {
+async function started(
+  options: WorkPool,
+  given: { isQuick?: boolean; retry?: Attempts; order?: Order } = {},
+) {
   const runs: Run[] = [];
   let now = (): number => 0;
   const work = (ctx: { self: { address: string } }, job: Job): number | Promise<number> => {
@@ -41,7 +45,7 @@ async function started(options: WorkPool, given: { isQuick?: boolean; retry?: At
     on: { run: work, solve: work },
   });
   const root = supervisor({ children: { pool: worker.pool({ backoff: NONE, ...options }) } });
-  const test = await testSystem({ root });
+  const test = await testSystem({ root, order: given.order ?? ORDER });
   now = () => test.clock.now();
   const ids = (): number[] => runs.map(({ id }) => id);
   return { ...test, runs, ids, pool: test.system.refs.pool, worker };
@@ -418,7 +422,10 @@ describe('the rate limit of a pool', () => {
 describe('the concurrency limit of a pool', () => {
   it('lets so many turns run at once, the most urgent first, whoever was chosen for them', async () => {
     for (const routing of ['round-robin', 'least-loaded', 'work-pulling'] as const) {
-      const { pool, runs, ids, settle, system } = await started({ size: 4, routing, concurrencyMax: 2 });
+      const { pool, runs, ids, settle, system } = await started(
+        { size: 4, routing, concurrencyMax: 2 },
+        { order: 'engine' },
+      );
       for (const id of [1, 2, 3]) pool.tell('run', { id });
       pool.tell('run', { id: 4 }, { priority: 'critical' });
       await settle();
@@ -438,7 +445,7 @@ describe('the concurrency limit of a pool', () => {
   it('counts what is sent to one worker alone, lets it go before jobs, and counts no turn that was disowned', async () => {
     const runs: string[] = [];
     const ends: Deferred<void>[] = [];
-    const { system, settle, advance } = await testSystem();
+    const { system, settle, advance } = await testSystem({ order: 'engine' });
     const slow = puppet({ turnTimeoutMs: 100 });
     const pool = await system.spawn(slow.pool({ size: 2, concurrencyMax: 1, backoff: NONE }), {
       name: 'crew',
@@ -515,12 +522,10 @@ describe('the concurrency limit of a pool', () => {
   });
 
   it('holds together with a rate limit', async () => {
-    const { pool, runs, ids, settle, advance } = await started({
-      size: 4,
-      routing: 'round-robin',
-      concurrencyMax: 2,
-      rateLimit: { tokens: 3, perMs: 3_000 },
-    });
+    const { pool, runs, ids, settle, advance } = await started(
+      { size: 4, routing: 'round-robin', concurrencyMax: 2, rateLimit: { tokens: 3, perMs: 3_000 } },
+      { order: 'engine' },
+    );
     for (const id of [1, 2, 3, 4, 5]) pool.tell('run', { id });
     await settle();
     expect(ids()).toEqual([1, 2]);

@@ -219,10 +219,10 @@ describe('a pool', () => {
   });
 
   it('gives a failed job its outcome and the queued ones to others', async () => {
-    const { pool, runs, ids, settle, advance, system } = await started({
-      size: 2,
-      backoff: { minMs: 1_000 },
-    });
+    const { pool, runs, ids, settle, advance, system } = await started(
+      { size: 2, backoff: { minMs: 1_000 } },
+      { order: 'engine' },
+    );
     for (const id of [1, 2, 3]) pool.tell('run', { id });
     await settle();
     runs[0]?.end.reject(new Error('bad'));
@@ -478,7 +478,7 @@ describe('resize', () => {
 
 describe('the routing', () => {
   const routed = async (options: WorkPool, ids: readonly number[]) => {
-    const test = await started(options, { random: () => 0.5 });
+    const test = await started(options, { random: () => 0.5, order: 'engine' });
     for (const id of ids) test.pool.tell('run', { id, key: `k${id % 2}` });
     await test.settle();
     return test;

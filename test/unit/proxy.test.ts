@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { createServer, connect as openSocket, type Server, type Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type Proxy, startProxy } from '../support/proxy.ts';
+import { killBehind, PROXY_LINK_FAULTS, proxyLink } from '../support/proxy-link.ts';
 
 let echo: Server;
 /** The server's ends of the connections, in order. */
@@ -165,7 +166,7 @@ describe('the proxy', () => {
     for (const letter of 'abcdefgh') client.socket.write(letter);
     await client.hears('helloabcdefgh');
     const tookMs = performance.now() - startedMs;
-    expect(tookMs).toBeGreaterThanOrEqual(199);
+    expect(tookMs).toBeGreaterThanOrEqual(197);
     expect(tookMs).toBeLessThan(8 * 200);
   });
 
@@ -217,5 +218,35 @@ describe('the proxy', () => {
     const client = new Client(nowhere.port);
     expect(await client.closed()).toBe('ECONNRESET');
     await nowhere.stop();
+  });
+});
+
+describe('the link of a proxy', () => {
+  it.each(['cutRst', 'cutFin'] as const)(
+    'stays cut by %s for those who come, until it is healed',
+    async (cut) => {
+      const link = proxyLink(proxy);
+      const first = await connected();
+      await link[cut]();
+      expect(await first.closed()).toBe(cut === 'cutRst' ? 'ECONNRESET' : 'end');
+      expect(await new Client(proxy.port).closed()).toBe('ECONNRESET');
+      await link.heal();
+      await connected();
+    },
+  );
+
+  it('has one fault at a time, the last', async () => {
+    const link = proxyLink(proxy);
+    await link.cutRst();
+    await link.latency(1);
+    await connected();
+    expect(PROXY_LINK_FAULTS).toHaveLength(Object.keys(link).length - 1);
+  });
+
+  it('never opens again for a node that was killed', async () => {
+    const first = await connected();
+    killBehind(proxy);
+    expect(await first.closed()).toBe('ECONNRESET');
+    expect(await new Client(proxy.port).closed()).toBe('ECONNRESET');
   });
 });

@@ -211,7 +211,7 @@ describe('a replay', () => {
   it('goes to whoever lives there now; where nobody does, it rejects and the letter stays', async () => {
     const { job, seen, state } = workshop();
     state.isBroken = false;
-    const { system, settle } = await testSystem();
+    const { system, settle } = await testSystem({ order: 'engine' });
     const first = await system.spawn(job, { name: 'job' });
     await system.stop(first);
     first.tell('run', 'to one incarnation');

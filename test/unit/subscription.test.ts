@@ -1,7 +1,8 @@
-import { type TopicFilter, topic, type } from 'troupe';
+import { protocol, type TopicFilter, topic, type } from 'troupe';
 import { describe, expect, it } from 'vitest';
 import type { MessageMeta, Subscription } from '../../src/protocol/subscription.ts';
 import { Holding, settles } from '../support/handlers.ts';
+import { kitSystem } from '../support/kit-system.ts';
 import { testSystem } from '../support/test-system.ts';
 
 const NO_DELAY = { minMs: 0, maxMs: 0 };
@@ -396,7 +397,7 @@ describe('a group', () => {
   });
 
   it('ends with its last member: what is queued is a dead letter, who waits need not, and a new one begins afresh', async () => {
-    const { system, settle } = await testSystem();
+    const { system, settle } = await testSystem({ order: 'engine' });
     const first = new Holding();
     const second = new Holding();
     const one = await system.subscribe('jobs', first.handle, { group: 'g', capacity: 2 });
@@ -589,6 +590,37 @@ describe('what a handler is told', () => {
     expect(ended).toEqual(['aborted', 'awaited']);
   });
 
+  it('lets a handler that awaits its own end in a group go on after 31 s where its turn has no limit: no deadlock', async () => {
+    const { system, settle, advance, clock } = await testSystem();
+    const stayer = new Holding();
+    const seen: unknown[] = [];
+    const options = { group: 'g', turnTimeoutMs: Infinity };
+    await system.subscribe('jobs', stayer.handle, options);
+    await system.publish('jobs', 1);
+    await settle();
+    const subscription = await system.subscribe(
+      'jobs',
+      async (message) => {
+        await Promise.resolve();
+        await subscription.unsubscribe();
+        seen.push(message, clock.now());
+      },
+      options,
+    );
+    await system.publish('jobs', 2);
+    await settle();
+    await system.publish('jobs', 3);
+    await advance(30_999);
+    expect(seen).toEqual([]);
+    await advance(1);
+    expect(seen).toEqual([2, 31_000]);
+    stayer.finish();
+    await settle();
+    expect(stayer.got).toEqual([1, 3]);
+    expect(system.deadLetters.stats().total).toBe(0);
+    await subscription.unsubscribe();
+  });
+
   it('says nothing when unsubscribe is quick, and is one end however often it is called', async () => {
     const { system, settle, advance, logs, kernel } = await testSystem();
     const handler = new Holding();
@@ -602,5 +634,44 @@ describe('what a handler is told', () => {
     await subscription.unsubscribe();
     await advance(10_000);
     expect([logs, kernel.timeouts.size]).toEqual([[], 0]);
+  });
+});
+
+describe('a group whose members come to grief', () => {
+  it('ends when all of them have ended in another way than by leaving; who joins then begins a new one', async () => {
+    const { system, settle, advance } = await testSystem();
+    const first = new Holding();
+    await system.subscribe('jobs', first.handle, { group: 'g', concurrency: 2, capacity: 3 });
+    const top = system.tree().children.find(({ name }) => name === 'system');
+    const workers = top?.children[0]?.children ?? [];
+    expect(workers).toHaveLength(2);
+    for (const { address } of workers) void system.stop(system.ref(protocol('any', {}), address));
+    await advance(100);
+    const second = new Holding();
+    await system.subscribe('jobs', second.handle, { group: 'g', capacity: 5 }); // 3 is no rule any more
+    await system.publish('jobs', 1);
+    await settle();
+    expect([first.got, second.got]).toEqual([[], [1]]);
+  });
+
+  it('takes no part of a member that cannot start as a whole', async () => {
+    const system = await kitSystem();
+    const whole = new Holding();
+    await system.subscribe('jobs', whole.handle, { group: 'g' });
+    const fault = system.fault({ at: 'start', nth: 2 });
+    const partial = new Holding();
+    await expect(
+      system.subscribe('jobs', partial.handle, { group: 'g', concurrency: 3 }),
+    ).rejects.toMatchObject({ code: 'ERR_START_FAILED' });
+    expect(fault.hits).toBe(1);
+    for (let n = 1; n <= 3; n++) await system.publish('jobs', n);
+    await system.settle();
+    expect([whole.got, partial.got]).toEqual([[1], []]);
+    whole.finish();
+    await system.settle();
+    whole.finish();
+    await system.settle();
+    whole.finish();
+    expect(whole.got).toEqual([1, 2, 3]);
   });
 });

@@ -147,15 +147,22 @@ describe('a supervisor', () => {
     ]);
   });
 
-  it('P25 that is told to resume keeps state and generation; only the message is lost', async () => {
-    const { system, settle } = await testSystem();
+  it('P25 that is told to resume keeps state, generation and timers; only the message is lost', async () => {
+    const { system, settle, advance } = await testSystem();
     const ref = await system.spawn(puppet({ decide: () => 'resume' }));
-    ref.tell('act', (ctx) => ctx.state.push('kept'));
+    const ticks: number[] = [];
+    ref.tell('act', (ctx) => {
+      ctx.state.push('kept');
+      ctx.timers.every('tick', 10, 'next', (own) => ticks.push(own.generation));
+    });
     const asked = endingOf(ref.ask('answer', FAIL));
     await settle();
     expect(asked.is).toBe('ERR_ACTOR_FAILED');
     expect(await ref.ask('answer', (ctx) => [...ctx.state, ctx.generation])).toEqual(['kept', 0]);
     expect(system.inspect(ref)?.counts).toMatchObject({ accepted: 3, handled: 2, failed: 1 });
+    await advance(30);
+    expect(ticks).toEqual([0, 0, 0]);
+    expect(system.deadLetters.list()).toMatchObject([{ reason: 'handler-failed', message: 'answer' }]);
   });
 
   it('P15 restarts by restart type', async () => {

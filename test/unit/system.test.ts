@@ -265,7 +265,7 @@ describe('shutdown', () => {
   });
 
   it('keeps nothing running', async () => {
-    const { system, clock, kernel } = await testSystem();
+    const { system, clock, kernel } = await testSystem({ order: 'engine' });
     const ref = await system.spawn(desk);
     const subscription = await system.subscribe('news', () => undefined);
     await ref.ask('read');

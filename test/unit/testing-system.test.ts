@@ -1,6 +1,6 @@
 import { agent, ask, protocol, supervisor, tell, type } from 'troupe';
 import { createTestSystem } from 'troupe/testing';
-import { describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { seededRandom } from '../../runtime/testing/chooser.ts';
 import { kitSystem } from '../support/kit-system.ts';
 
@@ -136,10 +136,14 @@ describe('a test system', () => {
     });
     await expect(probe.expect('take')).rejects.toThrow('TROUPE_SEED=7');
     vi.stubEnv('TROUPE_SEED', 'seven');
-    expect(() => createTestSystem()).toThrow('TROUPE_SEED');
+    expect(() => createTestSystem()).toThrow("TROUPE_SEED must be a whole number >= 0; it was given 'seven'");
   });
 
   it('has another seed each time unless told', async () => {
+    vi.stubEnv('TROUPE_SEED', '');
+    onTestFinished(() => {
+      vi.unstubAllEnvs();
+    });
     const one = await kitSystem();
     const two = await kitSystem();
     expect(one.seed).not.toBe(two.seed);

@@ -1,8 +1,8 @@
 /** Cases about what arrives where: destinations, topics, groups, order, bytes. */
 
 import { expect } from 'vitest';
-import { type Delivery, LANES } from '../../../src/protocol/broker.ts';
-import { frame, numberOf, range, senderOf, toNode, toTopic } from '../../support/broker-play.ts';
+import { type Delivery, LANES, type Source } from '../../../src/protocol/broker.ts';
+import { BrokerPlay, frame, numberOf, range, senderOf, toNode, toTopic } from '../../support/broker-play.ts';
 import type { BrokerCases } from './cases.ts';
 
 const KIB = 1_024;
@@ -42,6 +42,23 @@ export function dataCases({ harness, has, sizes, when }: BrokerCases): void {
     await node.publishAll([frame(toNode(node), 7)]);
     await play.untilGot(reading, 1);
     expect(reading.numbers).toEqual([7]);
+  });
+
+  when('1: keeps prefixes apart, whatever the names are', async (play) => {
+    const other = new BrokerPlay(harness);
+    const nodes = [await play.node({ name: 'same' }), await other.node({ name: 'same' })] as const;
+    for (const node of nodes) await node.listen('#');
+    const source: Source = { kind: 'group', group: 'same', pattern: '#' };
+    const readings = await Promise.all(nodes.flatMap((node) => [node.read(), node.read(source)]));
+    for (const [number, node] of nodes.entries())
+      await node.publishAll([frame(toNode(node), number), frame(toTopic('news'), number)]);
+    for (const [place, count] of [2, 1, 2, 1].entries()) {
+      const reading = readings[place];
+      if (reading !== undefined) await play.untilGot(reading, count);
+    }
+    await play.quiet();
+    expect(readings.map(({ numbers }) => numbers)).toEqual([[0, 0], [0], [1, 1], [1]]);
+    await other.end();
   });
 
   when('answers an empty call with no results', async (play) => {
@@ -298,17 +315,6 @@ export function dataCases({ harness, has, sizes, when }: BrokerCases): void {
     await play.untilGot(reading, 2);
     await play.quiet();
     expect(reading.numbers).toEqual([1, 2]);
-  });
-
-  when('12: publishes what was there at the call, whatever the caller does to it after', async (play) => {
-    const [from, to] = [await play.node(), await play.node()];
-    const reading = await to.read();
-    const one = frame(toNode(to), 1, { sizeBytes: 4 * KIB });
-    const publishing = from.broker.publish([one]);
-    one.bytes.fill(0xff);
-    expect(await play.within(publishing, 'publish')).toEqual(['ok']);
-    await play.untilGot(reading, 1);
-    expect(reading.numbers).toEqual([1]);
   });
 
   when('12: takes many large frames at once', async (play) => {

@@ -4,7 +4,7 @@ import { expect } from 'vitest';
 import type { Source } from '../../../src/protocol/broker.ts';
 import { isTroupeError } from '../../../src/protocol/errors.ts';
 import { type BrokerPlay, frame, type PlayNode, range, toNode, toTopic } from '../../support/broker-play.ts';
-import type { BrokerCases } from './cases.ts';
+import { type BrokerCases, IS_FULL } from './cases.ts';
 
 const SLACK_MS = 15_000;
 
@@ -161,6 +161,50 @@ export function lifeCases({ has, when }: BrokerCases): void {
     },
   );
 
+  when('54: leaves no socket and no timer of a node that was closed', async (play) => {
+    const busy = async (): Promise<void> => {
+      const [from, to] = [await play.node(), await play.node()];
+      await to.listen('news');
+      const readings = [await to.read(), await to.read({ kind: 'group', group: 'workers', pattern: 'news' })];
+      await from.publishAll([frame(toTopic('news'), 1), frame(toNode(to), 2)]);
+      for (const [place, reading] of readings.entries()) await play.untilGot(reading, 2 - place);
+      await Promise.all([from.close(), to.close()]);
+    };
+    // What a driver keeps once for the process is no leak.
+    await busy();
+    await play.quiet(300);
+    const before = activeResources();
+    await busy();
+    await play.until(
+      () => activeResources() <= before,
+      `no more than the ${before} sockets and timers there were`,
+    );
+  });
+
+  const rounds = IS_FULL ? 100 : 10;
+  when(`55: reads and hears as before after ${rounds} readers and listeners came and went`, async (play) => {
+    const [from, to] = [await play.node(), await play.node()];
+    const source: Source = { kind: 'group', group: 'workers', pattern: 'work' };
+    for (let round = 0; round < rounds; round++) {
+      const passing = [await to.read(), await to.read(source)];
+      await to.listen(`round-${round}.#`);
+      await to.listen('news');
+      for (const { open } of passing) await play.within(open.stop(), 'stop');
+      await to.unlisten('news');
+    }
+    const [inbox, group] = [await to.read(), await to.read(source)];
+    await to.listen('news');
+    await from.publishAll([
+      frame(toTopic('news'), 1),
+      frame(toTopic('work'), 2),
+      frame(toTopic('round-0.a'), 3),
+    ]);
+    await play.untilGot(inbox, 2);
+    await play.untilGot(group, 1);
+    await play.quiet(300);
+    expect([inbox.sorted, group.sorted]).toEqual([[1, 3], [2]]);
+  });
+
   when(
     'capabilities.leavesNothing',
     has.leavesNothing,
@@ -194,9 +238,10 @@ export function lifeCases({ has, when }: BrokerCases): void {
       await to.close();
       await from.publish([frame(toTopic('work'), 99)]);
       await from.close();
-      // Whoever comes later finds a clean place.
       await play.passAll(3_000);
+      // Whoever comes later finds a clean place, or makes it one: the dead do not clean up, so the living do.
       const last = await play.node({ options });
+      await play.passAll(has.takeoverMs + 3_000);
       await last.close();
       await play.until(
         async () => (await play.harness.leftovers(play.prefix)).length === 0,
@@ -227,4 +272,11 @@ export function lifeCases({ has, when }: BrokerCases): void {
     await play.quiet();
     expect(third.numbers).toEqual([3]);
   });
+}
+
+/** Sockets and timers that keep this process alive; servers are not a broker's. */
+function activeResources(): number {
+  return process
+    .getActiveResourcesInfo()
+    .filter((type) => /^(TCPSocketWrap|TLSWrap|PipeWrap|Timeout)$/.test(type)).length;
 }

@@ -27,6 +27,8 @@ const OPTIONS: BrokerOptions = {
   publishTimeoutMs: 1_000,
   connectTimeoutMs: 1_000,
   reconnect: { minMs: 10, maxMs: 100 },
+  // Small, so that lanes are full now and then.
+  maxLength: 60,
 };
 const GROUP: Source = { kind: 'group', group: 'workers', pattern: 'news.*' };
 const TOPIC = 'news.today';
@@ -90,6 +92,8 @@ class Stage {
   private reading: Reading | undefined;
   private treatment: Extract<ScheduleStep, { type: 'treat' }>['how'] = 'acknowledge';
   private kept: Delivery[] = [];
+  /** What the reader is done with: a frame that was given back must come again. */
+  private readonly acknowledged = new Set<number>();
   private next = 0;
 
   constructor(play: BrokerPlay, takeoverMs: number) {
@@ -153,15 +157,14 @@ class Stage {
     await play.within(Promise.allSettled(this.burials), 'the last dead letters', END_MS);
     const buried = async (): Promise<readonly number[]> =>
       (await play.harness.deadFrames(play.prefix)).map(numberOf);
-    const readings = { inbox: [reading], topic: [reading], group: this.groupReadings() };
     let missing: readonly string[] = [];
     const isComplete = async (): Promise<boolean> => {
       const dead = await buried();
-      missing = this.missing(readings, dead);
+      missing = this.missing(dead);
       return missing.length === 0;
     };
     await play.until(isComplete, 'what was taken', END_MS + this.takeoverMs).catch((error: unknown) => {
-      throw new Error(`Taken, and neither delivered nor dead: ${missing.slice(0, 30).join(', ')}`, {
+      throw new Error(`Taken, and neither read to the end nor dead: ${missing.slice(0, 30).join(', ')}`, {
         cause: error,
       });
     });
@@ -170,12 +173,9 @@ class Stage {
       if (!this.published.has(number)) throw new Error(`Frame ${number} was never published.`);
   }
 
-  private missing(
-    readings: { readonly inbox: readonly Reading[]; readonly group: readonly Reading[] },
-    dead: readonly number[],
-  ): readonly string[] {
-    const inbox = new Set([...readings.inbox.flatMap(({ numbers }) => numbers), ...dead]);
-    const group = new Set(readings.group.flatMap(({ numbers }) => numbers));
+  private missing(dead: readonly number[]): readonly string[] {
+    const inbox = new Set([...this.acknowledged, ...dead]);
+    const group = new Set(this.groupReadings().flatMap(({ numbers }) => numbers));
     return [...this.ways].flatMap(([name, { taken }]) =>
       taken.flatMap((number) => [
         ...(inbox.has(number) ? [] : [`${number} (${name}) at the node`]),
@@ -220,7 +220,12 @@ class Stage {
   private treatFromNow(how: typeof this.treatment): void {
     this.treatment = how;
     if (how === 'keep') return;
-    this.reading?.consumption?.acknowledge(this.kept.splice(0));
+    if (this.reading?.consumption !== undefined) this.acknowledge(this.kept.splice(0), this.reading.open);
+  }
+
+  private acknowledge(deliveries: readonly Delivery[], open: Reading['open']): void {
+    for (const delivery of deliveries) this.acknowledged.add(numberOf(delivery));
+    open.acknowledge(deliveries);
   }
 
   private treat(deliveries: readonly Delivery[], { open }: Reading): void {
@@ -232,7 +237,10 @@ class Stage {
     // Each at most once, or the last of them would go round for ever.
     const isChosen = ({ isRedelivered }: Delivery): boolean => !isRedelivered && this.random() < 0.3;
     const chosen = treatment === 'acknowledge' ? [] : deliveries.filter(isChosen);
-    open.acknowledge(deliveries.filter((delivery) => !chosen.includes(delivery)));
+    this.acknowledge(
+      deliveries.filter((delivery) => !chosen.includes(delivery)),
+      open,
+    );
     if (treatment === 'release-some') open.release(chosen);
     else for (const delivery of chosen) this.bury(delivery, open);
   }
