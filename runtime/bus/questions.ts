@@ -50,7 +50,7 @@ export class Question implements Inquiry, Asked {
     if (this.isOver) return false;
     this.answering.reply(reply);
     this.branches.delete(branch);
-    this.cancel(new TroupeError('ERR_REQUEST_OUTRUN', { topic: this.topic }));
+    this.outrun();
     return true;
   }
 
@@ -59,6 +59,11 @@ export class Question implements Inquiry, Asked {
     this.lastFailure = { error: causeOf(error) };
     this.endIfLost();
     return true;
+  }
+
+  /** It has its answer, or its time has come, or whoever asked has gone. */
+  outrun(): void {
+    this.cancel(new TroupeError('ERR_REQUEST_OUTRUN', { topic: this.topic }));
   }
 
   /** Nobody waits for it any more. */

@@ -14,7 +14,6 @@ import type {
 } from '../../src/protocol/broker.ts';
 import { Envelope, Extras, type Outcome } from '../../src/protocol/envelope.ts';
 import { errorText } from '../../src/protocol/error-text.ts';
-import { TroupeError } from '../../src/protocol/errors.ts';
 import { encodeMessage, type Frame, type WireMessage, type WirePayload } from '../../src/protocol/frame.ts';
 import {
   ASK_TIMEOUT_MS,
@@ -22,6 +21,7 @@ import {
   LANE_WINDOWS,
   OUTBOX_WAITING_MAX,
   TIMER_MS_MAX,
+  WORKING_AFTER_MS,
 } from '../../src/protocol/limits.ts';
 import { decodePayload, encodePayload } from '../../src/protocol/payload.ts';
 import { TopicMessage } from '../../src/protocol/topic-message.ts';
@@ -53,6 +53,12 @@ const GROUP_DRAIN_MS = 30_000;
 const WINDOWS: PerLane = LANE_WINDOWS;
 const MEMBER_WINDOWS: PerLane = GROUP_WINDOWS;
 
+/** A request of ours, and the nodes that said they work on it. */
+interface OpenRequest {
+  readonly request: Request;
+  readonly workers: Set<string>;
+}
+
 interface Group {
   readonly inbound: Inbound;
   readonly ready: Promise<void>;
@@ -70,7 +76,7 @@ export class Wire {
   private readonly inbox: Inbound;
   private readonly groups = new Map<string, Group>();
   /** Requests of ours that wait for replies, by id. */
-  private readonly requests = new Map<string, Request>();
+  private readonly requests = new Map<string, OpenRequest>();
   /** Requests of others that subscribers here work on, by id: one for the inbox, and one for each group that it came to. */
   private readonly questions = new Map<string, readonly Question[]>();
   private readonly arrivals: InboxArrivals;
@@ -121,18 +127,19 @@ export class Wire {
 
   /** As `publish`, for a question; replies come to `request`. */
   request(publication: Publication, request: Request, timeoutMs: number): void {
-    const { id } = publication;
-    this.requests.set(id, request);
+    const { id, rank } = publication;
+    const workers = new Set<string>();
+    this.requests.set(id, { request, workers });
     const over = (): void => {
       this.requests.delete(id);
     };
     request.result.then(over, over);
     try {
       const parcel = this.depart(publication, 'request', timeoutMs);
-      // What is still here stays here.
-      request.spread((reason) =>
-        parcel.isPacked ? this.cancel(publication, request.dueAt) : parcel.refuse(reason),
-      );
+      request.spread((reason) => {
+        parcel.refuse(reason); // if it is still here it stays here
+        for (const node of workers) this.cancel(id, node, rank, request.dueAt);
+      });
       for (const wait of publication.waits ?? []) wait.catch((error: unknown) => request.withdraw(error));
     } catch (error) {
       request.withdraw(error);
@@ -167,10 +174,10 @@ export class Wire {
     return parcel;
   }
 
-  /** Whoever works for a request is told to stop, unless its time has come: that they know. */
-  private cancel({ id, topic, rank }: Publication, dueAt: number): void {
+  /** A node that works for a request is told to stop, unless its time has come: that it knows. */
+  private cancel(id: string, node: string, lane: Lane, dueAt: number): void {
     if (dueAt > this.kernel.now())
-      this.tell({ kind: 'topic', topic }, rank, wireMessage('cancel', id, this.wallNow()), dueAt);
+      this.tell({ kind: 'node', node }, lane, wireMessage('cancel', id, this.wallNow()), dueAt);
   }
 
   /** Sends a word about a request, which is of use until then. If it does not arrive, the request's own time ends the work for it. */
@@ -179,7 +186,7 @@ export class Wire {
     const timeoutMs = Math.max(1, Math.ceil((dueAt - this.kernel.now()) / 1_000)) * 1_000;
     const { taken } = this.outbox.send(to, lane, encodeMessage(message), { timeoutMs });
     taken.catch((error: unknown) => {
-      if (message.type === 'cancel') return;
+      if (message.type === 'cancel' || message.type === 'working') return;
       const text = `a ${message.type} of request ${message.id} could not be sent`;
       this.kernel.events.emit({ type: 'logged', level: 'warn', address: '/', text, fields: { error } });
     });
@@ -256,11 +263,10 @@ export class Wire {
       }
       case 'reply':
       case 'refusal':
-        if (topic !== undefined) return misdirected('it answers a request, and was sent to a topic');
-        return this.takeReply(arrival);
+      case 'working':
       case 'cancel':
-        this.takeBack(message.id, topic ?? '');
-        return undefined;
+        if (topic !== undefined) return misdirected('it is about a request, and was sent to a topic');
+        return this.takeWord(arrival);
     }
   }
 
@@ -268,12 +274,8 @@ export class Wire {
   private takeShare(arrival: Arrival, group: string, pattern: string): Taken {
     const { message } = arrival;
     const { topic = pattern } = arrival;
-    if (message.type === 'cancel') {
-      this.takeBack(message.id, topic);
-      return undefined;
-    }
-    if (message.type === 'reply' || message.type === 'refusal')
-      return misdirected('it answers a request, and was sent to a group');
+    if (message.type !== 'message' && message.type !== 'request')
+      return misdirected('it is about a request, and was sent to a group');
     const publication = this.publicationOf(arrival, topic);
     if (!(publication instanceof Publication)) return Promise.resolve(publication);
     const tally = new Tally();
@@ -289,14 +291,24 @@ export class Wire {
     });
   }
 
-  /** Nobody waits for this request any more: all that is done for it here is ended. */
-  private takeBack(id: string, topic: string): void {
-    for (const question of this.questions.get(id) ?? [])
-      question.cancel(new TroupeError('ERR_REQUEST_OUTRUN', { topic }));
+  /** A word about a request, from the node that made it or from one that got it. */
+  private takeWord(arrival: Arrival): Taken {
+    const { message, node, lane } = arrival;
+    const { id, type, expiresAtMs } = message;
+    if (type === 'cancel') {
+      // Nobody waits for it any more: all that is done for it here is ended.
+      for (const question of this.questions.get(id) ?? []) question.outrun();
+      return undefined;
+    }
+    if (type !== 'working') return this.takeReply(arrival);
+    const open = this.requests.get(id);
+    if (open !== undefined) open.workers.add(node);
+    else this.cancel(id, node, lane, expiresAtMs === undefined ? 0 : this.clockTimeOf(expiresAtMs));
+    return undefined;
   }
 
   private takeReply({ message, node, lane }: Arrival): Taken {
-    const request = this.requests.get(message.id);
+    const request = this.requests.get(message.id)?.request;
     let value: unknown;
     try {
       value = decodePayload(message.payload);
@@ -364,8 +376,12 @@ export class Wire {
     const dueAt = deadline === Infinity ? now + ASK_TIMEOUT_MS : deadline;
     const answerTo = { kind: 'node', node } as const;
     const timeout = kernel.timeouts.startFunction(Math.max(1, Math.ceil(dueAt - now)), now, () =>
-      question.cancel(new TroupeError('ERR_REQUEST_OUTRUN', { topic })),
+      question.outrun(),
     );
+    const working = kernel.timeouts.startFunction(WORKING_AFTER_MS, now, () => {
+      const word = wireMessage('working', id, this.wallNow());
+      this.tell(answerTo, lane, { ...word, expiresAtMs: this.wallTimeOf(dueAt) }, dueAt);
+    });
     const question = new Question(topic, dueAt, {
       reply: (value) => {
         const payload = encodePayload(value, this.payloadBytesMax);
@@ -377,6 +393,7 @@ export class Wire {
       },
       over: () => {
         kernel.timeouts.cancel(timeout);
+        kernel.timeouts.cancel(working);
         const others = (questions.get(id) ?? []).filter((each) => each !== question);
         if (others.length === 0) questions.delete(id);
         else questions.set(id, others);

@@ -144,7 +144,6 @@ export class Channel {
         break;
       taken++;
       if (!this.isWanted(parcel, wallMs)) continue;
-      parcel.isPacked = true;
       parcels.push(parcel);
       sizeBytes += parcel.bytes.length;
     }

@@ -18,8 +18,6 @@ export class Parcel extends Timeout {
   readonly expiresAtMs: number | undefined;
   readonly taken: Promise<void>;
   isSettled = false;
-  /** It is in a frame: whatever becomes of it here, it may arrive. */
-  isPacked = false;
   private readonly kernel: Kernel;
   private readonly destination: string;
   private readonly timeoutMs: number;

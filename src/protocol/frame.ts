@@ -12,13 +12,14 @@ import type { Headers } from './ref.ts';
 import { WireReader, WireWriter } from './wire-bytes.ts';
 
 /** What a wire message is for. */
-export const WIRE_TYPES = ['message', 'request', 'reply', 'refusal', 'cancel'] as const;
+export const WIRE_TYPES = ['message', 'request', 'reply', 'refusal', 'cancel', 'working'] as const;
 
 /**
  * - `message`: what was published to a topic;
  * - `request`: the same, and its sender waits for a reply in its inbox;
  * - `reply`, `refusal`: the answer to the request whose id it has: a value, or a text that says why there is none;
- * - `cancel`: nobody waits for the request of this id any more.
+ * - `working`: the sender's subscribers still work on the request of this id;
+ * - `cancel`: the answer to that, once nobody waits for the request any more.
  */
 export type WireType = (typeof WIRE_TYPES)[number];
 

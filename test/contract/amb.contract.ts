@@ -442,7 +442,7 @@ export function ambContract(
       });
 
       it('take the first reply of several, and cancel the others', async () => {
-        const { connect } = await begin();
+        const { connect, advance } = await begin();
         const bus = await connect();
         const slow = hold();
         const aborted = new Collector();
@@ -452,6 +452,7 @@ export function ambContract(
         });
         await bus.subscribe('q', (message) => message.reply('first'));
         expect(await bus.request('q', 1)).toBe('first');
+        await advance(LONG_MS);
         await aborted.until(1);
         expect(slow.endings).toEqual(['aborted']);
       });

@@ -1,9 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { type MemoryHub, memory, memoryHub } from '../../adapters/memory/index.ts';
+import type { Broker } from '../../src/protocol/broker.ts';
 import type { BusMessage, BusOptions } from '../../src/protocol/bus.ts';
 import { decodeFrame, encodeFrame, encodeMessage, type WireMessage } from '../../src/protocol/frame.ts';
-import { ASK_TIMEOUT_MS, HEADERS_MAX } from '../../src/protocol/limits.ts';
+import { ASK_TIMEOUT_MS, HEADERS_MAX, WORKING_AFTER_MS } from '../../src/protocol/limits.ts';
 import { deferred, endingOf, never } from '../support/puppet.ts';
 import { busBench } from '../support/test-bus.ts';
 import { recordTraces } from '../support/traces.ts';
@@ -168,8 +169,9 @@ describe('a bus on a broker', () => {
     await advance(10);
     await subscribed;
     const asked = endingOf(a.request('agent.query', 'status?', { schema: z.object({ length: z.number() }) }));
-    await advance(50);
+    await advance(10);
     expect(asked).toMatchObject({ is: 'resolved', value: { length: 7 } });
+    await advance(WORKING_AFTER_MS);
     expect((await slow.promise).aborted).toBe(true);
   });
 
@@ -418,42 +420,65 @@ describe('a bus on a broker', () => {
     expect(types).toEqual(['request']);
   });
 
-  it('sends no cancellation where nothing was asked, or where the time of a request has come', async () => {
-    const { connect, advance, hub, clock } = nodes();
-    const a = await connect('a');
-    const types = await wiretap(hub, clock, advance, 'q');
-    await expect(a.request('q', { at: new Date(0) })).rejects.toMatchObject({
-      code: 'ERR_PAYLOAD_UNSERIALIZABLE',
-    });
-    const late = endingOf(a.request('q', 1, { timeoutMs: 100 }));
-    await advance(200);
-    expect(late.is).toBe('ERR_REQUEST_TIMEOUT');
-    const controller = new AbortController();
-    endingOf(a.request('q', 1, { signal: controller.signal }));
-    await advance(10);
-    controller.abort();
-    await advance(10);
-    expect(types).toEqual(['request', 'request', 'cancel']);
-  });
-
-  it('cancels what a subscription and a group of one node do for one request', async () => {
-    const { connect, advance } = nodes();
-    const [a, b] = [await connect('a'), await connect('b')];
-    const signals: AbortSignal[] = [];
-    const work = (message: BusMessage): Promise<never> => {
-      signals.push(message.signal);
-      return never();
-    };
-    const subscribed = Promise.all([b.subscribe('q', work), b.subscribe('q', work, { group: 'g' })]);
+  it('costs no word beside request and reply when it is answered soon', async () => {
+    const { connect, advance, hub } = nodes();
+    const frames: string[] = [];
+    const [a, b] = [
+      await connect('a', { broker: overheard(hub, 'a', frames) }),
+      await connect('b', { broker: overheard(hub, 'b', frames) }),
+    ];
+    const subscribed = b.subscribe('q', (message) => message.reply('soon'));
     await advance(10);
     await subscribed;
-    const controller = new AbortController();
-    endingOf(a.request('q', 1, { signal: controller.signal }));
+    const asked = endingOf(a.request('q', 1));
+    await advance(10_000);
+    expect([asked.value, frames]).toEqual(['soon', ['a request', 'b reply']]);
+  });
+
+  it('takes back what is done for a request, in a group and beside it, whenever nobody waits for it any more', async () => {
+    const { connect, advance } = nodes();
+    const [a, b, c] = [await connect('a'), await connect('b'), await connect('c')];
+    const signals: AbortSignal[] = [];
+    const work = ({ signal }: BusMessage): Promise<void> => {
+      signals.push(signal);
+      return new Promise((resolve) => {
+        signal.addEventListener('abort', () => resolve());
+      });
+    };
+    const subscribed = Promise.all([
+      b.subscribe('q', work),
+      ...[a, b, c].map((bus) => bus.subscribe('q', work, { group: 'g', concurrency: 9 })),
+    ]);
     await advance(10);
-    expect(signals.map(({ aborted }) => aborted)).toEqual([false, false]);
-    controller.abort();
+    await subscribed;
+    for (const afterMs of [1, WORKING_AFTER_MS + 10]) {
+      for (let n = 0; n < 3; n++) {
+        const controller = new AbortController();
+        endingOf(a.request('q', n, { signal: controller.signal }));
+        await advance(afterMs);
+        controller.abort();
+        await advance(WORKING_AFTER_MS + 10);
+      }
+    }
+    // Each is one for the subscription, which works on one after the other, and one for a member of the group.
+    expect(signals).toHaveLength(12);
+    expect(signals.filter(({ aborted }) => !aborted)).toEqual([]);
+  });
+
+  it('sends no cancellation where the time of a request has come', async () => {
+    const { connect, advance, hub } = nodes();
+    const frames: string[] = [];
+    const [a, b] = [
+      await connect('a', { broker: overheard(hub, 'a', frames) }),
+      await connect('b', { broker: overheard(hub, 'b', frames) }),
+    ];
+    const subscribed = b.subscribe('q', () => never());
     await advance(10);
-    expect(signals.map(({ aborted }) => aborted)).toEqual([true, true]);
+    await subscribed;
+    const late = endingOf(a.request('q', 1, { timeoutMs: 1_000 }));
+    await advance(10_000);
+    expect(late.is).toBe('ERR_REQUEST_TIMEOUT');
+    expect(frames).toEqual(['a request', 'b working']);
   });
 
   it('tells the asker why nobody here answers, also where that is known at once', async () => {
@@ -565,7 +590,7 @@ describe('a bus on a broker', () => {
     await advance(10);
     await subscribed;
     endingOf(a.request('q', 1));
-    await advance(10);
+    await advance(WORKING_AFTER_MS + 10);
     const closed = endingOf(a.close());
     await advance(10_000);
     expect([closed.is, signal?.aborted]).toEqual(['resolved', true]);
@@ -689,6 +714,18 @@ async function rawNode(hub: MemoryHub, clock: Bench['clock'], advance: Bench['ad
   await advance(10);
   await opened;
   return { raw };
+}
+
+/** A broker that writes down the types of what its node publishes. */
+function overheard(hub: MemoryHub, node: string, said: string[]): Broker {
+  const broker = memory({ hub });
+  const publish = broker.publish.bind(broker);
+  broker.publish = (frames) => {
+    for (const { bytes } of frames)
+      said.push(...decodeFrame(bytes).messages.map(({ type }) => `${node} ${type}`));
+    return publish(frames);
+  };
+  return broker;
 }
 
 /** The types of what goes to a topic, as they come. */

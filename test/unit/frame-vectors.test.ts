@@ -84,7 +84,7 @@ describe('the vectors of frames', () => {
 
   it('are some of each', () => {
     const types = new Set(vectors.valid.flatMap(({ frame }) => frame.messages.map(({ type }) => type)));
-    expect([...types].sort()).toEqual(['cancel', 'message', 'refusal', 'reply', 'request']);
+    expect([...types].sort()).toEqual(['cancel', 'message', 'refusal', 'reply', 'request', 'working']);
     expect(vectors.refused.length).toBeGreaterThan(15);
   });
 });
