@@ -425,10 +425,11 @@ export class Wire {
   /** Gives up what the broker has not taken, and disconnects. */
   async close(reason: unknown): Promise<void> {
     this.outbox.withdraw(reason);
-    for (const questions of [...this.questions.values()])
+    for (const questions of this.questions.values())
       for (const question of questions) question.cancel(reason);
+    this.unheard(); // that it is closed is no outage
     await this.broker.close();
-    this.unheard();
+    this.present = 'down';
   }
 
   private changed(state: BrokerState, error: Error | undefined): void {

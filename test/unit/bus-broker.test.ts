@@ -324,6 +324,15 @@ describe('a bus on a broker', () => {
     await expect(a.publish('n', 1)).rejects.toMatchObject({ code: 'ERR_BUS_CLOSED' });
   });
 
+  it('takes its own end for no outage', async () => {
+    const { connect, advance, logs } = nodes();
+    const a = await connect('a');
+    const closed = endingOf(a.close());
+    await advance(10_000);
+    expect([closed.is, (await a.stats()).broker]).toEqual(['resolved', 'down']);
+    expect(logs.filter(({ level }) => level === 'warn')).toEqual([]);
+  });
+
   it('refuses what it could not keep: confirm handled, payloads that cannot travel, two nodes of one name', async () => {
     const { connect, advance } = nodes();
     const a = await connect('a');
