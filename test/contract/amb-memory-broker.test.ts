@@ -16,7 +16,7 @@ ambContract('a bus on the memory broker', abilities, () => {
   const { connect, advance } = busBench();
   const hub = memoryHub();
   return {
-    connect: (options = {}, bound = undefined) => connect({ broker: memory({ ...bound, hub }), ...options }),
+    connect: (options = {}, bound) => connect({ broker: memory({ ...bound, hub }), ...options }),
     advance,
     end: () => Promise.resolve(),
     openStore: () => memoryStore(),

@@ -49,10 +49,10 @@ async function read(
     consumer.on(consumer.events.GROUP_JOIN, () => resolve());
   });
   await consumer.run({
-    eachBatch: async ({ batch, resolveOffset }) => {
-      for (const { offset, value } of batch.messages) {
+    eachBatch: async (given) => {
+      for (const { offset, value } of given.batch.messages) {
         await take(value?.toString() ?? '');
-        resolveOffset(offset);
+        given.resolveOffset(offset);
       }
     },
   });

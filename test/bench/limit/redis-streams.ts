@@ -14,20 +14,17 @@ type Entries = readonly (readonly [string, readonly string[]])[];
 /** Adds to a stream: what is added in one go is one pipeline. */
 function writerOf(redis: Redis): (key: string, text: string) => Promise<void> {
   let waiting: { readonly key: string; readonly text: string; readonly done: () => void }[] = [];
+  const add = async (some: typeof waiting): Promise<void> => {
+    const pipeline = redis.pipeline();
+    for (const { key, text } of some) pipeline.xadd(key, '*', 'b', text);
+    const answers = (await pipeline.exec()) ?? [];
+    // One that failed stays open, and the run ends as one that lost a message.
+    for (const [place, { done }] of some.entries()) if (answers[place]?.[0] === null) done();
+  };
   const flush = (): void => {
     const some = waiting;
     waiting = [];
-    if (some.length === 0) return;
-    const pipeline = redis.pipeline();
-    for (const { key, text } of some) pipeline.xadd(key, '*', 'b', text);
-    pipeline.exec().then(
-      () => {
-        for (const { done } of some) done();
-      },
-      (error: unknown) => {
-        throw error;
-      },
-    );
+    if (some.length > 0) void add(some); // an answer says what failed; it never rejects
   };
   return (key, text) =>
     new Promise((done) => {
@@ -44,10 +41,8 @@ async function read(url: string, key: string, take: (text: string) => Promise<vo
   await settle.xgroup('CREATE', key, GROUP, '0', 'MKSTREAM');
   const loop = async (): Promise<void> => {
     for (;;) {
-      const reply = await redis.call(
-        'XREADGROUP',
-        ...['GROUP', GROUP, 'me', 'COUNT', COUNT, 'BLOCK', 1_000, 'STREAMS', key, '>'],
-      );
+      const words = ['GROUP', GROUP, 'me', 'COUNT', COUNT, 'BLOCK', 1_000, 'STREAMS', key, '>'];
+      const reply = await redis.call('XREADGROUP', words);
       const entries = (reply as readonly (readonly [string, Entries])[] | null)?.[0]?.[1] ?? []; // as Redis documents it
       for (const [, [, text = '']] of entries) await take(text);
       const ids = entries.map(([id]) => id);

@@ -64,18 +64,18 @@ const carrier: Carrier = {
       readonly done: () => void;
       readonly fail: (error: unknown) => void;
     }[] = [];
+    const add = async (some: typeof waiting): Promise<void> => {
+      try {
+        await work.addBulk(some.map(({ job }) => job));
+        for (const { done } of some) done();
+      } catch (error) {
+        for (const { fail } of some) fail(error);
+      }
+    };
     const flush = (): void => {
       const some = waiting;
       waiting = [];
-      if (some.length === 0) return;
-      work.addBulk(some.map(({ job }) => job)).then(
-        () => {
-          for (const { done } of some) done();
-        },
-        (error: unknown) => {
-          for (const { fail } of some) fail(error);
-        },
-      );
+      if (some.length > 0) void add(some); // it tells those who wait, and never rejects
     };
     return {
       publish: (text, isUrgent) =>
