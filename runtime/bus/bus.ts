@@ -5,6 +5,7 @@
  */
 
 import type { NodeIdentity } from '../../src/protocol/broker.ts';
+import { checkGroupName } from '../../src/protocol/broker-options.ts';
 import type {
   MessageBus as Bus,
   BusHandler,
@@ -158,7 +159,10 @@ class LocalBus {
   private async spread(wire: Wire, here: Subscription, group: string | undefined): Promise<Subscription> {
     const { pattern } = here;
     try {
-      const end = group === undefined ? await this.heard(wire, pattern) : await wire.join(group, pattern);
+      const end =
+        group === undefined
+          ? await this.heard(wire, pattern)
+          : await wire.join(checkGroupName(group), pattern);
       let ended: Promise<void> | undefined;
       const unsubscribe = (): Promise<void> => {
         ended ??= end(() => here.unsubscribe());

@@ -346,6 +346,11 @@ describe('a bus on a broker', () => {
       code: 'ERR_PAYLOAD_TOO_LARGE',
     });
     await expect(connect('a')).rejects.toMatchObject({ code: 'ERR_NAME_TAKEN' });
+    // A name of a group that a bus in memory takes, and no broker does.
+    await expect(a.subscribe('n', () => undefined, { group: 'g'.repeat(100) })).rejects.toMatchObject({
+      code: 'ERR_OPTION_INVALID',
+    });
+    expect(a.queueSizes()).toEqual([]);
     await advance(0);
   });
 
