@@ -52,6 +52,11 @@ export class Brake {
     return this.delay(settings.delayMs);
   }
 
+  /** A publish found no room in its time. */
+  noteRefusal(): void {
+    this.refused++;
+  }
+
   /** Lets go whom it brakes, and brakes nobody any more: the bus is closed. */
   release(): void {
     this.isReleased = true;

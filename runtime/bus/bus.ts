@@ -73,6 +73,7 @@ class LocalBus {
   private readonly journal: Journal | undefined;
   private readonly wire: Wire | undefined;
   private readonly outgoing: Outgoing;
+  private drainMs = BUS_DRAIN_MS;
 
   constructor(settings: BusSettings, host: Host) {
     this.name = settings.name;
@@ -105,14 +106,16 @@ class LocalBus {
     const { system, brake, outgoing, journal, wire } = this;
     system.onShutdown('stop-intake', 'brake', () => brake.release());
     if (wire !== undefined) {
-      system.onShutdown('stop-intake', 'reading', () => wire.stopReading());
+      system.onShutdown('stop-intake', 'reading', () => wire.stopReading(this.drainMs));
       system.onShutdown('flush', 'reading', () => wire.settled());
-      system.onShutdown('flush', 'outbox', () => wire.flushed());
       system.onShutdown('close', 'broker', () => wire.close(this.closed()));
     }
     // What was published before the end is on its way to the store: its subscribers get it before they are drained.
     system.onShutdown('stop-intake', 'journal', () => journal?.passed());
-    system.onShutdown('flush', 'calls', () => outgoing.withdraw(this.closed()));
+    system.onShutdown('flush', 'calls', async () => {
+      outgoing.withdraw(this.closed());
+      await wire?.flushed(); // those who still work for them are told
+    });
     system.onShutdown('flush', 'statuses', () => journal?.flush());
     await system.start();
     if (wire === undefined) return;
@@ -157,7 +160,10 @@ class LocalBus {
   private async spread(wire: Wire, here: Subscription, group: string | undefined): Promise<Subscription> {
     const { pattern } = here;
     try {
-      const end = group === undefined ? await this.heard(wire, pattern) : await wire.join(group, pattern);
+      const end =
+        group === undefined
+          ? await this.heard(wire, pattern)
+          : await wire.join(checkGroupName(group), pattern);
       let ended: Promise<void> | undefined;
       const unsubscribe = (): Promise<void> => {
         ended ??= end(() => here.unsubscribe());
@@ -249,6 +255,9 @@ class LocalBus {
   close(options?: unknown): Promise<void> {
     const { drainMs = BUS_DRAIN_MS, ...rest } =
       options === undefined ? {} : recordOption('close options', options);
+    // The system refuses whatever else it may be.
+    if (typeof drainMs === 'number' && drainMs >= 0 && !this.system.kernel.isIntakeClosed)
+      this.drainMs = drainMs;
     return this.system.shutdown({ drainMs, ...rest });
   }
 

@@ -123,21 +123,35 @@ function heardIterator(
   listening.catch(() => undefined); // the first `next` hears of it
   let ended: Promise<void> | undefined;
   const end = (): Promise<void> => {
-    ended ??= listening.then((unlisten) => unlisten());
+    ended ??= listening.then(
+      (unlisten) => unlisten(),
+      () => undefined,
+    );
     return ended;
   };
   type Result = IteratorResult<BusMessage, undefined>;
   const given = async (
     pull: () => Promise<IteratorResult<BusMessage, unknown>> | undefined,
   ): Promise<Result> => {
-    const result = await pull();
+    let result: IteratorResult<BusMessage, unknown> | undefined;
+    try {
+      result = await pull();
+    } catch (error) {
+      await end();
+      throw error;
+    }
     if (result !== undefined && result.done !== true) return result;
     await end();
     return { done: true, value: undefined };
   };
   const iterator: AsyncIterableIterator<BusMessage, undefined> = {
     next: async () => {
-      await listening;
+      try {
+        await listening;
+      } catch (error) {
+        await source.return?.();
+        throw error;
+      }
       return given(() => source.next());
     },
     return: () => given(() => source.return?.()),

@@ -173,7 +173,12 @@ export class Outgoing {
 
   /** The broker has it, and may brake who published it. */
   private async taken(publication: Publication): Promise<void> {
-    await Promise.all(publication.waits ?? []);
+    try {
+      await Promise.all(publication.waits ?? []);
+    } catch (error) {
+      this.way.brake.noteRefusal();
+      throw error;
+    }
     const held = this.way.brake.brakes(publication.fullest);
     if (held !== undefined) await abortable(held, publication.publisher.signal);
   }

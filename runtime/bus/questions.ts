@@ -26,6 +26,7 @@ export class Question implements Inquiry, Asked {
   private readonly branches = new Set<RequestBranch>();
   private isSealed = false;
   private isOver = false;
+  private lastFailure: { readonly error: unknown } | undefined = undefined;
 
   constructor(topic: string, dueAt: number, answering: Answering) {
     this.topic = topic;
@@ -42,24 +43,27 @@ export class Question implements Inquiry, Asked {
   /** Everybody here has been asked. */
   seal(): void {
     this.isSealed = true;
-    if (this.branches.size === 0) this.end();
+    this.endIfLost();
   }
 
   answered(branch: RequestBranch, reply: unknown): boolean {
     if (this.isOver) return false;
     this.answering.reply(reply);
     this.branches.delete(branch);
-    this.cancel(new TroupeError('ERR_REQUEST_OUTRUN', { topic: this.topic }));
+    this.outrun();
     return true;
   }
 
   failed(branch: RequestBranch, error: unknown): boolean {
     if (this.isOver || !this.branches.delete(branch)) return false;
-    if (this.isSealed && this.branches.size === 0) {
-      this.end();
-      this.answering.refuse(causeOf(error));
-    }
+    this.lastFailure = { error: causeOf(error) };
+    this.endIfLost();
     return true;
+  }
+
+  /** It has its answer, or its time has come, or whoever asked has gone. */
+  outrun(): void {
+    this.cancel(new TroupeError('ERR_REQUEST_OUTRUN', { topic: this.topic }));
   }
 
   /** Nobody waits for it any more. */
@@ -67,6 +71,13 @@ export class Question implements Inquiry, Asked {
     this.end();
     for (const branch of this.branches) branch.takeBack(reason);
     this.branches.clear();
+  }
+
+  /** Nobody here can answer any more. Where nobody was asked there is nothing to tell: others may answer. */
+  private endIfLost(): void {
+    if (!this.isSealed || this.isOver || this.branches.size > 0) return;
+    this.end();
+    if (this.lastFailure !== undefined) this.answering.refuse(this.lastFailure.error);
   }
 
   private end(): void {

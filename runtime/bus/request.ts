@@ -35,7 +35,7 @@ export class Request extends OpenCall<unknown> implements Inquiry, Asked {
   private isSealed = false;
   private lastFailure: unknown = undefined;
   /** Takes back what other nodes were asked. */
-  private recall: (() => void) | undefined = undefined;
+  private recall: ((reason: unknown) => void) | undefined = undefined;
 
   constructor(calls: OpenCalls, kernel: Kernel, topic: string, settings: RequestSettings) {
     super(calls, kernel, settings);
@@ -58,7 +58,7 @@ export class Request extends OpenCall<unknown> implements Inquiry, Asked {
   }
 
   /** Subscribers on other nodes are asked, who are not known: their replies come by `answered`. */
-  spread(recall: () => void): void {
+  spread(recall: (reason: unknown) => void): void {
     this.recall = recall;
   }
 
@@ -91,7 +91,7 @@ export class Request extends OpenCall<unknown> implements Inquiry, Asked {
   protected override takeBack(reason: unknown): void {
     for (const branch of this.branches) branch.takeBack(reason);
     this.branches.clear();
-    this.recall?.();
+    this.recall?.(reason);
   }
 
   private settle({ address }: Replier, reply: unknown): void {

@@ -4,17 +4,24 @@
  * their queues, and in a group until one of them has handled it.
  */
 
-import type { Broker, BrokerState, Lane, NodeIdentity, PerLane } from '../../src/protocol/broker.ts';
+import type {
+  Broker,
+  BrokerState,
+  Destination,
+  Lane,
+  NodeIdentity,
+  PerLane,
+} from '../../src/protocol/broker.ts';
 import { Envelope, Extras, type Outcome } from '../../src/protocol/envelope.ts';
 import { errorText } from '../../src/protocol/error-text.ts';
-import { TroupeError } from '../../src/protocol/errors.ts';
 import { encodeMessage, type Frame, type WireMessage, type WirePayload } from '../../src/protocol/frame.ts';
 import {
-  BUS_DRAIN_MS,
+  ASK_TIMEOUT_MS,
   GROUP_WINDOWS,
   LANE_WINDOWS,
   OUTBOX_WAITING_MAX,
   TIMER_MS_MAX,
+  WORKING_AFTER_MS,
 } from '../../src/protocol/limits.ts';
 import { decodePayload, encodePayload } from '../../src/protocol/payload.ts';
 import { TopicMessage } from '../../src/protocol/topic-message.ts';
@@ -23,6 +30,7 @@ import { entryWithoutHandler } from '../actor/outcomes.ts';
 import { GroupArrivals, InboxArrivals } from '../remote/arrivals.ts';
 import { type Arrival, type GivenUp, Inbound, RELEASE, type Sieve, type Taken } from '../remote/inbound.ts';
 import { Outbox } from '../remote/outbox.ts';
+import type { Parcel } from '../remote/parcel.ts';
 import { Publication } from '../routing/publication.ts';
 import { endCall, tracedHeaders } from '../routing/publication-trace.ts';
 import type { Router } from '../routing/router.ts';
@@ -45,6 +53,12 @@ const GROUP_DRAIN_MS = 30_000;
 const WINDOWS: PerLane = LANE_WINDOWS;
 const MEMBER_WINDOWS: PerLane = GROUP_WINDOWS;
 
+/** A request of ours, and the nodes that said they work on it. */
+interface OpenRequest {
+  readonly request: Request;
+  readonly workers: Set<string>;
+}
+
 interface Group {
   readonly inbound: Inbound;
   readonly ready: Promise<void>;
@@ -62,9 +76,10 @@ export class Wire {
   private readonly inbox: Inbound;
   private readonly groups = new Map<string, Group>();
   /** Requests of ours that wait for replies, by id. */
-  private readonly requests = new Map<string, Request>();
-  /** Requests of others that subscribers here work on, by id. */
-  private readonly questions = new Map<string, Question>();
+  private readonly requests = new Map<string, OpenRequest>();
+  /** Requests of others that subscribers here work on, by id: one for the inbox, and one for each group that it came to. */
+  private readonly questions = new Map<string, readonly Question[]>();
+  private readonly arrivals: InboxArrivals;
   private readonly unheard: () => void;
   private present: BrokerState = 'down';
   private arrived = 0;
@@ -77,10 +92,11 @@ export class Wire {
     this.broker = broker;
     this.node = node;
     this.outbox = new Outbox(kernel, broker, node);
-    const arrivals = new InboxArrivals(({ node: from, stream }, frames) =>
+    this.arrivals = new InboxArrivals(({ node: from, stream }, frames) =>
       kernel.events.emit({ type: 'frames-missing', node: from, stream, frames }),
     );
-    const sieve: Sieve = { isNew: (frame) => arrivals.isNew(frame), done: () => undefined };
+    const { arrivals } = this;
+    const sieve: Sieve = { isNew: (frame, topic) => arrivals.isNew(frame, topic), done: () => undefined };
     this.inbox = new Inbound(kernel, sieve, (arrival) => this.take(arrival));
     this.unheard = broker.onState(({ state, cause: error }) => this.changed(state, error));
   }
@@ -111,23 +127,26 @@ export class Wire {
 
   /** As `publish`, for a question; replies come to `request`. */
   request(publication: Publication, request: Request, timeoutMs: number): void {
-    const { id, topic, rank } = publication;
-    this.requests.set(id, request);
+    const { id, rank } = publication;
+    const workers = new Set<string>();
+    this.requests.set(id, { request, workers });
     const over = (): void => {
       this.requests.delete(id);
     };
-    request.spread(() => this.cancel(id, topic, rank));
     request.result.then(over, over);
     try {
-      this.depart(publication, 'request', timeoutMs);
+      const parcel = this.depart(publication, 'request', timeoutMs);
+      request.spread((reason) => {
+        parcel.refuse(reason); // if it is still here it stays here
+        for (const node of workers) this.cancel(id, node, rank, request.dueAt);
+      });
+      for (const wait of publication.waits ?? []) wait.catch((error: unknown) => request.withdraw(error));
     } catch (error) {
       request.withdraw(error);
-      return;
     }
-    for (const wait of publication.waits ?? []) wait.catch((error: unknown) => request.withdraw(error));
   }
 
-  private depart(publication: Publication, type: 'message' | 'request', timeoutMs: number): void {
+  private depart(publication: Publication, type: 'message' | 'request', timeoutMs: number): Parcel {
     const { kernel } = this;
     const { id, topic, payload, content, publisher, extras, rank } = publication;
     const bytes = encodePayload(payload, this.payloadBytesMax);
@@ -144,23 +163,30 @@ export class Wire {
     });
     const { signal } = publisher;
     const patience = { timeoutMs, signal, expiresAtMs: this.wallTimeOf(dueAt) };
-    const sent = this.outbox.send({ kind: 'topic', topic }, rank, message, patience).then(() => {
+    const parcel = this.outbox.send({ kind: 'topic', topic }, rank, message, patience);
+    const sent = parcel.taken.then(() => {
       publication.delivered = 1; // the broker
     });
     publication.fullest = this.fill(rank);
     publication.waits = [sent];
     // A question ends with its answer.
     if (publication.trace !== undefined && type === 'message') endCall(publication.trace, publication);
+    return parcel;
   }
 
-  private cancel(id: string, topic: string, lane: Lane): void {
-    this.tell({ kind: 'topic', topic }, lane, wireMessage('cancel', id, this.wallNow()));
+  /** A node that works for a request is told to stop, unless its time has come: that it knows. */
+  private cancel(id: string, node: string, lane: Lane, dueAt: number): void {
+    if (dueAt > this.kernel.now())
+      this.tell({ kind: 'node', node }, lane, wireMessage('cancel', id, this.wallNow()), dueAt);
   }
 
-  /** Sends a word about a request. If it does not arrive, the request's own time ends the work for it. */
-  private tell(to: Parameters<Outbox['send']>[0], lane: Lane, message: WireMessage): void {
-    const sent = this.outbox.send(to, lane, encodeMessage(message), { timeoutMs: TELL_TIMEOUT_MS });
-    sent.catch((error: unknown) => {
+  /** Sends a word about a request, which is of use until then. If it does not arrive, the request's own time ends the work for it. */
+  private tell(to: Destination, lane: Lane, message: WireMessage, dueAt: number): void {
+    // Whole seconds share a timer.
+    const timeoutMs = Math.max(1, Math.ceil((dueAt - this.kernel.now()) / 1_000)) * 1_000;
+    const { taken } = this.outbox.send(to, lane, encodeMessage(message), { timeoutMs });
+    taken.catch((error: unknown) => {
+      if (message.type === 'cancel' || message.type === 'working') return;
       const text = `a ${message.type} of request ${message.id} could not be sent`;
       this.kernel.events.emit({ type: 'logged', level: 'warn', address: '/', text, fields: { error } });
     });
@@ -170,6 +196,7 @@ export class Wire {
 
   /** Lets what is published to a pattern in. Resolves when effective, with what takes it back. */
   async listen(pattern: string): Promise<() => Promise<void>> {
+    this.arrivals.interrupt();
     await this.broker.listen(pattern);
     return () => this.broker.unlisten(pattern);
   }
@@ -226,8 +253,7 @@ export class Wire {
     switch (message.type) {
       case 'message':
       case 'request': {
-        if (topic === undefined)
-          return givenUp('validation', new Error('it was sent to a node, not to a topic'));
+        if (topic === undefined) return misdirected('it was sent to a node, not to a topic');
         const publication = this.publicationOf(arrival, topic);
         if (!(publication instanceof Publication)) return Promise.resolve(publication);
         this.router.relay(publication, ({ group }) => group === undefined);
@@ -237,10 +263,10 @@ export class Wire {
       }
       case 'reply':
       case 'refusal':
-        return this.takeReply(arrival);
+      case 'working':
       case 'cancel':
-        this.questions.get(message.id)?.cancel(new TroupeError('ERR_REQUEST_OUTRUN', { topic: topic ?? '' }));
-        return undefined;
+        if (topic !== undefined) return misdirected('it is about a request, and was sent to a topic');
+        return this.takeWord(arrival);
     }
   }
 
@@ -248,10 +274,8 @@ export class Wire {
   private takeShare(arrival: Arrival, group: string, pattern: string): Taken {
     const { message } = arrival;
     const { topic = pattern } = arrival;
-    if (message.type === 'cancel') {
-      this.questions.get(message.id)?.cancel(new TroupeError('ERR_REQUEST_OUTRUN', { topic }));
-      return undefined;
-    }
+    if (message.type !== 'message' && message.type !== 'request')
+      return misdirected('it is about a request, and was sent to a group');
     const publication = this.publicationOf(arrival, topic);
     if (!(publication instanceof Publication)) return Promise.resolve(publication);
     const tally = new Tally();
@@ -267,9 +291,31 @@ export class Wire {
     });
   }
 
+  /** A word about a request, from the node that made it or from one that got it. */
+  private takeWord(arrival: Arrival): Taken {
+    const { message, node, lane } = arrival;
+    const { id, type, expiresAtMs } = message;
+    if (type === 'cancel') {
+      // Nobody waits for it any more: all that is done for it here is ended.
+      for (const question of this.questions.get(id) ?? []) question.outrun();
+      return undefined;
+    }
+    if (type !== 'working') return this.takeReply(arrival);
+    const open = this.requests.get(id);
+    if (open !== undefined) open.workers.add(node);
+    else this.cancel(id, node, lane, expiresAtMs === undefined ? 0 : this.clockTimeOf(expiresAtMs));
+    return undefined;
+  }
+
   private takeReply({ message, node, lane }: Arrival): Taken {
-    const request = this.requests.get(message.id);
-    const value = decodePayload(message.payload);
+    const request = this.requests.get(message.id)?.request;
+    let value: unknown;
+    try {
+      value = decodePayload(message.payload);
+    } catch (error) {
+      request?.noteFailure(error);
+      return givenUp('validation', error);
+    }
     if (message.type === 'refusal') request?.noteFailure(new Error(String(value)));
     else if (request?.answered({ address: node }, value) !== true) this.buryReply(message, value, lane, node);
     return undefined;
@@ -327,35 +373,42 @@ export class Wire {
     const { kernel, questions } = this;
     const { id } = message;
     const now = kernel.now();
-    const dueAt = deadline === Infinity ? now + TIMER_MS_MAX : deadline;
+    const dueAt = deadline === Infinity ? now + ASK_TIMEOUT_MS : deadline;
     const answerTo = { kind: 'node', node } as const;
     const timeout = kernel.timeouts.startFunction(Math.max(1, Math.ceil(dueAt - now)), now, () =>
-      question.cancel(new TroupeError('ERR_REQUEST_OUTRUN', { topic })),
+      question.outrun(),
     );
+    const working = kernel.timeouts.startFunction(WORKING_AFTER_MS, now, () => {
+      const word = wireMessage('working', id, this.wallNow());
+      this.tell(answerTo, lane, { ...word, expiresAtMs: this.wallTimeOf(dueAt) }, dueAt);
+    });
     const question = new Question(topic, dueAt, {
       reply: (value) => {
         const payload = encodePayload(value, this.payloadBytesMax);
-        this.tell(answerTo, lane, wireMessage('reply', id, this.wallNow(), payload));
+        this.tell(answerTo, lane, wireMessage('reply', id, this.wallNow(), payload), dueAt);
       },
       refuse: (error) => {
-        const payload = encodePayload(errorText(error).slice(0, 1_000), this.payloadBytesMax);
-        this.tell(answerTo, lane, wireMessage('refusal', id, this.wallNow(), payload));
+        const payload = encodePayload(errorText(error), this.payloadBytesMax);
+        this.tell(answerTo, lane, wireMessage('refusal', id, this.wallNow(), payload), dueAt);
       },
       over: () => {
         kernel.timeouts.cancel(timeout);
-        if (questions.get(id) === question) questions.delete(id);
+        kernel.timeouts.cancel(working);
+        const others = (questions.get(id) ?? []).filter((each) => each !== question);
+        if (others.length === 0) questions.delete(id);
+        else questions.set(id, others);
       },
     });
-    questions.set(id, question);
+    questions.set(id, [...(questions.get(id) ?? []), question]);
     return question;
   }
 
   // --- the end ----------------------------------------------------------------------------------------------------
 
-  /** Takes nothing more in; what is here already goes on. */
-  stopReading(): void {
+  /** Takes nothing more in; what is here already goes on, for `drainMs`: then others get it. */
+  stopReading(drainMs: number): void {
     const sources = [this.inbox, ...[...this.groups.values()].map(({ inbound }) => inbound)];
-    this.stopped = Promise.all(sources.map((source) => source.stop(BUS_DRAIN_MS))).then(() => undefined);
+    this.stopped = Promise.all(sources.map((source) => source.stop(drainMs))).then(() => undefined);
     this.kernel.background(this.stopped);
   }
 
@@ -372,8 +425,11 @@ export class Wire {
   /** Gives up what the broker has not taken, and disconnects. */
   async close(reason: unknown): Promise<void> {
     this.outbox.withdraw(reason);
+    for (const questions of this.questions.values())
+      for (const question of questions) question.cancel(reason);
+    this.unheard(); // that it is closed is no outage
     await this.broker.close();
-    this.unheard();
+    this.present = 'down';
   }
 
   private changed(state: BrokerState, error: Error | undefined): void {
@@ -395,13 +451,13 @@ export class Wire {
     return deadline === Infinity ? undefined : Math.ceil(this.wallNow() + deadline - this.kernel.now());
   }
 
+  /** What is further away than a timer can count is never. */
   private clockTimeOf(wallMs: number): number {
-    return this.kernel.now() + wallMs - this.kernel.host.clock.wallNow();
+    const leftMs = wallMs - this.kernel.host.clock.wallNow();
+    return leftMs > TIMER_MS_MAX ? Infinity : this.kernel.now() + leftMs;
   }
 }
 
-/** Milliseconds that a reply or a cancellation may wait for its broker. */
-const TELL_TIMEOUT_MS = 30_000;
 /** Bytes of a frame's head and of a message's id, sender, correlation id and headers, at the most. */
 const LABEL_BYTES_MAX = 40_960;
 
@@ -420,6 +476,11 @@ function wireMessage(
 
 function givenUp(reason: string, error: unknown): Promise<GivenUp> {
   return Promise.resolve({ reason, error });
+}
+
+/** Nobody who keeps to the protocol sends this. */
+function misdirected(problem: string): Promise<GivenUp> {
+  return givenUp('validation', new Error(problem));
 }
 
 /** What the broker is told: somebody handled it, nobody could, or nobody had the time. */

@@ -24,6 +24,8 @@ export interface FrameName {
 interface Stream {
   highest: number;
   readonly missing: Set<number>;
+  /** What `interruptions` was when its last frame came. */
+  interruptions: number;
 }
 
 /** What an inbox has got. */
@@ -32,6 +34,7 @@ export class InboxArrivals {
   /** Least lately used first. */
   private readonly streams = new Map<string, Stream>();
   private readonly onMissing: (frame: FrameName, frames: number) => void;
+  private interruptions = 0;
 
   /** `onMissing` is told how many numbers were skipped, each time some are. */
   constructor(onMissing: (frame: FrameName, frames: number) => void, streamsMax = STREAMS_RECEIVED_MAX) {
@@ -39,8 +42,13 @@ export class InboxArrivals {
     this.streamsMax = streamsMax;
   }
 
-  /** Whether this frame is news; from here on it is not. */
-  isNew(frame: FrameName): boolean {
+  /** Topics that were not listened to for a while are from here on: what was published meanwhile is no loss. */
+  interrupt(): void {
+    this.interruptions++;
+  }
+
+  /** Whether this frame, of this topic if it was not sent to the node itself, is news; from here on it is not. */
+  isNew(frame: FrameName, topic?: string): boolean {
     const { sequence } = frame;
     const key = `${frame.node} ${frame.incarnation} ${frame.stream}`;
     const stream = this.streams.get(key);
@@ -52,7 +60,9 @@ export class InboxArrivals {
     this.streams.set(key, stream);
     if (sequence <= stream.highest) return stream.missing.delete(sequence);
     const skipped = sequence - stream.highest - 1;
-    if (skipped > 0) this.onMissing(frame, skipped);
+    const wasHeard = topic === undefined || stream.interruptions === this.interruptions;
+    if (skipped > 0 && wasHeard) this.onMissing(frame, skipped);
+    stream.interruptions = this.interruptions;
     skip(stream.missing, stream.highest + 1, sequence);
     stream.highest = sequence;
     return true;
@@ -64,7 +74,7 @@ export class InboxArrivals {
     if (this.streams.size >= this.streamsMax && oldest !== undefined) this.streams.delete(oldest);
     const missing = new Set<number>();
     skip(missing, 1, sequence);
-    this.streams.set(key, { highest: sequence, missing });
+    this.streams.set(key, { highest: sequence, missing, interruptions: this.interruptions });
   }
 }
 

@@ -14,7 +14,6 @@ import {
   OUTBOX_RETRY_MIN_MS,
   PACK_BYTES_MAX,
   PACK_MESSAGES_MAX,
-  PUBLISH_FRAMES_MAX,
 } from '../../src/protocol/limits.ts';
 import type { Kernel } from '../actor/kernel.ts';
 import type { Timeout } from '../host/timeouts.ts';
@@ -33,6 +32,8 @@ export interface ChannelPorts {
   readonly publish: (frames: readonly OutFrame[]) => Promise<readonly PublishResult[]>;
   readonly nextPlace: (key: string) => Place;
   readonly frameBytesMax: number;
+  /** Frames in one publish: one where a later one could get past one that was refused. */
+  readonly publishFramesMax: number;
   /** For errors. */
   readonly broker: { readonly kind: string; readonly url: string };
   /** It has nothing to do any more. */
@@ -55,6 +56,7 @@ export class Channel {
   private unconfirmed: Unconfirmed[] = [];
   private isPublishing = false;
   private isScheduled = false;
+  private isWithdrawn = false;
   private retries = 0;
   private pause: Timeout | undefined = undefined;
 
@@ -83,8 +85,9 @@ export class Channel {
     this.pump();
   }
 
-  /** Gives everything up. */
+  /** Gives everything up, for good. */
   withdraw(reason: unknown): void {
+    this.isWithdrawn = true;
     this.endPause();
     for (const { parcels } of this.unconfirmed) for (const parcel of parcels) parcel.refuse(reason);
     for (const parcel of this.waiting) parcel.refuse(reason);
@@ -95,8 +98,8 @@ export class Channel {
   private pump(): void {
     if (this.isPublishing || this.pause !== undefined) return;
     const wallMs = this.ports.kernel.host.clock.wallNow();
-    this.unconfirmed = this.unconfirmed.filter(({ parcels }) => this.wanted(parcels, wallMs).length > 0);
-    while (this.unconfirmed.length < PUBLISH_FRAMES_MAX && this.pack());
+    this.unconfirmed = this.unconfirmed.filter(({ parcels }) => this.someWanted(parcels, wallMs));
+    while (this.unconfirmed.length < this.ports.publishFramesMax && this.pack());
     if (this.unconfirmed.length === 0) {
       this.ports.emptied(this);
       return;
@@ -113,6 +116,7 @@ export class Channel {
     } finally {
       this.isPublishing = false;
     }
+    if (this.isWithdrawn) return;
     const left = sent.filter(({ parcels }, n) => !this.settle(parcels, results[n] ?? 'unknown'));
     // Nothing was added behind them meanwhile: frames are made only when nothing is under way.
     this.unconfirmed = left;
@@ -140,7 +144,7 @@ export class Channel {
       )
         break;
       taken++;
-      if (this.wanted([parcel], wallMs).length === 0) continue;
+      if (!this.isWanted(parcel, wallMs)) continue;
       parcels.push(parcel);
       sizeBytes += parcel.bytes.length;
     }
@@ -159,13 +163,18 @@ export class Channel {
     return true;
   }
 
-  /** Those that somebody waits for; what has expired on the way is told so. */
-  private wanted(parcels: readonly Parcel[], wallMs: number): readonly Parcel[] {
-    return parcels.filter((parcel) => {
-      const { expiresAtMs = Infinity } = parcel;
-      if (expiresAtMs < wallMs) parcel.refuse(expired(this.key));
-      return !parcel.isSettled;
-    });
+  private someWanted(parcels: readonly Parcel[], wallMs: number): boolean {
+    let isSome = false;
+    // Each is looked at: all that have expired are told so.
+    for (const parcel of parcels) isSome = this.isWanted(parcel, wallMs) || isSome;
+    return isSome;
+  }
+
+  /** Whether somebody waits for it; what has expired on the way is told so. */
+  private isWanted(parcel: Parcel, wallMs: number): boolean {
+    const { expiresAtMs = Infinity } = parcel;
+    if (expiresAtMs < wallMs) parcel.refuse(expired(this.key));
+    return !parcel.isSettled;
   }
 
   /** Tells those who wait how it ended; false when it has not. */

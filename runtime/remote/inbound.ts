@@ -19,7 +19,12 @@ import {
   type Frame,
   type WireMessage,
 } from '../../src/protocol/frame.ts';
-import { BURY_AGAIN_MS, DELIVERIES_MAX, LANE_MESSAGES_WAITING_MAX } from '../../src/protocol/limits.ts';
+import {
+  BURY_AGAIN_MS,
+  DEAD_FRAMES_REMEMBERED_MAX,
+  DELIVERIES_MAX,
+  LANE_MESSAGES_WAITING_MAX,
+} from '../../src/protocol/limits.ts';
 import type { Kernel } from '../actor/kernel.ts';
 import { nameOf } from './arrivals.ts';
 
@@ -52,8 +57,8 @@ export type Take = (arrival: Arrival) => Taken;
 
 /** Tells copies from news. */
 export interface Sieve {
-  /** False for a copy. */
-  isNew(frame: Frame): boolean;
+  /** False for a copy. The topic is that of `Delivery`. */
+  isNew(frame: Frame, topic: string | undefined): boolean;
   /** All of its messages are done with. */
   done(frame: Frame): void;
 }
@@ -68,8 +73,10 @@ export class Inbound {
   private readonly lanes: readonly InLane[] = LANES.map(() => ({ held: [], waiting: 0 }));
   /** What came before `consume` had answered. */
   private readonly early: (() => void)[] = [];
-  /** Deliveries of frames that are being handled, by the names of those: more than one where it was delivered again. */
+  /** Deliveries of frames that are not done with, by the names of those, oldest first: more than one where it was delivered again. */
   private readonly open = new Map<string, Delivery[]>();
+  /** Why the last frames were given up, oldest first: what is delivered again of them did not reach the dead letters. */
+  private readonly dead = new Map<string, DeadFrameInfo>();
 
   constructor(kernel: Kernel, sieve: Sieve, take: Take) {
     this.kernel = kernel;
@@ -83,10 +90,11 @@ export class Inbound {
     await this.consumption?.stop({ drainMs });
   }
 
-  /** The consumption whose deliveries these are. */
+  /** The consumption whose deliveries these are. It is ended at once where `stop` was called meanwhile. */
   begin(consumption: Consumption): void {
     this.consumption = consumption;
     for (const settle of this.early.splice(0)) settle();
+    if (this.isStopped) this.kernel.background(consumption.stop());
   }
 
   readonly receive = (deliveries: readonly Delivery[]): void => {
@@ -98,20 +106,29 @@ export class Inbound {
     try {
       frame = decodeFrame(delivery.bytes);
     } catch (error) {
-      this.refuse(delivery, 'frame-invalid', error);
+      this.refuse(delivery, error);
       return;
     }
     const name = nameOf(frame);
     const again = this.open.get(name);
     if (again !== undefined) {
       again.push(delivery);
+      return;
+    }
+    const why = delivery.isRedelivered ? this.dead.get(name) : undefined;
+    if (why !== undefined) {
+      this.open.set(name, [delivery]);
+      this.giveUp(name, why);
+    } else if (!this.sieve.isNew(frame, delivery.topic)) {
+      this.settle((consumption) => consumption.acknowledge([delivery]));
     } else if (delivery.deliveries > DELIVERIES_MAX) {
-      this.refuse(delivery, 'deliveries-exhausted', undefined);
-    } else if (this.sieve.isNew(frame)) {
+      this.open.set(name, [delivery]);
+      this.report(delivery, 'deliveries-exhausted', undefined);
+      this.sieve.done(frame);
+      this.giveUp(name, { reason: 'deliveries-exhausted' });
+    } else {
       this.open.set(name, [delivery]);
       this.hold(delivery, frame);
-    } else {
-      this.settle((consumption) => consumption.acknowledge([delivery]));
     }
   }
 
@@ -167,8 +184,6 @@ export class Inbound {
   private done(frame: Frame, endings: readonly Ending[]): void {
     const name = nameOf(frame);
     const deliveries = this.open.get(name) ?? [];
-    const [first, ...copies] = deliveries;
-    if (first === undefined) return;
     const dead = endings.flatMap(({ message, end }) => (end === RELEASE ? [] : [{ message, ...end }]));
     const [cause] = dead;
     if (dead.length < endings.length) {
@@ -180,15 +195,10 @@ export class Inbound {
       this.sieve.done(frame);
       this.settle((consumption) => consumption.acknowledge(deliveries));
     } else {
-      const bytes = dead.length === frame.messages.length ? first.bytes : partOf(frame, dead);
-      const info = { reason: cause.reason, error: textOf(cause.error), bytes };
-      this.settle((consumption) => {
-        if (copies.length > 0) consumption.acknowledge(copies);
-        this.bury(consumption, first, info, () => {
-          this.open.delete(name);
-          this.sieve.done(frame);
-        });
-      });
+      const error = cause.error === undefined ? undefined : errorText(cause.error);
+      const bytes = dead.length === frame.messages.length ? undefined : partOf(frame, dead);
+      this.sieve.done(frame);
+      this.giveUp(name, { reason: cause.reason, error, bytes });
     }
   }
 
@@ -198,27 +208,69 @@ export class Inbound {
     return known;
   }
 
-  private refuse(delivery: Delivery, reason: 'frame-invalid' | 'deliveries-exhausted', error: unknown): void {
-    const { topic, bytes } = delivery;
+  /** Bytes that are no frame have no name: where they are delivered again, they are refused again. */
+  private refuse(delivery: Delivery, error: unknown): void {
+    this.report(delivery, 'frame-invalid', error);
+    const info = { reason: 'frame-invalid', error: errorText(error) };
+    this.settle((consumption) => this.bury(consumption, () => delivery, info));
+  }
+
+  private report(
+    { topic, bytes }: Delivery,
+    reason: 'frame-invalid' | 'deliveries-exhausted',
+    error: unknown,
+  ): void {
     this.kernel.events.emit({ type: 'frame-refused', reason, topic, sizeBytes: bytes.length, error });
-    this.settle((consumption) => this.bury(consumption, delivery, { reason, error: textOf(error) }));
+  }
+
+  /**
+   * Makes an open frame a dead letter of the broker. Only a delivery of the present connection can become one: what is done with an older
+   * one has no effect, so it is the newest, and what is delivered again later is given up again.
+   */
+  private giveUp(name: string, info: DeadFrameInfo): void {
+    const deliveries = this.open.get(name) ?? [];
+    this.remember(name, info);
+    this.settle((consumption) =>
+      this.bury(
+        consumption,
+        () => deliveries.at(-1),
+        info,
+        () => {
+          this.open.delete(name);
+          consumption.acknowledge(deliveries.slice(0, -1));
+        },
+      ),
+    );
+  }
+
+  private remember(name: string, info: DeadFrameInfo): void {
+    this.dead.delete(name);
+    this.dead.set(name, info);
+    const [oldest] = this.dead.keys();
+    if (this.dead.size > DEAD_FRAMES_REMEMBERED_MAX && oldest !== undefined) this.dead.delete(oldest);
   }
 
   /** Until the broker has it among its dead letters, or the source is not read any more: then it will be delivered again. */
   private bury(
     consumption: Consumption,
-    delivery: Delivery,
+    newest: () => Delivery | undefined,
     info: DeadFrameInfo,
     buried: () => void = () => undefined,
   ): void {
-    consumption.deadLetter(delivery, info).then(buried, (error: unknown) => {
+    const delivery = newest();
+    if (delivery === undefined) return;
+    const kept = (): void => {
+      if (newest() === delivery) buried();
+      else this.bury(consumption, newest, info, buried);
+    };
+    consumption.deadLetter(delivery, info).then(kept, (error: unknown) => {
       const { kernel } = this;
       if (this.isStopped) return;
       const fields = { error };
       const text = `a dead letter could not be kept by the broker, and is tried again in ${BURY_AGAIN_MS} ms`;
       kernel.events.emit({ type: 'logged', level: 'warn', address: '/', text, fields });
       kernel.timeouts.startFunction(BURY_AGAIN_MS, kernel.now(), () => {
-        if (!this.isStopped) this.bury(consumption, delivery, info, buried);
+        if (!this.isStopped) this.bury(consumption, newest, info, buried);
       });
     });
   }
@@ -259,11 +311,4 @@ function partOf({ node, incarnation, stream, sequence }: Frame, dead: readonly D
 
 interface DeadMessage extends GivenUp {
   readonly message: WireMessage;
-}
-
-const ERROR_CHARACTERS_MAX = 1_000;
-
-/** Its name and text, without its stack. */
-function textOf(error: unknown): string | undefined {
-  return error === undefined ? undefined : errorText(error).slice(0, ERROR_CHARACTERS_MAX);
 }

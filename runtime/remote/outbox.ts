@@ -12,7 +12,7 @@ import {
   type NodeIdentity,
 } from '../../src/protocol/broker.ts';
 import { TroupeError } from '../../src/protocol/errors.ts';
-import { OUTBOX_WAITING_MAX, PUBLISHES_PER_LANE } from '../../src/protocol/limits.ts';
+import { OUTBOX_WAITING_MAX, PUBLISH_FRAMES_MAX, PUBLISHES_PER_LANE } from '../../src/protocol/limits.ts';
 import type { Kernel } from '../actor/kernel.ts';
 import { Channel } from './channel.ts';
 import { Parcel, type ParcelPatience } from './parcel.ts';
@@ -36,6 +36,7 @@ export class Outbox {
     waiting: 0,
   }));
   private readonly idle = new Set<() => void>();
+  private closed: { readonly reason: unknown } | undefined = undefined;
 
   constructor(kernel: Kernel, broker: Broker, node: NodeIdentity) {
     this.kernel = kernel;
@@ -49,24 +50,25 @@ export class Outbox {
   }
 
   /**
-   * Sends a message that `encodeMessage` has made. Resolves when the broker has it; rejects with `ERR_OUTBOX_FULL` at once, `ERR_SEND_TIMEOUT`
-   * (it may have been sent), `ERR_ACTOR_UNKNOWN` where there is no such node, `ERR_FRAME_TOO_LARGE`, `ERR_BROKER_DENIED`, `ERR_MESSAGE_DROPPED` when
-   * it expired on the way, `signal.reason`.
+   * Sends a message that `encodeMessage` has made. `taken` resolves when the broker has it; it rejects with `ERR_OUTBOX_FULL` at once,
+   * `ERR_SEND_TIMEOUT` (it may have been sent), `ERR_ACTOR_UNKNOWN` where there is no such node, `ERR_FRAME_TOO_LARGE`, `ERR_BROKER_DENIED`,
+   * `ERR_MESSAGE_DROPPED` when it expired on the way, `signal.reason`, or what `withdraw` was told.
    */
-  send(to: Destination, lane: Lane, bytes: Uint8Array, patience: ParcelPatience): Promise<void> {
+  send(to: Destination, lane: Lane, bytes: Uint8Array, patience: ParcelPatience): Parcel {
     const out = this.lane(lane);
     const destination = nameOf(to);
     const { waiting } = out;
-    if (waiting >= OUTBOX_WAITING_MAX)
-      return Promise.reject(new TroupeError('ERR_OUTBOX_FULL', { destination, waiting }));
-    if (patience.signal?.aborted === true) return Promise.reject(patience.signal.reason);
     out.waiting++;
     const parcel = new Parcel(this.kernel, destination, bytes, patience, () => {
       out.waiting--;
       this.look();
     });
-    this.channel(out, destination, to, lane).add(parcel);
-    return parcel.taken;
+    if (this.closed !== undefined) parcel.refuse(this.closed.reason);
+    else if (waiting >= OUTBOX_WAITING_MAX)
+      parcel.refuse(new TroupeError('ERR_OUTBOX_FULL', { destination, waiting }));
+    else if (patience.signal?.aborted === true) parcel.refuse(patience.signal.reason);
+    else this.channel(out, destination, to, lane).add(parcel);
+    return parcel;
   }
 
   /** The broker can be used again. */
@@ -82,8 +84,9 @@ export class Outbox {
     });
   }
 
-  /** Gives up what waits. */
+  /** Gives up what waits, and takes nothing more. */
   withdraw(reason: unknown): void {
+    this.closed = { reason };
     for (const { channels } of this.lanes) {
       for (const channel of channels.values()) channel.withdraw(reason);
       channels.clear();
@@ -109,6 +112,7 @@ export class Outbox {
       publish: (frames) => out.publishes.add(() => this.broker.publish(frames)),
       nextPlace: (key) => this.streams.next(`${lane} ${key}`),
       frameBytesMax: this.broker.capabilities.frameBytesMax,
+      publishFramesMax: publishFramesMax(this.broker, to),
       broker: this.broker,
       emptied: (empty) => {
         if (out.channels.get(destination) === empty) out.channels.delete(destination);
@@ -123,6 +127,11 @@ export class Outbox {
     if (out === undefined) throw new Error(`there is no lane ${lane}`);
     return out;
   }
+}
+
+/** Where what stands behind a refused frame may be taken, order holds only frame by frame. */
+function publishFramesMax({ capabilities }: Broker, to: Destination): number {
+  return to.kind === 'topic' && capabilities.passesFullTopics === true ? 1 : PUBLISH_FRAMES_MAX;
 }
 
 /** A name of a destination that no other has: names of nodes and topics have no colon. */

@@ -7,18 +7,19 @@
  */
 
 import { TroupeError } from './errors.ts';
-import { FRAME_MESSAGES_MAX, HEADERS_MAX, WIRE_TEXT_BYTES_MAX } from './limits.ts';
+import { FRAME_MESSAGES_MAX, WIRE_HEADERS_MAX, WIRE_TEXT_BYTES_MAX } from './limits.ts';
 import type { Headers } from './ref.ts';
 import { WireReader, WireWriter } from './wire-bytes.ts';
 
 /** What a wire message is for. */
-export const WIRE_TYPES = ['message', 'request', 'reply', 'refusal', 'cancel'] as const;
+export const WIRE_TYPES = ['message', 'request', 'reply', 'refusal', 'cancel', 'working'] as const;
 
 /**
  * - `message`: what was published to a topic;
  * - `request`: the same, and its sender waits for a reply in its inbox;
  * - `reply`, `refusal`: the answer to the request whose id it has: a value, or a text that says why there is none;
- * - `cancel`: nobody waits for the request of this id any more.
+ * - `working`: the sender's subscribers still work on the request of this id;
+ * - `cancel`: the answer to that, once nobody waits for the request any more.
  */
 export type WireType = (typeof WIRE_TYPES)[number];
 
@@ -162,7 +163,8 @@ function decodeMessage(reader: WireReader): WireMessage {
 
 function readHeaders(reader: WireReader): Headers {
   const count = reader.length();
-  if (count > HEADERS_MAX) throw invalidFrame(`it has a message with ${count} headers, above ${HEADERS_MAX}`);
+  if (count > WIRE_HEADERS_MAX)
+    throw invalidFrame(`it has a message with ${count} headers, above ${WIRE_HEADERS_MAX}`);
   const entries: [string, string][] = [];
   for (let n = 0; n < count; n++)
     entries.push([reader.text(WIRE_TEXT_BYTES_MAX), reader.text(WIRE_TEXT_BYTES_MAX)]);

@@ -177,6 +177,8 @@ export const PACK_MESSAGES_MAX = 64;
 export const PACK_BYTES_MAX = 65_536;
 /** Messages that a frame may have: what this version packs, and room for others. */
 export const FRAME_MESSAGES_MAX = 4_096;
+/** Headers that a message may have in a frame: its own, and the three of a trace (`traceparent`, `tracestate`, `baggage`). */
+export const WIRE_HEADERS_MAX = HEADERS_MAX + 3;
 /** Bytes of a text inside a frame: a header's value is the longest. */
 export const WIRE_TEXT_BYTES_MAX = 32_768;
 /** Frames of one destination that are given to a broker at once, and publishes of one lane that are under way. */
@@ -193,8 +195,12 @@ export const STREAMS_SENT_MAX = 60_000;
 export const STREAMS_RECEIVED_MAX = 60_000;
 export const FRAMES_MISSING_MAX = 1_024;
 export const GROUP_FRAMES_KNOWN_MAX = 10_000;
+/** Milliseconds for which a node works on a request of another one before it says so, to be told when nobody waits any more. */
+export const WORKING_AFTER_MS = 100;
 /** Milliseconds before a dead letter that the broker could not keep is offered to it again. */
 export const BURY_AGAIN_MS = 1_000;
+/** Frames of one source that were given up, and are known if they are delivered again: as many as its largest window. */
+export const DEAD_FRAMES_REMEMBERED_MAX = 256;
 /** Messages of one lane that were taken from a broker and wait for room in a queue; further frames wait unread. */
 export const LANE_MESSAGES_WAITING_MAX = 1_024;
 /** Dead letters that an adapter keeps at its broker: beyond it frames stay unsettled, and an operator has to look. */

@@ -1,9 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { type MemoryHub, memory, memoryHub } from '../../adapters/memory/index.ts';
+import type { Broker } from '../../src/protocol/broker.ts';
 import type { BusMessage, BusOptions } from '../../src/protocol/bus.ts';
-import { encodeFrame } from '../../src/protocol/frame.ts';
-import { deferred, endingOf } from '../support/puppet.ts';
+import { decodeFrame, encodeFrame, encodeMessage, type WireMessage } from '../../src/protocol/frame.ts';
+import { ASK_TIMEOUT_MS, HEADERS_MAX, WORKING_AFTER_MS } from '../../src/protocol/limits.ts';
+import { deferred, endingOf, never } from '../support/puppet.ts';
 import { busBench } from '../support/test-bus.ts';
 import { recordTraces } from '../support/traces.ts';
 
@@ -167,8 +169,9 @@ describe('a bus on a broker', () => {
     await advance(10);
     await subscribed;
     const asked = endingOf(a.request('agent.query', 'status?', { schema: z.object({ length: z.number() }) }));
-    await advance(50);
+    await advance(10);
     expect(asked).toMatchObject({ is: 'resolved', value: { length: 7 } });
+    await advance(WORKING_AFTER_MS);
     expect((await slow.promise).aborted).toBe(true);
   });
 
@@ -321,6 +324,15 @@ describe('a bus on a broker', () => {
     await expect(a.publish('n', 1)).rejects.toMatchObject({ code: 'ERR_BUS_CLOSED' });
   });
 
+  it('takes its own end for no outage', async () => {
+    const { connect, advance, logs } = nodes();
+    const a = await connect('a');
+    const closed = endingOf(a.close());
+    await advance(10_000);
+    expect([closed.is, (await a.stats()).broker]).toEqual(['resolved', 'down']);
+    expect(logs.filter(({ level }) => level === 'warn')).toEqual([]);
+  });
+
   it('refuses what it could not keep: confirm handled, payloads that cannot travel, two nodes of one name', async () => {
     const { connect, advance } = nodes();
     const a = await connect('a');
@@ -334,6 +346,11 @@ describe('a bus on a broker', () => {
       code: 'ERR_PAYLOAD_TOO_LARGE',
     });
     await expect(connect('a')).rejects.toMatchObject({ code: 'ERR_NAME_TAKEN' });
+    // A name of a group that a bus in memory takes, and no broker does.
+    await expect(a.subscribe('n', () => undefined, { group: 'g'.repeat(100) })).rejects.toMatchObject({
+      code: 'ERR_OPTION_INVALID',
+    });
+    expect(a.queueSizes()).toEqual([]);
     await advance(0);
   });
 
@@ -364,6 +381,293 @@ describe('a bus on a broker', () => {
     endingOf(a.publish('n', 4));
     await advance(100);
     expect(hub.names()).toEqual(['node a', 'node b']);
+  });
+
+  it('carries as many headers as may be said, and a trace beside them', async () => {
+    const traces = recordTraces();
+    const { connect, advance, hub } = nodes();
+    const a = await connect('a');
+    const { got, keep } = keeping();
+    const subscribed = a.subscribe('n', keep);
+    await advance(10);
+    await subscribed;
+    const headers = Object.fromEntries(Array.from({ length: HEADERS_MAX }, (_, n) => [`h${n}`, 'x']));
+    endingOf(traces.inside('user', () => a.publish('n', 1, { headers })));
+    await advance(100);
+    expect(hub.deadFrames()).toEqual([]);
+    expect(Object.keys(got[0]?.headers ?? {})).toHaveLength(HEADERS_MAX + 1);
+  });
+
+  it('keeps what is published while its broker is away for minutes, and refuses and counts what waited its time', async () => {
+    const { connect, advance, hub } = nodes();
+    const [a, b] = [await connect('a'), await connect('b')];
+    const { keep, payloads } = keeping();
+    const subscribed = b.subscribe('n', keep);
+    await advance(10);
+    await subscribed;
+    hub.cut('a');
+    const patient = endingOf(a.publish('n', 'patient', { timeoutMs: 600_000 }));
+    await advance(1); // together they would be one frame, which goes on as long as anybody waits for a part of it
+    const hasty = endingOf(a.publish('n', 'hasty', { timeoutMs: 1_000 }));
+    await advance(300_000);
+    expect([patient.is, hasty.is]).toEqual([undefined, 'ERR_SEND_TIMEOUT']);
+    expect((await a.stats()).backpressure.refused).toBe(1);
+    hub.heal();
+    await advance(10_000);
+    expect([patient.is, payloads()]).toEqual(['resolved', ['patient']]);
+  });
+
+  it('takes a request back here, and sends no word of it, where it has not left yet', async () => {
+    const { connect, advance, hub, clock } = nodes();
+    const a = await connect('a');
+    const types = await wiretap(hub, clock, advance, 'q');
+    hub.cut('a');
+    await advance(10);
+    const first = endingOf(a.request('q', 'first'));
+    await advance(10);
+    const controller = new AbortController();
+    const second = endingOf(a.request('q', 'second', { signal: controller.signal }));
+    controller.abort('enough');
+    hub.heal();
+    await advance(10_000);
+    expect([first.is, second.error]).toEqual([undefined, 'enough']);
+    expect(types).toEqual(['request']);
+  });
+
+  it('costs no word beside request and reply when it is answered soon', async () => {
+    const { connect, advance, hub } = nodes();
+    const frames: string[] = [];
+    const [a, b] = [
+      await connect('a', { broker: overheard(hub, 'a', frames) }),
+      await connect('b', { broker: overheard(hub, 'b', frames) }),
+    ];
+    const subscribed = b.subscribe('q', (message) => message.reply('soon'));
+    await advance(10);
+    await subscribed;
+    const asked = endingOf(a.request('q', 1));
+    await advance(10_000);
+    expect([asked.value, frames]).toEqual(['soon', ['a request', 'b reply']]);
+  });
+
+  it('takes back what is done for a request, in a group and beside it, whenever nobody waits for it any more', async () => {
+    const { connect, advance } = nodes();
+    const [a, b, c] = [await connect('a'), await connect('b'), await connect('c')];
+    const signals: AbortSignal[] = [];
+    const work = ({ signal }: BusMessage): Promise<void> => {
+      signals.push(signal);
+      return new Promise((resolve) => {
+        signal.addEventListener('abort', () => resolve());
+      });
+    };
+    const subscribed = Promise.all([
+      b.subscribe('q', work),
+      ...[a, b, c].map((bus) => bus.subscribe('q', work, { group: 'g', concurrency: 9 })),
+    ]);
+    await advance(10);
+    await subscribed;
+    for (const afterMs of [1, WORKING_AFTER_MS + 10]) {
+      for (let n = 0; n < 3; n++) {
+        const controller = new AbortController();
+        endingOf(a.request('q', n, { signal: controller.signal }));
+        await advance(afterMs);
+        controller.abort();
+        await advance(WORKING_AFTER_MS + 10);
+      }
+    }
+    // Each is one for the subscription, which works on one after the other, and one for a member of the group.
+    expect(signals).toHaveLength(12);
+    expect(signals.filter(({ aborted }) => !aborted)).toEqual([]);
+  });
+
+  it('sends no cancellation where the time of a request has come', async () => {
+    const { connect, advance, hub } = nodes();
+    const frames: string[] = [];
+    const [a, b] = [
+      await connect('a', { broker: overheard(hub, 'a', frames) }),
+      await connect('b', { broker: overheard(hub, 'b', frames) }),
+    ];
+    const subscribed = b.subscribe('q', () => never());
+    await advance(10);
+    await subscribed;
+    const late = endingOf(a.request('q', 1, { timeoutMs: 1_000 }));
+    await advance(10_000);
+    expect(late.is).toBe('ERR_REQUEST_TIMEOUT');
+    expect(frames).toEqual(['a request', 'b working']);
+  });
+
+  it('tells the asker why nobody here answers, also where that is known at once', async () => {
+    const { connect, advance } = nodes();
+    const [a, b] = [await connect('a'), await connect('b')];
+    const subscribed = b.subscribe('q', () => never(), { capacity: 1, overflow: 'reject' });
+    await advance(10);
+    await subscribed;
+    for (let n = 0; n < 2; n++) {
+      endingOf(a.publish('q', n));
+      await advance(10); // one is in hand, then one is queued
+    }
+    const asked = endingOf(a.request('q', 1, { timeoutMs: 1_000 }));
+    await advance(1_000);
+    expect(asked.error).toMatchObject({
+      code: 'ERR_REQUEST_TIMEOUT',
+      cause: { message: expect.stringContaining('ERR_MESSAGE_DROPPED') },
+    });
+  });
+
+  it('lets a handler whose reply cannot travel give another one, and tells the asker when it does not', async () => {
+    const { connect, advance } = nodes();
+    const [a, b] = [await connect('a'), await connect('b')];
+    const subscribed = Promise.all([
+      b.subscribe('twice', (message) => {
+        expect(() => message.reply({ at: new Date(0) })).toThrow(/at/);
+        message.reply('as text');
+      }),
+      b.subscribe('once', (message) => message.reply({ at: new Date(0) })),
+    ]);
+    await advance(10);
+    await subscribed;
+    const [twice, once] = [
+      endingOf(a.request('twice', 1)),
+      endingOf(a.request('once', 1, { timeoutMs: 1_000 })),
+    ];
+    await advance(1_000);
+    expect(twice).toMatchObject({ is: 'resolved', value: 'as text' });
+    expect(once.error).toMatchObject({
+      code: 'ERR_REQUEST_TIMEOUT',
+      cause: { message: expect.stringContaining('ERR_PAYLOAD_UNSERIALIZABLE') },
+    });
+  });
+
+  it('sends a reply as long as its asker waits, however long the broker was away', async () => {
+    const { connect, advance, hub } = nodes();
+    const [a, b] = [await connect('a'), await connect('b')];
+    const subscribed = b.subscribe('q', (message) => {
+      hub.cut('b');
+      message.reply('late, and in time');
+    });
+    await advance(10);
+    await subscribed;
+    const asked = endingOf(a.request('q', 1, { timeoutMs: 300_000 }));
+    await advance(120_000);
+    hub.heal();
+    await advance(10_000);
+    expect(asked).toMatchObject({ is: 'resolved', value: 'late, and in time' });
+  });
+
+  it('leaves no timer when it is closed while it works for others, and a reply after that is a dead letter', async () => {
+    const { connect, advance, clock } = nodes();
+    const [a, b] = [await connect('a'), await connect('b')];
+    const { got, keep } = keeping();
+    const subscribed = b.subscribe('q', keep); // it keeps the message, to answer later
+    await advance(10);
+    await subscribed;
+    const before = clock.pending;
+    endingOf(a.request('q', 1, { timeoutMs: 1_000_000 }));
+    await advance(10);
+    expect(got).toHaveLength(1);
+    const closed = Promise.all([a.close(), b.close()]);
+    await advance(20_000);
+    await closed;
+    expect(clock.pending).toBeLessThanOrEqual(before);
+    got[0]?.reply('too late');
+    await advance(1);
+    expect(clock.pending).toBe(0);
+  });
+
+  it('gives what its group has in hand as long as `close` lets it, to nobody else', async () => {
+    const { connect, advance } = nodes();
+    const [a, b] = [await connect('a'), await connect('b')];
+    const gate = deferred();
+    const { keep, payloads } = keeping();
+    const joined = b.subscribe('jobs', () => gate.promise, { group: 'g' });
+    await advance(10);
+    await joined;
+    endingOf(a.publish('jobs', 'long'));
+    await advance(10);
+    const other = a.subscribe('jobs', keep, { group: 'g' });
+    await advance(10);
+    await other;
+    const closed = endingOf(b.close({ drainMs: 30_000 }));
+    await advance(20_000);
+    gate.resolve();
+    await advance(20_000);
+    expect([closed.is, payloads()]).toEqual(['resolved', []]);
+  });
+
+  it('tells those who work for its requests to stop when it is closed', async () => {
+    const { connect, advance } = nodes();
+    const [a, b] = [await connect('a'), await connect('b')];
+    let signal: AbortSignal | undefined;
+    const subscribed = b.subscribe('q', (message) => {
+      signal = message.signal;
+      return never();
+    });
+    await advance(10);
+    await subscribed;
+    endingOf(a.request('q', 1));
+    await advance(WORKING_AFTER_MS + 10);
+    const closed = endingOf(a.close());
+    await advance(10_000);
+    expect([closed.is, signal?.aborted]).toEqual(['resolved', true]);
+  });
+
+  it('takes what was published while it did not listen for no loss', async () => {
+    const { connect, advance } = nodes();
+    const [a, b] = [await connect('a'), await connect('b')];
+    const missing: unknown[] = [];
+    b.events.subscribe((event) => {
+      if (event.type === 'frames-missing') missing.push(event);
+    });
+    for (let round = 0; round < 2; round++) {
+      const { got, keep } = keeping();
+      const subscribed = b.subscribe('n', keep);
+      await advance(10);
+      endingOf(a.publish('n', round));
+      await advance(10);
+      expect(got).toHaveLength(1);
+      endingOf((await subscribed).unsubscribe());
+      await advance(10);
+      endingOf(a.publish('n', 'unheard'));
+      await advance(10);
+    }
+    expect(missing).toEqual([]);
+  });
+
+  it('leaves no subscription behind when an iteration could not begin to listen', async () => {
+    const { connect, advance, hub } = nodes();
+    const a = await connect('a');
+    hub.cut('a');
+    await advance(1);
+    const iterator = a.messages('n')[Symbol.asyncIterator]();
+    const first = endingOf(iterator.next());
+    await advance(60_000);
+    expect(first.is).toBe('ERR_BROKER_UNAVAILABLE');
+    expect(a.queueSizes()).toEqual([]);
+  });
+
+  it('gives up an answer that was sent to a topic, and a request without an end of its own after the usual time', async () => {
+    const { connect, advance, hub, clock } = nodes();
+    const b = await connect('b');
+    const { got, keep } = keeping();
+    const subscribed = b.subscribe('q', keep);
+    await advance(10);
+    await subscribed;
+    const { raw } = await rawNode(hub, clock, advance);
+    const frame = (sequence: number, type: WireMessage['type'], expiresAtMs?: number) => ({
+      to: { kind: 'topic', topic: 'q' } as const,
+      lane: 3 as const,
+      bytes: encodeFrame({ node: 'raw', incarnation: 'x1', stream: 1, sequence }, [
+        encodeMessage({ ...BARE, type, id: `r${sequence}`, expiresAtMs }),
+      ]),
+    });
+    const before = clock.pending;
+    endingOf(
+      raw.publish([frame(1, 'reply'), frame(2, 'refusal'), frame(3, 'request'), frame(4, 'request', 1e300)]),
+    );
+    await advance(10);
+    expect(hub.deadFrames().map(({ reason }) => reason)).toEqual(['validation', 'validation']);
+    expect(got.map(({ isRequest }) => isRequest)).toEqual([true, true]);
+    await advance(ASK_TIMEOUT_MS + 1_000);
+    expect(clock.pending).toBeLessThanOrEqual(before);
   });
 });
 
@@ -399,3 +703,63 @@ describe('a trace', () => {
     ]);
   });
 });
+
+const BARE: Omit<WireMessage, 'type' | 'id'> = {
+  sentAtMs: 0,
+  expiresAtMs: undefined,
+  sender: undefined,
+  correlationId: undefined,
+  headers: undefined,
+  payload: { codec: 'none', bytes: new Uint8Array(0) },
+};
+
+type Bench = ReturnType<typeof busBench>;
+
+/** A node without a bus. */
+async function rawNode(hub: MemoryHub, clock: Bench['clock'], advance: Bench['advance']) {
+  const raw = memory({ hub });
+  const host = {
+    clock,
+    random: () => 0.5,
+    soon: queueMicrotask,
+    later: (task: () => void) => void setImmediate(task),
+  };
+  const opened = raw.open({ name: 'raw', incarnation: 'x1' }, host);
+  await advance(10);
+  await opened;
+  return { raw };
+}
+
+/** A broker that writes down the types of what its node publishes. */
+function overheard(hub: MemoryHub, node: string, said: string[]): Broker {
+  const broker = memory({ hub });
+  const publish = broker.publish.bind(broker);
+  broker.publish = (frames) => {
+    for (const { bytes } of frames)
+      said.push(...decodeFrame(bytes).messages.map(({ type }) => `${node} ${type}`));
+    return publish(frames);
+  };
+  return broker;
+}
+
+/** The types of what goes to a topic, as they come. */
+async function wiretap(hub: MemoryHub, clock: Bench['clock'], advance: Bench['advance'], topic: string) {
+  const types: string[] = [];
+  const { raw } = await rawNode(hub, clock, advance);
+  const ready = Promise.all([
+    raw.listen(topic),
+    raw.consume(
+      { kind: 'inbox' },
+      {
+        windows: [100, 100, 100, 100, 100, 100],
+        receive: (deliveries) => {
+          for (const { bytes } of deliveries)
+            types.push(...decodeFrame(bytes).messages.map(({ type }) => type));
+        },
+      },
+    ),
+  ]);
+  await advance(10);
+  await ready;
+  return types;
+}

@@ -1,5 +1,13 @@
 import { describe, expect, it } from 'vitest';
-import { type Arrival, Inbound, RELEASE, type Sieve, type Taken } from '../../runtime/remote/inbound.ts';
+import { type FrameName, nameOf } from '../../runtime/remote/arrivals.ts';
+import {
+  type Arrival,
+  type GivenUp,
+  Inbound,
+  RELEASE,
+  type Sieve,
+  type Taken,
+} from '../../runtime/remote/inbound.ts';
 import type { Consumption, DeadFrameInfo, Delivery } from '../../src/protocol/broker.ts';
 import { decodeFrame, encodeFrame, encodeMessage } from '../../src/protocol/frame.ts';
 import { DELIVERIES_MAX, LANE_MESSAGES_WAITING_MAX } from '../../src/protocol/limits.ts';
@@ -13,9 +21,12 @@ class Noting implements Consumption {
   readonly released: Delivery[] = [];
   readonly buried: { readonly delivery: Delivery; readonly info: DeadFrameInfo }[] = [];
   refusals = 0;
+  stops = 0;
+  /** Deliveries of an earlier connection: what is done with them has no effect. */
+  readonly stale = new Set<Delivery>();
 
   acknowledge(deliveries: readonly Delivery[]): void {
-    this.acknowledged.push(...deliveries);
+    this.acknowledged.push(...deliveries.filter((delivery) => !this.stale.has(delivery)));
   }
 
   release(deliveries: readonly Delivery[]): void {
@@ -24,13 +35,29 @@ class Noting implements Consumption {
 
   deadLetter(delivery: Delivery, info: DeadFrameInfo): Promise<void> {
     if (this.refusals-- > 0) return Promise.reject(new Error('no room'));
+    if (this.stale.has(delivery)) return Promise.resolve();
     this.buried.push({ delivery, info });
     return Promise.resolve();
   }
 
   stop(): Promise<void> {
+    this.stops++;
     return Promise.resolve();
   }
+}
+
+/** As that of an inbox: news once. */
+class InboxSieve implements Sieve {
+  private readonly known = new Set<string>();
+
+  isNew(frame: FrameName): boolean {
+    const name = nameOf(frame);
+    const isNew = !this.known.has(name);
+    this.known.add(name);
+    return isNew;
+  }
+
+  done(): void {}
 }
 
 const ALL_NEW: Sieve = { isNew: () => true, done: () => undefined };
@@ -196,5 +223,60 @@ describe('what comes from a broker', () => {
     const consumption = new Noting();
     inbound.begin(consumption);
     expect(consumption.acknowledged).toEqual([early]);
+  });
+
+  it('is acknowledged, however often it came, when it is a copy of something done', async () => {
+    const { inbound, consumption, settle } = await reading(() => undefined, {
+      isNew: () => false,
+      done: () => undefined,
+    });
+    const copy = delivery([1], { deliveries: DELIVERIES_MAX + 1, isRedelivered: true });
+    inbound.receive([copy]);
+    await settle();
+    expect([consumption.acknowledged, consumption.buried]).toEqual([[copy], []]);
+  });
+
+  it('is a dead letter of the broker also when the connection was gone as it was given up', async () => {
+    const gate = deferred<GivenUp>();
+    const { inbound, consumption, settle } = await reading(() => gate.promise, new InboxSieve());
+    const first = delivery([1]);
+    inbound.receive([first]);
+    consumption.stale.add(first);
+    gate.resolve({ reason: 'handler-failed', error: new Error('no') });
+    await settle();
+    expect(consumption.buried).toEqual([]);
+    const again: Delivery = { ...first, deliveries: 2, isRedelivered: true };
+    inbound.receive([again]);
+    await settle();
+    expect(consumption.buried).toMatchObject([{ delivery: again, info: { reason: 'handler-failed' } }]);
+    expect(consumption.acknowledged).toEqual([]);
+  });
+
+  it('is buried by its newest delivery, and every other one of it is settled', async () => {
+    const gate = deferred<GivenUp>();
+    const { inbound, consumption, settle, advance } = await reading(() => gate.promise, new InboxSieve());
+    const first = delivery([1]);
+    const second: Delivery = { ...first, deliveries: 2, isRedelivered: true };
+    const third: Delivery = { ...first };
+    inbound.receive([first]);
+    consumption.stale.add(first);
+    inbound.receive([second]);
+    consumption.refusals = 1;
+    gate.resolve({ reason: 'handler-failed', error: new Error('no') });
+    await settle();
+    inbound.receive([third]); // a copy that comes while it waits to be buried
+    await advance(1_000);
+    expect(consumption.buried.map(({ delivery: each }) => each)).toEqual([third]);
+    expect(consumption.acknowledged).toEqual([second]);
+  });
+
+  it('has its source ended when that was found only after its end', async () => {
+    const bench = busBench();
+    const inbound = new Inbound(kernelOf(await bench.connect()), ALL_NEW, () => undefined);
+    await inbound.stop(0);
+    const consumption = new Noting();
+    inbound.begin(consumption);
+    await bench.settle();
+    expect(consumption.stops).toBe(1);
   });
 });

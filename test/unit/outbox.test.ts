@@ -5,7 +5,7 @@ import type { Broker, Destination, Lane, OutFrame, PublishResult } from '../../s
 import { decodeFrame, encodeMessage } from '../../src/protocol/frame.ts';
 import { OUTBOX_WAITING_MAX, PACK_MESSAGES_MAX } from '../../src/protocol/limits.ts';
 import { encodePayload } from '../../src/protocol/payload.ts';
-import { endingOf } from '../support/puppet.ts';
+import { deferred, endingOf } from '../support/puppet.ts';
 import { busBench, kernelOf } from '../support/test-bus.ts';
 
 type Answer = (frames: readonly OutFrame[]) => readonly PublishResult[] | Promise<readonly PublishResult[]>;
@@ -47,7 +47,7 @@ async function sending(answer: Answer) {
     } = {},
   ) => {
     const { to = { kind: 'topic', topic: 't' }, lane = 3, size = 1, timeoutMs = 30_000, ...patience } = given;
-    return endingOf(outbox.send(to, lane, bytesOf(id, size), { timeoutMs, ...patience }));
+    return endingOf(outbox.send(to, lane, bytesOf(id, size), { timeoutMs, ...patience }).taken);
   };
   const idsSent = (): string[][] => published.flatMap((frames) => frames.map(idsOf));
   return { ...bench, kernel, outbox, send, published, idsSent };
@@ -196,6 +196,19 @@ describe('an outbox', () => {
     await advance(60_000);
     expect(endings.map(({ error }) => error)).toEqual([new Error('closed'), new Error('closed')]);
     expect(kernel.timeouts.size).toBe(0);
+  });
+
+  it('takes nothing more once it was told to give up, and does not begin again when an answer comes after that', async () => {
+    const answer = deferred<readonly PublishResult[]>();
+    const { send, outbox, advance, kernel, published } = await sending(() => answer.promise);
+    const first = send('a');
+    await advance(10);
+    outbox.withdraw(new Error('closed'));
+    answer.resolve(['unavailable']);
+    const late = send('b');
+    await advance(1);
+    expect([first.error, late.error]).toEqual([new Error('closed'), new Error('closed')]);
+    expect([kernel.timeouts.size, published.length, outbox.waitingIn(3)]).toEqual([0, 1, 0]);
   });
 });
 

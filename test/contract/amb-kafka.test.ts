@@ -1,0 +1,37 @@
+import { afterAll, beforeAll, describe } from 'vitest';
+import { kafka } from '../../adapters/kafka/index.ts';
+import { memoryStore } from '../../adapters/store/index.ts';
+import { liveBuses } from '../support/live-buses.ts';
+import { startKafka } from '../support/servers/kafka.ts';
+import type { TestServer } from '../support/servers/server.ts';
+import { useServer } from '../support/servers/use-server.ts';
+import { ambContract } from './amb.contract.ts';
+
+const usable = useServer('kafka');
+
+/** What no bus on a broker can: it waits for its broker, which does not know who is subscribed. */
+const abilities = {
+  boundsBacklog: false,
+  waitsForSubscribers: false,
+  ordersByPriority: true,
+  ordersTopics: false,
+  countsReceipts: false,
+};
+
+describe.skipIf(usable.isAbsent)('on a Kafka', () => {
+  let own: TestServer | undefined;
+  let tests = 0;
+  beforeAll(async () => {
+    if (usable.url === undefined) own = await startKafka();
+  }, 180_000);
+  afterAll(() => own?.stop());
+
+  ambContract('a bus on Kafka', abilities, () => {
+    const url = usable.url ?? own?.url ?? '';
+    const prefix = `amb-${process.pid}-${++tests}`;
+    return {
+      ...liveBuses((bound) => kafka(url, { ...bound, prefix })),
+      openStore: () => memoryStore(),
+    };
+  });
+});
