@@ -12,6 +12,24 @@ export {
   type OnFailure,
 } from './protocol/agent.ts';
 export type {
+  Broker,
+  BrokerCapabilities,
+  BrokerOptions,
+  BrokerState,
+  BrokerStateChange,
+  ConsumeOptions,
+  Consumption,
+  DeadFrameInfo,
+  Delivery,
+  Destination,
+  Lane,
+  NodeIdentity,
+  OutFrame,
+  PerLane,
+  PublishResult,
+  Source,
+} from './protocol/broker.ts';
+export type {
   BackpressureStats,
   BrakeOptions,
   BusDeadLetterOptions,
