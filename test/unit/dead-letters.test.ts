@@ -124,6 +124,7 @@ describe('dead letters', () => {
     const { deadLetters } = system;
     expect(deadLetters.list({ reason: 'handler-failed' })).toHaveLength(2);
     expect(deadLetters.list({ message: 'answer' })).toHaveLength(1);
+    expect(deadLetters.list({ address: 'nobody' })).toMatchObject([{ reason: 'actor-unknown' }]);
     expect(deadLetters.list({ address: ref.address, message: 'act' })).toHaveLength(1);
   });
 
@@ -146,6 +147,38 @@ describe('dead letters', () => {
     expect(deadLetters.get(first?.id ?? '')).toBeUndefined();
     expect(deadLetters.get(second?.id ?? '')).toBe(second);
     expect(deadLetters.list()).toEqual([second]);
+  });
+
+  it('of every reason are found by it, and by no other', async () => {
+    const { system, kernel } = await testSystem();
+    const reasons = [
+      'handler-failed',
+      'attempts-exhausted',
+      'expired',
+      'stopped',
+      'actor-unknown',
+      'stale-incarnation',
+      'overflow-dropped',
+      'validation',
+      'rejected',
+      'stash-cleared',
+      'killed',
+      'late-reply',
+      'duplicate-reply',
+    ] as const;
+    for (const reason of reasons) {
+      const letter = new Envelope(
+        entryWithoutHandler('act', 'tell'),
+        undefined,
+        NORMAL_RANK,
+        undefined,
+        undefined,
+        undefined,
+      );
+      kernel.deadLetters.add(letter, 'somewhere', reason);
+    }
+    for (const reason of reasons)
+      expect(system.deadLetters.list({ reason })).toMatchObject([{ reason, address: 'somewhere' }]);
   });
 
   it('are found by topic and pattern, and what was not published has none', async () => {
@@ -256,29 +289,51 @@ describe('dead letters', () => {
     expect([letter, letter?.history, letter?.history[0]].map(Object.isFrozen)).toEqual([true, true, true]);
   });
 
+  it('count the turn that put a message aside, and none for a message that only waited', async () => {
+    const { system, settle } = await testSystem();
+    const ref = await system.spawn(puppet());
+    ref.tell('act', (ctx) => ctx.stash());
+    await settle();
+    system.suspend(ref);
+    ref.tell('act', NOTHING);
+    await system.stop(ref);
+    expect(system.deadLetters.list().map(({ reason, attempts }) => [reason, attempts])).toEqual([
+      ['stopped', 0],
+      ['stash-cleared', 1],
+    ]);
+  });
+
   it('refuse a filter that is none, naming the field', async () => {
     const { system } = await testSystem();
-    for (const [filter, option] of [
-      [{ reason: 'late' }, 'filter.reason'],
-      [{ address: 5 }, 'filter.address'],
-      [{ message: {} }, 'filter.message'],
-      [{ sender: null }, 'filter.sender'],
-      [{ sinceMs: '1' }, 'filter.sinceMs'],
-      [{ untilMs: Number.NaN }, 'filter.untilMs'],
-      [{ limit: 0 }, 'filter.limit'],
-      [{ limit: 1.5 }, 'filter.limit'],
-      [{ after: 'm1' }, 'filter.after'],
-      [{ after: 'd01' }, 'filter.after'],
-      [{ until: 1 }, 'filter.until'],
-      ['stopped', 'filter'],
+    const time = 'milliseconds since 1970';
+    const id = 'the id of a dead letter';
+    const whole = 'a whole number >= 1';
+    for (const [filter, option, expected] of [
+      [{ reason: 'late' }, 'filter.reason', expect.stringContaining('one of handler-failed, ')],
+      [{ address: 5 }, 'filter.address', 'a string'],
+      [{ message: {} }, 'filter.message', 'a string'],
+      [{ sender: null }, 'filter.sender', 'a string'],
+      [{ sinceMs: '1' }, 'filter.sinceMs', time],
+      [{ untilMs: Number.NaN }, 'filter.untilMs', time],
+      [{ limit: 0 }, 'filter.limit', whole],
+      [{ limit: 1.5 }, 'filter.limit', whole],
+      [{ after: 'm1' }, 'filter.after', id],
+      [{ after: 'd01' }, 'filter.after', id],
+      [{ after: 'xd1' }, 'filter.after', id],
+      [{ after: 'd1x' }, 'filter.after', id],
+      [{ after: 'd1234567890123456' }, 'filter.after', id],
+      [{ after: 1 }, 'filter.after', id],
+      [{ until: 1 }, 'filter.until', expect.stringContaining('known here: reason, address, ')],
+      ['stopped', 'filter', 'an object'],
     ] as const) {
-      const details: unknown = expect.objectContaining({ option });
+      const details: unknown = expect.objectContaining({ option, expected });
       const refused = { code: 'ERR_OPTION_INVALID', details };
       const given = filter as object;
       expect(() => system.deadLetters.list(given)).toThrow(expect.objectContaining(refused));
       expect(() => system.deadLetters.discardAll(given)).toThrow(expect.objectContaining(refused));
       await expect(system.deadLetters.replayAll(given)).rejects.toMatchObject(refused);
     }
+    expect(system.deadLetters.list({ after: 'd123456789012345', sinceMs: 0, untilMs: Infinity })).toEqual([]);
     expect(() => system.deadLetters.list({ topic: 'a.#.b' })).toThrow(
       expect.objectContaining({ code: 'ERR_TOPIC_INVALID' }),
     );
