@@ -131,6 +131,7 @@ export const AREAS: Readonly<Record<string, Area>> = {
       'test/unit/agent.test.ts',
       'test/unit/bad-input.test.ts',
       'test/unit/call-options.test.ts',
+      'test/unit/pending.test.ts',
       'test/unit/default-directive.test.ts',
       'test/unit/kill-and-drain.test.ts',
       'test/unit/schema.test.ts',
