@@ -52,6 +52,45 @@ describe('a start', () => {
     await settle();
   });
 
+  it('whose actor is killed or stopped meanwhile rejects spawn, although its state never comes', async () => {
+    for (const end of ['kill', 'stop'] as const) {
+      const { system, advance } = await testSystem();
+      const slow = puppet({ state: never, startTimeoutMs: 1e6 });
+      const spawned = endingOf(system.spawn(slow, { name: 'slow', shutdownMs: 10, restart: 'temporary' }));
+      const ref = system.ref(Puppet, 'slow');
+      await advance(1);
+      if (end === 'kill') system.kill(ref);
+      else endingOf(system.stop(ref));
+      await advance(60_000);
+      expect([end, spawned.is]).toEqual([end, 'ERR_START_FAILED']);
+    }
+  });
+
+  it('is over for the calls that come after it, also when it failed, and inside a turn', async () => {
+    const { system, kernel, advance } = await testSystem();
+    const during: unknown[] = [];
+    const failing = puppet({
+      state: () => {
+        during.push(kernel.current);
+        throw new Error('no start');
+      },
+    });
+    await expect(system.spawn(failing)).rejects.toMatchObject({ code: 'ERR_START_FAILED' });
+    expect([during[0] === undefined, kernel.current]).toEqual([false, undefined]);
+    const outer = await system.spawn(puppet());
+    expect(kernel.current).toBeUndefined();
+    let around: unknown[] = [];
+    outer.tell('act', async (ctx) => {
+      const before = kernel.current;
+      const spawned = ctx.spawn(puppet());
+      around = [before === undefined, kernel.current === before];
+      await spawned;
+    });
+    await advance(0);
+    expect(around).toEqual([false, true]);
+    expect(kernel.current).toBeUndefined();
+  });
+
   it('takes no turn before its state is there, and is bounded in time', async () => {
     const { system, settle, advance } = await testSystem();
     const handled: number[] = [];
@@ -211,31 +250,6 @@ describe('a restart', () => {
     expect(logs.filter(({ level }) => level === 'error')).toMatchObject([
       { address: ref.address, text: 'onRestart failed', fields: { error } },
     ]);
-  });
-
-  it('is over for the calls that come after: what a hook began, returned from or threw is no turn any more', async () => {
-    const { system, kernel, advance } = await testSystem();
-    const during: unknown[] = [];
-    const failing = puppet({
-      state: () => {
-        during.push(kernel.current);
-        throw new Error('no start');
-      },
-    });
-    await expect(system.spawn(failing)).rejects.toMatchObject({ code: 'ERR_START_FAILED' });
-    expect([during[0] === undefined, kernel.current]).toEqual([false, undefined]);
-    const outer = await system.spawn(puppet());
-    expect(kernel.current).toBeUndefined();
-    let around: unknown[] = [];
-    outer.tell('act', async (ctx) => {
-      const before = kernel.current;
-      const spawned = ctx.spawn(puppet());
-      around = [before === undefined, kernel.current === before];
-      await spawned;
-    });
-    await advance(0);
-    expect(around).toEqual([false, true]);
-    expect(kernel.current).toBeUndefined();
   });
 
   it('waits without a timer for a hook that has for ever', async () => {

@@ -136,11 +136,13 @@ describe('the end of a message', () => {
       const { envelope, told } = message({ seq: 0 });
       end(envelope);
       expect(told).toHaveLength(1);
-      envelope.extras = undefined;
-      end(envelope);
+      for (const extras of [undefined, new Extras()]) {
+        envelope.extras = extras;
+        end(envelope);
+      }
     }
     expect(counts).toEqual({ failed: 0, cancelled: 0, deadLettered: 0 });
-    expect(letters).toHaveLength(4);
+    expect(letters).toHaveLength(6);
   });
 
   it('of an actor that has no mailbox any more is told all the same', () => {

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { deferred, endingOf, never, puppet } from '../support/puppet.ts';
 import { testSystem } from '../support/test-system.ts';
 
@@ -60,26 +60,21 @@ describe('a call that waits', () => {
   it('lets go of the signal it was given, however it ends', async () => {
     const { ref, system, advance, settle } = await full();
     const { signal } = new AbortController();
-    let listeners = 0;
-    const add = signal.addEventListener.bind(signal);
-    const remove = signal.removeEventListener.bind(signal);
-    signal.addEventListener = (type: string, listener: EventListenerOrEventListenerObject) => {
-      if (type === 'abort') listeners++;
-      add(type, listener);
-    };
-    signal.removeEventListener = (type: string, listener: EventListenerOrEventListenerObject) => {
-      if (type === 'abort') listeners--;
-      remove(type, listener);
-    };
+    const added = vi.spyOn(signal, 'addEventListener');
+    const removed = vi.spyOn(signal, 'removeEventListener');
+    const listeners = (): number =>
+      added.mock.calls.filter(
+        ([type, listener]) => !removed.mock.calls.some((gone) => gone[0] === type && gone[1] === listener),
+      ).length;
     const timed = endingOf(ref.ask('answer', () => 1, { timeoutMs: 10, signal }));
-    expect(listeners).toBe(1);
+    expect(listeners()).toBe(1);
     await advance(10);
-    expect([timed.is, listeners]).toEqual(['ERR_ASK_TIMEOUT', 0]);
+    expect([timed.is, listeners()]).toEqual(['ERR_ASK_TIMEOUT', 0]);
     const sent = endingOf(ref.send('act', NOTHING, { signal }));
-    expect(listeners).toBe(1);
+    expect(listeners()).toBe(1);
     system.resume(ref);
     await settle();
-    expect([sent.is, listeners]).toEqual(['resolved', 0]);
+    expect([sent.is, listeners()]).toEqual(['resolved', 0]);
   });
 });
 
