@@ -130,6 +130,7 @@ export const AREAS: Readonly<Record<string, Area>> = {
       ...MESSAGES,
       'test/unit/agent.test.ts',
       'test/unit/bad-input.test.ts',
+      'test/unit/behaviour.test.ts',
       'test/unit/call-options.test.ts',
       'test/unit/pending.test.ts',
       'test/unit/default-directive.test.ts',

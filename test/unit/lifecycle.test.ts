@@ -59,10 +59,9 @@ describe('a start', () => {
       const spawned = endingOf(system.spawn(slow, { name: 'slow', shutdownMs: 10, restart: 'temporary' }));
       const ref = system.ref(Puppet, 'slow');
       await advance(1);
-      if (end === 'kill') system.kill(ref);
-      else endingOf(system.stop(ref));
+      const ended = endingOf(end === 'kill' ? system.kill(ref) : system.stop(ref));
       await advance(60_000);
-      expect([end, spawned.is]).toEqual([end, 'ERR_START_FAILED']);
+      expect([end, ended.is, spawned.is]).toEqual([end, 'resolved', 'ERR_START_FAILED']);
     }
   });
 
@@ -277,9 +276,9 @@ describe('a restart', () => {
       throw new Error('fail');
     });
     await settle();
-    system.kill(ref);
+    const killed = endingOf(system.kill(ref));
     await advance(100);
-    expect(system.inspect(ref)?.zombies).toBe(1);
+    expect([killed.is, system.inspect(ref)?.zombies]).toEqual(['resolved', 1]);
     held.resolve();
     await settle();
     expect(system.inspect(ref)?.zombies).toBe(0);
