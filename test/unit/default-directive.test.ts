@@ -42,7 +42,8 @@ describe('the default directive', () => {
       expect(defaultDirective({ status })).toBe('restart');
     for (const code of ['', 'ECONNRESET', 'rate_limit_error'])
       expect(defaultDirective({ code })).toBe('restart');
-    for (const thrown of [undefined, null, 401, 'AbortError', 'budget_exceeded', () => 401, {}])
+    const AbortError = (): void => undefined;
+    for (const thrown of [undefined, null, 401, 'AbortError', 'budget_exceeded', AbortError, {}])
       expect(defaultDirective(thrown)).toBe('restart');
   });
 
@@ -74,6 +75,7 @@ describe('retryAfterMs', () => {
     expect(retryAfterMs(Object.assign(new Error('later'), { retryAfterMs: 700 }))).toBe(700);
     for (const wait of [0, -1, Number.NaN, '700', undefined, null])
       expect(retryAfterMs({ retryAfterMs: wait })).toBe(0);
-    for (const thrown of [undefined, null, 700, 'later']) expect(retryAfterMs(thrown)).toBe(0);
+    for (const thrown of [undefined, null, 700, 'later', Object.assign(() => 1, { retryAfterMs: 700 })])
+      expect(retryAfterMs(thrown)).toBe(0);
   });
 });
