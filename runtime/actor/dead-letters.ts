@@ -63,6 +63,7 @@ export class DeadLetterBox implements DeadLetters {
     this.kept.set(place, new KeptLetter(letter, place, envelope));
     this.byReason[reason] = (this.byReason[reason] ?? 0) + 1;
     const evicted = this.kept.size > this.settings.deadLettersMax ? this.dropOldest() : undefined;
+    // Stryker disable next-line ConditionalExpression: where nobody listens it would cost an event, and do nothing.
     if (this.events.isObserved) this.events.emit({ type: 'message-dead', ...told(letter), error });
     if (evicted !== undefined) this.tellEvicted(evicted);
     this.wakeReaders();
@@ -185,6 +186,7 @@ export class DeadLetterBox implements DeadLetters {
 
   /** Each one to whoever listens; to the log, which a flood would fill, the first. */
   private tellEvicted(letter: DeadLetter): void {
+    // Stryker disable next-line ConditionalExpression: as in `add`.
     if (this.events.isObserved) this.events.emit({ type: 'dead-letter-evicted', ...told(letter) });
     if (this.evicted > 1) return;
     const text = `more than ${this.settings.deadLettersMax} dead letters are kept, and the oldest fall off: discard some, or raise deadLettersMax`;

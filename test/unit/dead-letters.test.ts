@@ -1,7 +1,9 @@
 import { supervisor } from 'troupe';
 import { describe, expect, it } from 'vitest';
+import { DeadLetterBox } from '../../runtime/actor/dead-letters.ts';
 import type { Kernel } from '../../runtime/actor/kernel.ts';
 import { entryWithoutHandler } from '../../runtime/actor/outcomes.ts';
+import { EventHub } from '../../runtime/observe/event-hub.ts';
 import type { DeadLetter } from '../../src/protocol/dead-letters.ts';
 import { Envelope, Extras } from '../../src/protocol/envelope.ts';
 import { NORMAL_RANK } from '../../src/protocol/priority.ts';
@@ -382,6 +384,19 @@ describe('dead letters', () => {
     await system.shutdown();
     await settle();
     expect([quickEnd.is, slowEnd.is]).toEqual(['resolved', 'resolved']);
+  });
+
+  it('of a box that sends nothing again stay in it when they are replayed', async () => {
+    const box = new DeadLetterBox({ deadLettersMax: 2, replaysMax: 1 }, new EventHub(), () => 5);
+    const entry = entryWithoutHandler('act', 'tell');
+    const message = new Envelope(entry, undefined, NORMAL_RANK, undefined, undefined, undefined);
+    box.add(message, 'nobody', 'actor-unknown');
+    await expect(box.replay('d1')).rejects.toMatchObject({
+      code: 'ERR_DEAD_LETTER_UNKNOWN',
+      details: { id: 'd1' },
+    });
+    expect(box.list()).toMatchObject([{ id: 'd1', deadAtMs: 5 }]);
+    expect(box.stats()).toMatchObject({ total: 1, kept: 1, replayed: 0 });
   });
 
   it('go on being kept when a reader returns early', async () => {
