@@ -191,7 +191,11 @@ describe('inspection', () => {
     });
     await advance(5);
     const error = new Error('fail');
-    await act(NOTHING);
+    let running: unknown;
+    await act(() => {
+      running = look()?.turn?.runningMs;
+    });
+    expect(running).toBe(0); // its time begins when it has to wait
     await act(() => Promise.reject(error));
     const asked = ref.ask(
       'answer',
@@ -238,6 +242,19 @@ describe('inspection', () => {
     system.resume(ref);
     await settle();
     expect([look()?.status, sent.is]).toEqual(['running', 'resolved']);
+  });
+
+  it('of an actor that is suspended and then ends tells the end, and what died of it', async () => {
+    const { system, ref, look } = await looked();
+    system.suspend(ref);
+    ref.tell('act', NOTHING);
+    expect(look()?.status).toBe('suspended');
+    await system.stop(ref);
+    expect(look()).toMatchObject({
+      status: 'stopped',
+      mailbox: { queued: 0 },
+      counts: { accepted: 1, deadLettered: 1 },
+    });
   });
 
   it('is a copy: changing it changes nothing, and what happens later does not change it', async () => {
