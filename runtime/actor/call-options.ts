@@ -85,6 +85,5 @@ export function headersOf(
 /** Milliseconds a call may wait: never longer than the turn that makes it. */
 export function waitMs(now: number, timeoutMs: number, from: Turn | undefined): number {
   if (from === undefined) return timeoutMs;
-  const { deadline } = from.envelope;
-  return deadline === Infinity ? timeoutMs : Math.max(0, Math.min(timeoutMs, deadline - now));
+  return Math.max(0, Math.min(timeoutMs, from.envelope.deadline - now));
 }

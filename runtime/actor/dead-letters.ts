@@ -63,6 +63,7 @@ export class DeadLetterBox implements DeadLetters {
     this.kept.set(place, new KeptLetter(letter, place, envelope));
     this.byReason[reason] = (this.byReason[reason] ?? 0) + 1;
     const evicted = this.kept.size > this.settings.deadLettersMax ? this.dropOldest() : undefined;
+    // Stryker disable next-line ConditionalExpression: where nobody listens it would cost an event, and do nothing.
     if (this.events.isObserved) this.events.emit({ type: 'message-dead', ...told(letter), error });
     if (evicted !== undefined) this.tellEvicted(evicted);
     this.wakeReaders();
@@ -102,6 +103,7 @@ export class DeadLetterBox implements DeadLetters {
     const endings = await Promise.allSettled(letters.map((kept) => this.again(kept)));
     for (const [i, ending] of endings.entries()) {
       const kept = letters[i];
+      // Stryker disable next-line ConditionalExpression: for the compiler, as each ending has its letter; the rest is tested.
       if (ending.status === 'rejected' && kept !== undefined)
         refused.push({ id: kept.letter.id, error: ending.reason });
     }
@@ -178,6 +180,7 @@ export class DeadLetterBox implements DeadLetters {
       const kept = this.kept.get(this.oldest);
       if (this.kept.delete(this.oldest++)) {
         this.evicted++;
+        // Stryker disable next-line OptionalChaining: for the compiler; what was deleted was there.
         return kept?.letter;
       }
     }
@@ -185,6 +188,7 @@ export class DeadLetterBox implements DeadLetters {
 
   /** Each one to whoever listens; to the log, which a flood would fill, the first. */
   private tellEvicted(letter: DeadLetter): void {
+    // Stryker disable next-line ConditionalExpression: as in `add`.
     if (this.events.isObserved) this.events.emit({ type: 'dead-letter-evicted', ...told(letter) });
     if (this.evicted > 1) return;
     const text = `more than ${this.settings.deadLettersMax} dead letters are kept, and the oldest fall off: discard some, or raise deadLettersMax`;
@@ -192,6 +196,7 @@ export class DeadLetterBox implements DeadLetters {
   }
 
   private wakeReaders(): void {
+    // Stryker disable next-line ConditionalExpression: an empty Set has nobody to wake; this spares the look.
     if (this.readers.size === 0) return;
     for (const wake of this.readers) wake();
     this.readers.clear();

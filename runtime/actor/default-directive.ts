@@ -28,6 +28,7 @@ const FINAL_CODES: readonly unknown[] = [
 
 /** The directive for an error whose agent has no `decide`. */
 export function defaultDirective(error: unknown): Directive {
+  // Stryker disable next-line ConditionalExpression: null is for the compiler, having no fields; the rest is tested.
   if (typeof error !== 'object' || error === null) return 'restart';
   if (field(error, 'name') === 'AbortError') return 'resume';
   const isFinal =
@@ -39,7 +40,9 @@ export function defaultDirective(error: unknown): Directive {
 
 /** Milliseconds that an error asks to wait before the next attempt (`retryAfterMs`); 0 when it asks for nothing. */
 export function retryAfterMs(error: unknown): number {
+  // Stryker disable next-line ConditionalExpression: null is for the compiler, having no fields; the rest is tested.
   const hint = typeof error === 'object' && error !== null ? field(error, 'retryAfterMs') : undefined;
+  // Stryker disable next-line EqualityOperator: 0 is 0 either way.
   return typeof hint === 'number' && hint > 0 ? hint : 0;
 }
 
@@ -47,6 +50,7 @@ export function retryAfterMs(error: unknown): number {
 function field(error: object, name: string): unknown {
   try {
     return Reflect.get(error, name);
+    // Stryker disable next-line BlockStatement: for the linter; without it undefined is returned too.
   } catch {
     return undefined;
   }

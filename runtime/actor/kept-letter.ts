@@ -37,7 +37,9 @@ export class KeptLetter {
     this.payload = envelope.payload;
     this.isInternal = envelope.entry.isInternal;
     this.rank = envelope.rank;
+    // Stryker disable next-line OptionalChaining: for the compiler; the letter has read its id, which stands in them.
     this.headers = envelope.extras?.headers;
+    // Stryker disable next-line OptionalChaining: as above; that there may be no trace is tested.
     this.trace = envelope.extras?.trace?.kept();
     this.obstacle = obstacleOf(letter, envelope);
   }
@@ -75,6 +77,7 @@ export class KeptLetter {
     extras.headers = this.headers;
     extras.trace = this.trace;
     extras.topic = topic;
+    // Stryker disable next-line ConditionalExpression: for the compiler; who has no address is nobody to whoever reads it.
     const from = sender === undefined ? undefined : { address: sender };
     return new Envelope(entry, receiver.admissible(entry, this.payload), this.rank, from, undefined, extras);
   }

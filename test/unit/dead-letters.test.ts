@@ -1,7 +1,9 @@
 import { supervisor } from 'troupe';
 import { describe, expect, it } from 'vitest';
+import { DeadLetterBox } from '../../runtime/actor/dead-letters.ts';
 import type { Kernel } from '../../runtime/actor/kernel.ts';
 import { entryWithoutHandler } from '../../runtime/actor/outcomes.ts';
+import { EventHub } from '../../runtime/observe/event-hub.ts';
 import type { DeadLetter } from '../../src/protocol/dead-letters.ts';
 import { Envelope, Extras } from '../../src/protocol/envelope.ts';
 import { NORMAL_RANK } from '../../src/protocol/priority.ts';
@@ -87,7 +89,10 @@ describe('dead letters', () => {
   it('are kept up to deadLettersMax; what falls off is counted', async () => {
     const { system, events, logs } = await testSystem({ deadLettersMax: 3 });
     const nobody = system.ref(Puppet, 'nobody');
-    for (let i = 0; i < 5; i++) nobody.tell('act', NOTHING);
+    for (let i = 0; i < 4; i++) nobody.tell('act', NOTHING);
+    const line = { level: 'warn', address: '/', text: expect.stringMatching(/^more than 3 dead letters/) };
+    expect(logs).toMatchObject([line]);
+    nobody.tell('act', NOTHING);
     const fallen = events.filter((event) => event.type === 'dead-letter-evicted');
     const dead = events.filter((event) => event.type === 'message-dead');
     expect(fallen).toMatchObject(
@@ -97,7 +102,7 @@ describe('dead letters', () => {
     );
     expect(fallen).toHaveLength(2);
     // The log hears of the first: a flood of dead letters is none of lines.
-    expect(logs.filter(({ text }) => text.startsWith('more than 3 dead letters'))).toHaveLength(1);
+    expect(logs).toMatchObject([line]);
     expect(system.deadLetters.stats()).toEqual({
       total: 5,
       kept: 3,
@@ -124,6 +129,7 @@ describe('dead letters', () => {
     const { deadLetters } = system;
     expect(deadLetters.list({ reason: 'handler-failed' })).toHaveLength(2);
     expect(deadLetters.list({ message: 'answer' })).toHaveLength(1);
+    expect(deadLetters.list({ address: 'nobody' })).toMatchObject([{ reason: 'actor-unknown' }]);
     expect(deadLetters.list({ address: ref.address, message: 'act' })).toHaveLength(1);
   });
 
@@ -146,6 +152,38 @@ describe('dead letters', () => {
     expect(deadLetters.get(first?.id ?? '')).toBeUndefined();
     expect(deadLetters.get(second?.id ?? '')).toBe(second);
     expect(deadLetters.list()).toEqual([second]);
+  });
+
+  it('of every reason are found by it, and by no other', async () => {
+    const { system, kernel } = await testSystem();
+    const reasons = [
+      'handler-failed',
+      'attempts-exhausted',
+      'expired',
+      'stopped',
+      'actor-unknown',
+      'stale-incarnation',
+      'overflow-dropped',
+      'validation',
+      'rejected',
+      'stash-cleared',
+      'killed',
+      'late-reply',
+      'duplicate-reply',
+    ] as const;
+    for (const reason of reasons) {
+      const letter = new Envelope(
+        entryWithoutHandler('act', 'tell'),
+        undefined,
+        NORMAL_RANK,
+        undefined,
+        undefined,
+        undefined,
+      );
+      kernel.deadLetters.add(letter, 'somewhere', reason);
+    }
+    for (const reason of reasons)
+      expect(system.deadLetters.list({ reason })).toMatchObject([{ reason, address: 'somewhere' }]);
   });
 
   it('are found by topic and pattern, and what was not published has none', async () => {
@@ -173,7 +211,8 @@ describe('dead letters', () => {
       await advance(10);
     }
     const { deadLetters } = system;
-    expect(deadLetters.list({ sender: sender.address })).toHaveLength(3);
+    const sent = deadLetters.list({ sender: sender.address });
+    expect(sent.map((letter) => letter.sender)).toEqual([sender.address, sender.address, sender.address]);
     const at = (filter: object) => deadLetters.list(filter).map(({ deadAtMs }) => deadAtMs - startMs);
     expect(at({ sinceMs: startMs + 10 })).toEqual([10, 10, 20, 20]);
     expect(at({ untilMs: startMs + 10 })).toEqual([0, 0]);
@@ -256,33 +295,55 @@ describe('dead letters', () => {
     expect([letter, letter?.history, letter?.history[0]].map(Object.isFrozen)).toEqual([true, true, true]);
   });
 
+  it('count the turn that put a message aside, and none for a message that only waited', async () => {
+    const { system, settle } = await testSystem();
+    const ref = await system.spawn(puppet());
+    ref.tell('act', (ctx) => ctx.stash());
+    await settle();
+    system.suspend(ref);
+    ref.tell('act', NOTHING);
+    await system.stop(ref);
+    expect(system.deadLetters.list().map(({ reason, attempts }) => [reason, attempts])).toEqual([
+      ['stopped', 0],
+      ['stash-cleared', 1],
+    ]);
+  });
+
   it('refuse a filter that is none, naming the field', async () => {
     const { system } = await testSystem();
-    for (const [filter, option] of [
-      [{ reason: 'late' }, 'filter.reason'],
-      [{ address: 5 }, 'filter.address'],
-      [{ message: {} }, 'filter.message'],
-      [{ sender: null }, 'filter.sender'],
-      [{ sinceMs: '1' }, 'filter.sinceMs'],
-      [{ untilMs: Number.NaN }, 'filter.untilMs'],
-      [{ limit: 0 }, 'filter.limit'],
-      [{ limit: 1.5 }, 'filter.limit'],
-      [{ after: 'm1' }, 'filter.after'],
-      [{ after: 'd01' }, 'filter.after'],
-      [{ until: 1 }, 'filter.until'],
-      ['stopped', 'filter'],
+    const time = 'milliseconds since 1970';
+    const id = 'the id of a dead letter';
+    const whole = 'a whole number >= 1';
+    for (const [filter, option, expected] of [
+      [{ reason: 'late' }, 'filter.reason', expect.stringContaining('one of handler-failed, ')],
+      [{ address: 5 }, 'filter.address', 'a string'],
+      [{ message: {} }, 'filter.message', 'a string'],
+      [{ sender: null }, 'filter.sender', 'a string'],
+      [{ sinceMs: '1' }, 'filter.sinceMs', time],
+      [{ untilMs: Number.NaN }, 'filter.untilMs', time],
+      [{ limit: 0 }, 'filter.limit', whole],
+      [{ limit: 1.5 }, 'filter.limit', whole],
+      [{ after: 'm1' }, 'filter.after', id],
+      [{ after: 'd01' }, 'filter.after', id],
+      [{ after: 'xd1' }, 'filter.after', id],
+      [{ after: 'd1x' }, 'filter.after', id],
+      [{ after: 'd1234567890123456' }, 'filter.after', id],
+      [{ after: 1 }, 'filter.after', id],
+      [{ until: 1 }, 'filter.until', expect.stringContaining('known here: reason, address, ')],
+      ['stopped', 'filter', 'an object'],
     ] as const) {
-      const details: unknown = expect.objectContaining({ option });
+      const details: unknown = expect.objectContaining({ option, expected });
       const refused = { code: 'ERR_OPTION_INVALID', details };
       const given = filter as object;
       expect(() => system.deadLetters.list(given)).toThrow(expect.objectContaining(refused));
       expect(() => system.deadLetters.discardAll(given)).toThrow(expect.objectContaining(refused));
       await expect(system.deadLetters.replayAll(given)).rejects.toMatchObject(refused);
     }
+    expect(system.deadLetters.list({ after: 'd123456789012345', sinceMs: 0, untilMs: Infinity })).toEqual([]);
     expect(() => system.deadLetters.list({ topic: 'a.#.b' })).toThrow(
       expect.objectContaining({ code: 'ERR_TOPIC_INVALID' }),
     );
-    for (const id of ['', 'd0', 'd1', 'd-1', 5, undefined, {}]) {
+    for (const id of ['', 'd0', 'd1', 'd-1', 5, undefined, {}, { toString: () => 'd1' }]) {
       expect(system.deadLetters.discard(id as string)).toBe(false);
       expect(system.deadLetters.get(id as string)).toBeUndefined();
     }
@@ -326,6 +387,19 @@ describe('dead letters', () => {
     await system.shutdown();
     await settle();
     expect([quickEnd.is, slowEnd.is]).toEqual(['resolved', 'resolved']);
+  });
+
+  it('of a box that sends nothing again stay in it when they are replayed', async () => {
+    const box = new DeadLetterBox({ deadLettersMax: 2, replaysMax: 1 }, new EventHub(), () => 5);
+    const entry = entryWithoutHandler('act', 'tell');
+    const message = new Envelope(entry, undefined, NORMAL_RANK, undefined, undefined, undefined);
+    box.add(message, 'nobody', 'actor-unknown');
+    await expect(box.replay('d1')).rejects.toMatchObject({
+      code: 'ERR_DEAD_LETTER_UNKNOWN',
+      details: { id: 'd1' },
+    });
+    expect(box.list()).toMatchObject([{ id: 'd1', deadAtMs: 5 }]);
+    expect(box.stats()).toMatchObject({ total: 1, kept: 1, replayed: 0 });
   });
 
   it('go on being kept when a reader returns early', async () => {

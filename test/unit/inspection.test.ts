@@ -154,6 +154,109 @@ describe('inspection', () => {
     expect(system.inspect(both)?.watchers).toBe(0);
   });
 
+  it('shows an actor that nothing has happened to, whole', async () => {
+    const { ref, look } = await looked({ mailbox: { capacity: 7 } });
+    expect(look()).toEqual({
+      address: ref.address,
+      protocol: 'puppet',
+      status: 'running',
+      generation: 0,
+      mailbox: {
+        capacity: 7,
+        queued: 0,
+        depths: { critical: 0, urgent: 0, high: 0, normal: 0, low: 0, background: 0 },
+        stashed: 0,
+        waiting: 0,
+        control: 0,
+      },
+      turn: undefined,
+      restarts: 0,
+      restartsWithoutProgress: 0,
+      lastError: undefined,
+      zombies: 0,
+      timers: [],
+      idleTimeout: undefined,
+      watchers: 0,
+      watching: 0,
+      links: 0,
+      pool: undefined,
+      counts: { accepted: 0, handled: 0, failed: 0, cancelled: 0, deadLettered: 0 },
+    });
+  });
+
+  it('shows what waits in which place, what has its turn and how long, and how messages have ended', async () => {
+    const { system, ref, act, look, advance, settle } = await looked({
+      mailbox: { capacity: 3 },
+      decide: () => 'resume',
+    });
+    await advance(5);
+    const error = new Error('fail');
+    let running: unknown;
+    await act(() => {
+      running = look()?.turn?.runningMs;
+    });
+    expect(running).toBe(0); // its time begins when it has to wait
+    await act(() => Promise.reject(error));
+    const asked = ref.ask(
+      'answer',
+      (ctx) =>
+        new Promise((_, reject) => {
+          ctx.signal.addEventListener('abort', () => reject(new Error('aborted')));
+        }),
+      { timeoutMs: 10 },
+    );
+    const waiting = endingOf(asked);
+    await advance(10);
+    expect(waiting.is).toBe('ERR_ASK_TIMEOUT');
+    expect(look()).toMatchObject({
+      lastError: error,
+      counts: { accepted: 3, handled: 1, failed: 1, cancelled: 1, deadLettered: 0 },
+    });
+    await act((ctx) => ctx.stash());
+    const busy = deferred();
+    let id = '';
+    await act((ctx) => {
+      ({ id } = ctx.message);
+      return busy.promise;
+    });
+    ref.tell('act', NOTHING, { priority: 'urgent' });
+    ref.tell('act', NOTHING);
+    const sent = endingOf(ref.send('act', NOTHING, { priority: 'low' }));
+    await advance(30);
+    expect(look()).toMatchObject({
+      status: 'running',
+      mailbox: {
+        queued: 2,
+        depths: { critical: 0, urgent: 1, high: 0, normal: 1, low: 0, background: 0 },
+        stashed: 1,
+        waiting: 1,
+      },
+      turn: { id, message: 'act', attempt: 1, runningMs: 30 },
+      counts: { accepted: 7 },
+    });
+    system.suspend(ref);
+    expect(look()?.status).toBe('suspended');
+    busy.resolve();
+    await settle();
+    expect(look()).toMatchObject({ status: 'suspended', turn: undefined, counts: { handled: 2 } });
+    system.resume(ref);
+    await settle();
+    expect([look()?.status, sent.is]).toEqual(['running', 'resolved']);
+  });
+
+  it('of an actor that is suspended and then ends tells the end, and what died of it', async () => {
+    const { system, ref, look } = await looked();
+    system.suspend(ref);
+    ref.tell('act', NOTHING);
+    expect(look()?.status).toBe('suspended');
+    await system.stop(ref);
+    expect(look()).toMatchObject({
+      status: 'stopped',
+      mailbox: { queued: 0 },
+      counts: { accepted: 1, deadLettered: 1 },
+    });
+  });
+
   it('is a copy: changing it changes nothing, and what happens later does not change it', async () => {
     const { act, look, advance } = await looked();
     await act((ctx) => ctx.timers.every('beat', 100, 'next', NOTHING));

@@ -52,6 +52,44 @@ describe('a start', () => {
     await settle();
   });
 
+  it('whose actor is killed or stopped meanwhile rejects spawn, although its state never comes', async () => {
+    for (const end of ['kill', 'stop'] as const) {
+      const { system, advance } = await testSystem();
+      const slow = puppet({ state: never, startTimeoutMs: 1e6 });
+      const spawned = endingOf(system.spawn(slow, { name: 'slow', shutdownMs: 10, restart: 'temporary' }));
+      const ref = system.ref(Puppet, 'slow');
+      await advance(1);
+      const ended = endingOf(end === 'kill' ? system.kill(ref) : system.stop(ref));
+      await advance(60_000);
+      expect([end, ended.is, spawned.is]).toEqual([end, 'resolved', 'ERR_START_FAILED']);
+    }
+  });
+
+  it('is over for the calls that come after it, also when it failed, and inside a turn', async () => {
+    const { system, kernel, advance } = await testSystem();
+    const during: unknown[] = [];
+    const failing = puppet({
+      state: () => {
+        during.push(kernel.current);
+        throw new Error('no start');
+      },
+    });
+    await expect(system.spawn(failing)).rejects.toMatchObject({ code: 'ERR_START_FAILED' });
+    expect([during[0] === undefined, kernel.current]).toEqual([false, undefined]);
+    const outer = await system.spawn(puppet());
+    expect(kernel.current).toBeUndefined();
+    let around: unknown[] = [];
+    outer.tell('act', async (ctx) => {
+      const before = kernel.current;
+      const spawned = ctx.spawn(puppet());
+      around = [before === undefined, kernel.current === before];
+      await spawned;
+    });
+    await advance(0);
+    expect(around).toEqual([false, true]);
+    expect(kernel.current).toBeUndefined();
+  });
+
   it('takes no turn before its state is there, and is bounded in time', async () => {
     const { system, settle, advance } = await testSystem();
     const handled: number[] = [];
@@ -191,11 +229,12 @@ describe('a restart', () => {
   it('runs onRestart on the old generation; what it throws is logged and changes nothing', async () => {
     const { system, advance, logs } = await testSystem();
     const seen: unknown[] = [];
+    const error = new Error('in onRestart');
     const ref = await system.spawn(
       puppet({
         onRestart: (ctx, failure) => {
           seen.push([...ctx.state], failure.kind);
-          throw new Error('in onRestart');
+          throw error;
         },
       }),
       { backoff: QUICK },
@@ -207,7 +246,77 @@ describe('a restart', () => {
     await advance(100);
     expect(seen).toEqual([['old'], 'failed']);
     expect(system.inspect(ref)?.status).toBe('running');
-    expect(logs.map(({ text }) => text)).toContain('onRestart failed');
+    expect(logs.filter(({ level }) => level === 'error')).toMatchObject([
+      { address: ref.address, text: 'onRestart failed', fields: { error } },
+    ]);
+  });
+
+  it('waits without a timer for a hook that has for ever', async () => {
+    const { system, kernel, advance } = await testSystem();
+    const held = deferred();
+    const ref = await system.spawn(puppet({ onRestart: () => held.promise }), {
+      backoff: QUICK,
+      shutdownMs: Infinity,
+    });
+    ref.tell('act', () => {
+      throw new Error('fail');
+    });
+    await advance(1e9);
+    expect([kernel.timeouts.size, system.inspect(ref)?.status]).toEqual([0, 'restarting']);
+    held.resolve();
+    await advance(100);
+    expect(system.inspect(ref)).toMatchObject({ status: 'running', generation: 1, zombies: 0 });
+  });
+
+  it('killed in a hook leaves one zombie, which may end', async () => {
+    const { system, advance, settle } = await testSystem();
+    const held = deferred();
+    const ref = await system.spawn(puppet({ onRestart: () => held.promise }), { backoff: QUICK });
+    ref.tell('act', () => {
+      throw new Error('fail');
+    });
+    await settle();
+    const killed = endingOf(system.kill(ref));
+    await advance(100);
+    expect([killed.is, system.inspect(ref)?.zombies]).toEqual(['resolved', 1]);
+    held.resolve();
+    await settle();
+    expect(system.inspect(ref)?.zombies).toBe(0);
+  });
+
+  it('gives up a hook that takes too long, and counts it as a zombie until it ends', async () => {
+    for (const ending of ['resolve', 'reject'] as const) {
+      const { system, advance, settle, events, logs } = await testSystem();
+      const held = deferred();
+      const signals: AbortSignal[] = [];
+      const hooked = puppet({
+        onRestart: (ctx) => {
+          signals.push(ctx.signal);
+          return held.promise;
+        },
+      });
+      const ref = await system.spawn(hooked, { backoff: QUICK, shutdownMs: 50 });
+      ref.tell('act', () => {
+        throw new Error('fail');
+      });
+      await advance(49);
+      expect([system.inspect(ref)?.zombies, signals[0]?.aborted]).toEqual([0, false]);
+      await advance(1_000);
+      expect(system.inspect(ref)).toMatchObject({ status: 'running', generation: 1, zombies: 1 });
+      const details = { address: ref.address, message: 'onRestart', timeoutMs: 50 };
+      expect(signals[0]?.reason).toMatchObject({ code: 'ERR_TURN_TIMEOUT', details });
+      expect(logs).toContainEqual(
+        expect.objectContaining({ text: 'onRestart failed', fields: { error: signals[0]?.reason } }),
+      );
+      expect(events.filter(({ type }) => type === 'turn-disowned')).toMatchObject([{ message: 'onRestart' }]);
+      if (ending === 'resolve') held.resolve();
+      else held.reject(new Error('too late'));
+      await settle();
+      expect(system.inspect(ref)).toMatchObject({ status: 'running', generation: 1, zombies: 0 });
+      ref.tell('act', () => undefined);
+      await settle();
+      expect(system.inspect(ref)?.counts.handled).toBe(1);
+    }
   });
 });
 

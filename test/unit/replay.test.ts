@@ -217,8 +217,11 @@ describe('a replay', () => {
     first.tell('run', 'to one incarnation');
     system.ref(Job, 'named').tell('run', 'to a name', { headers: { kept: 'yes' } });
     const letters = system.deadLetters.list();
-    for (const { id } of letters)
-      await expect(system.deadLetters.replay(id)).rejects.toMatchObject({ code: 'ERR_ACTOR_UNKNOWN' });
+    for (const [place, address] of ['/user/job', 'named'].entries())
+      await expect(system.deadLetters.replay(letters[place]?.id ?? '')).rejects.toMatchObject({
+        code: 'ERR_ACTOR_UNKNOWN',
+        details: { address },
+      });
     expect(system.deadLetters.list()).toEqual(letters);
     expect(system.deadLetters.stats()).toMatchObject({ total: 2, replayed: 0 });
     const other = await system.spawn(puppet(), { name: 'job' });
@@ -248,6 +251,7 @@ describe('a replay', () => {
     expect(letters).toMatchObject([{ reason: 'stopped' }]);
     await expect(system.deadLetters.replay(letters[0]?.id ?? '')).rejects.toMatchObject({
       code: 'ERR_ACTOR_STOPPED',
+      details: { address: ref.address },
     });
     expect(system.deadLetters.list()).toEqual(letters);
     expect(system.deadLetters.stats().total).toBe(1);
@@ -302,7 +306,10 @@ describe('a replay', () => {
     const id = letter?.id ?? '';
     const late = endingOf(system.deadLetters.replay(id));
     await advance(1);
-    await expect(system.deadLetters.replay(id)).rejects.toMatchObject({ code: 'ERR_REPLAY_REFUSED' });
+    await expect(system.deadLetters.replay(id)).rejects.toMatchObject({
+      code: 'ERR_REPLAY_REFUSED',
+      details: { id, message: 'run', problem: 'it is being replayed, and waits for room' },
+    });
     await advance(30_000);
     expect(late.is).toBe('ERR_SEND_TIMEOUT');
     expect(system.deadLetters.list()).toEqual([letter]);
@@ -345,7 +352,7 @@ describe('a replay', () => {
       subscribe: [{ topic: topic('notes', z.object({ n: z.number() })), as: 'note' }],
       on: { note: () => undefined },
     });
-    const { system, settle } = await testSystem();
+    const { system, settle, advance } = await testSystem();
     const ref = await system.spawn(puppet({ decide: () => 'resume' }));
     await system.spawn(strict);
     ref
@@ -359,18 +366,45 @@ describe('a replay', () => {
         throw new Error('in a continuation');
       }),
     );
+    let late = (): void => undefined;
+    ref
+      .ask(
+        'answer',
+        (ctx) => {
+          const token = ctx.replyTo;
+          late = () => token.reply(1);
+          return token;
+        },
+        { timeoutMs: 5 },
+      )
+      .catch(() => undefined);
     await system.publish('notes', 5);
+    await advance(5);
+    late();
     await settle();
     const letters = system.deadLetters.list();
     expect(letters.map(({ reason }) => reason).sort()).toEqual([
       'duplicate-reply',
       'handler-failed',
+      'late-reply',
       'validation',
     ]);
     const report = await system.deadLetters.replayAll();
     expect(report.replayed).toBe(0);
     expect(report.refused.map(({ id }) => id)).toEqual(letters.map(({ id }) => id));
-    for (const { error } of report.refused) expect(error).toMatchObject({ code: 'ERR_REPLAY_REFUSED' });
+    const problems = {
+      'duplicate-reply': 'it is a reply, and nobody waits for it',
+      'handler-failed': 'the runtime itself had made it',
+      'late-reply': 'it is a reply, and nobody waits for it',
+      validation: 'it does not fit the schema of its receiver',
+    };
+    for (const [place, { id, reason, message }] of letters.entries()) {
+      const problem = Object.entries(problems).find(([each]) => each === reason)?.[1];
+      expect(report.refused[place]?.error).toMatchObject({
+        code: 'ERR_REPLAY_REFUSED',
+        details: { id, message, problem },
+      });
+    }
     expect(system.deadLetters.list()).toEqual(letters);
   });
 
@@ -402,13 +436,33 @@ describe('a replay', () => {
 
   it('is refused for an id that is none, and a filter that is none', async () => {
     const { system } = await testSystem();
-    for (const id of ['m0', '', undefined, 5, {}])
+    for (const [id, told] of [
+      ['m0', 'm0'],
+      ['', ''],
+      [undefined, 'undefined'],
+      [5, '5'],
+      [{}, 'an object'],
+    ])
       await expect(system.deadLetters.replay(id as string)).rejects.toMatchObject({
         code: 'ERR_DEAD_LETTER_UNKNOWN',
+        details: { id: told },
       });
     await expect(system.deadLetters.replayAll({ name: 'x' } as object)).rejects.toMatchObject({
       code: 'ERR_OPTION_INVALID',
     });
+  });
+
+  it('in a system that has ended is refused in its name, and the letter stays', async () => {
+    const { system } = await testSystem();
+    system.ref(Job, 'nobody').tell('run', 'x');
+    await system.shutdown();
+    const letters = system.deadLetters.list();
+    expect(letters).toMatchObject([{ reason: 'actor-unknown', payload: 'x' }]);
+    await expect(system.deadLetters.replay('d1')).rejects.toMatchObject({
+      code: 'ERR_ACTOR_STOPPED',
+      details: { address: '/' },
+    });
+    expect(system.deadLetters.list()).toEqual(letters);
   });
 
   it('in flight at a shutdown rejects, and its letter stays', async () => {
