@@ -194,7 +194,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: 'a turn does not hand on its deadline',
     file: 'runtime/actor/call-options.ts',
-    find: 'return deadline === Infinity ? timeoutMs : Math.max(0, Math.min(timeoutMs, deadline - now));',
+    find: 'return Math.max(0, Math.min(timeoutMs, from.envelope.deadline - now));',
     replace: 'return timeoutMs;',
     tests: ['test/unit/ask.test.ts'],
   },
