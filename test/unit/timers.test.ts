@@ -505,6 +505,24 @@ describe('timers', () => {
     expect([kernel.timeouts.size, clock.pending]).toEqual([0, 0]);
   });
 
+  it('take a key of 128 characters, and refuse one more, saying what a key is', async () => {
+    const { system, settle } = await testSystem();
+    const ref = await system.spawn(puppet());
+    const thrown: unknown[] = [];
+    for (const length of [128, 129]) {
+      ref.tell('act', (ctx) => {
+        try {
+          ctx.timers.once('k'.repeat(length), 10, 'next', () => undefined);
+        } catch (error) {
+          thrown.push(error);
+        }
+      });
+    }
+    await settle();
+    expect(system.inspect(ref)?.timers).toHaveLength(1);
+    expect(thrown).toMatchObject([{ details: { expected: 'a string of 1 to 128 characters' } }]);
+  });
+
   it('refuse a name that is no internal message with ERR_MESSAGE_UNKNOWN, and keep the timer they had', async () => {
     const { advance, act, tick, ticks } = await timed();
     let thrown: unknown;
