@@ -5,18 +5,9 @@ import { liveBuses } from '../support/live-buses.ts';
 import { startKafka } from '../support/servers/kafka.ts';
 import type { TestServer } from '../support/servers/server.ts';
 import { useServer } from '../support/servers/use-server.ts';
-import { ambContract } from './amb.contract.ts';
+import { ambContract, ON_A_BROKER } from './amb.contract.ts';
 
 const usable = useServer('kafka');
-
-/** What no bus on a broker can: it waits for its broker, which does not know who is subscribed. */
-const abilities = {
-  boundsBacklog: false,
-  waitsForSubscribers: false,
-  ordersByPriority: true,
-  ordersTopics: false,
-  countsReceipts: false,
-};
 
 describe.skipIf(usable.isAbsent)('on a Kafka', () => {
   let own: TestServer | undefined;
@@ -26,7 +17,7 @@ describe.skipIf(usable.isAbsent)('on a Kafka', () => {
   }, 180_000);
   afterAll(() => own?.stop());
 
-  ambContract('a bus on Kafka', abilities, () => {
+  ambContract('a bus on Kafka', { ...ON_A_BROKER, boundsBacklog: false }, () => {
     const url = usable.url ?? own?.url ?? '';
     const prefix = `amb-${process.pid}-${++tests}`;
     return {

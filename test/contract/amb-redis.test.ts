@@ -5,18 +5,9 @@ import { liveBuses } from '../support/live-buses.ts';
 import { startRedis } from '../support/servers/redis.ts';
 import type { TestServer } from '../support/servers/server.ts';
 import { useServer } from '../support/servers/use-server.ts';
-import { ambContract } from './amb.contract.ts';
+import { ambContract, ON_A_BROKER } from './amb.contract.ts';
 
 const usable = useServer('redis');
-
-/** What no bus on a broker can: it waits for its broker, which does not know who is subscribed. */
-const abilities = {
-  boundsBacklog: true,
-  waitsForSubscribers: false,
-  ordersByPriority: true,
-  ordersTopics: false,
-  countsReceipts: false,
-};
 
 describe.skipIf(usable.isAbsent)('on a Redis', () => {
   let own: TestServer | undefined;
@@ -27,7 +18,7 @@ describe.skipIf(usable.isAbsent)('on a Redis', () => {
   }, 60_000);
   afterAll(() => own?.stop());
 
-  ambContract('a bus on Redis', abilities, () => {
+  ambContract('a bus on Redis', ON_A_BROKER, () => {
     const url = usable.url ?? own?.url ?? '';
     const prefix = `amb-${process.pid}-${++tests}`;
     return {

@@ -43,6 +43,15 @@ export interface BusAbilities {
   readonly countsReceipts: boolean;
 }
 
+/** What no bus on a broker can: it waits for its broker, which does not know who is subscribed. */
+export const ON_A_BROKER: BusAbilities = {
+  boundsBacklog: true,
+  waitsForSubscribers: false,
+  ordersByPriority: true,
+  ordersTopics: false,
+  countsReceipts: false,
+};
+
 /** The bound of a lane in the case about bounds, and what may be accepted there: that, a window, a queue and what is in hand. */
 const SMALL = { maxLength: 100 } as const;
 const ACCEPTED_MAX = 400;
