@@ -136,5 +136,12 @@ function publishFramesMax({ capabilities }: Broker, to: Destination): number {
 
 /** A name of a destination that no other has: names of nodes and topics have no colon. */
 function nameOf(to: Destination): string {
-  return to.kind === 'node' ? `node:${to.node}` : `topic:${to.topic}`;
+  switch (to.kind) {
+    case 'node':
+      return `node:${to.node}`;
+    case 'topic':
+      return `topic:${to.topic}`;
+    case 'shard':
+      return `shard:${to.group}:${to.shard}`;
+  }
 }

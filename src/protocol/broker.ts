@@ -24,7 +24,9 @@
  */
 
 import type { Host } from './clock.ts';
+import type { Membership } from './membership.ts';
 import type { Rank } from './priority.ts';
+import type { Shard, Sharding } from './sharding.ts';
 
 /** The queue of a priority: 0 is `critical`, 5 is `background`. */
 export type Lane = Rank;
@@ -45,11 +47,12 @@ export interface NodeIdentity {
 
 /**
  * Where a frame goes. `node`: into the inbox of that node. `topic`: into the inbox of every node that listens to a pattern which
- * fits, one copy each, and to one member of every group whose pattern fits.
+ * fits, one copy each, and to one member of every group whose pattern fits. `shard`: to whoever owns it, now or later.
  */
 export type Destination =
   | { readonly kind: 'node'; readonly node: string }
-  | { readonly kind: 'topic'; readonly topic: string };
+  | { readonly kind: 'topic'; readonly topic: string }
+  | ({ readonly kind: 'shard' } & Shard);
 
 /** A frame to publish. */
 export interface OutFrame {
@@ -64,7 +67,7 @@ export interface OutFrame {
 /**
  * What became of a published frame.
  * - `full`: at least one place it goes to has no room in that lane. Others may have it: publishing it again is safe, since readers drop duplicates.
- * - `unroutable`: no such node, and the broker is one that knows. A topic to which nobody listens is `ok`.
+ * - `unroutable`: no such node, and the broker is one that knows; or a shard that nobody has claimed. A topic to which nobody listens is `ok`.
  * - `too-large`, `denied`: never to be had; `denied` is a lack of permission.
  * - `unavailable`: not sent, since there is no connection now or the broker refuses everything (an alarm, no memory).
  * - `unknown`: sent, and the connection or the time was gone before the answer. It may have arrived.
@@ -75,10 +78,12 @@ export type PublishResult = 'ok' | 'full' | 'unroutable' | 'too-large' | 'denied
  * What is read. `inbox`: what is sent to this node, and the topics that it listens to. `group`: what is published to a pattern, each
  * frame to one of the members that consume under this group's name, on any node. A group begins with its first
  * member, and keeps what it holds without members for `expiresMs`. Groups of one name and different patterns are different groups.
+ * `shard`: what is sent to a shard that this node owns; its reading ends when the shard is lost.
  */
 export type Source =
   | { readonly kind: 'inbox' }
-  | { readonly kind: 'group'; readonly group: string; readonly pattern: string };
+  | { readonly kind: 'group'; readonly group: string; readonly pattern: string }
+  | ({ readonly kind: 'shard' } & Shard);
 
 /** A frame that has arrived. */
 export interface Delivery {
@@ -154,8 +159,10 @@ export interface BrokerCapabilities {
   /** A released or orphaned frame comes back before those behind it. */
   readonly keepsOrderOnRedelivery: boolean;
   readonly frameBytesMax: number;
-  /** Milliseconds within which the frames of a member that was killed go to another member. */
+  /** Milliseconds within which the frames and shards of a member that was killed go to another member. */
   readonly takeoverMs: number;
+  /** Milliseconds within which others hear that a node was killed; absent where `members` is. */
+  readonly downMs?: number;
   /** Nothing of a node that was closed, and nothing of its groups after `expiresMs`, is left behind but dead letters. */
   readonly leavesNothing: boolean;
   /**
@@ -190,7 +197,11 @@ export interface Broker {
   backlog(source: Source): Promise<PerLane | undefined>;
   /** Tells of each change of state from now on, until the function it returns is called. */
   onState(listener: (change: BrokerStateChange) => void): () => void;
-  /** Stops what is still consumed, removes inbox and interest, and disconnects: no socket and no timer is left. Idempotent; never rejects. */
+  /** Which nodes live; absent where the broker cannot tell. */
+  readonly members?: Membership;
+  /** Who owns which shard; absent where the broker cannot give each one owner. */
+  readonly shards?: Sharding;
+  /** Stops what is still consumed, gives up what is claimed, removes inbox and interest, and disconnects: no socket and no timer is left. Idempotent; never rejects. */
   close(): Promise<void>;
 }
 

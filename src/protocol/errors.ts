@@ -71,6 +71,7 @@ export interface ErrorDetails {
   ERR_ROUTING_MISMATCH: { readonly protocol: string; readonly message: string; readonly routing: string };
   ERR_SCHEMA_MISSING: { readonly topic: string };
   ERR_SEND_TIMEOUT: { readonly address: string; readonly timeoutMs: number; readonly capacity: number };
+  ERR_SHARD_NOT_OWNED: { readonly group: string; readonly shard: number };
   ERR_SHUTDOWN_TIMEOUT: { readonly phase: string; readonly task: string; readonly timeoutMs: number };
   ERR_START_FAILED: { readonly address: string };
   ERR_STASH_FULL: { readonly address: string; readonly stashMax: number };
@@ -327,6 +328,11 @@ const RULES: { readonly [C in ErrorCode]: Rule<C> } = {
     retryable: true,
     message: (d) =>
       `No room at ${d.address} within ${d.timeoutMs} ms (capacity ${d.capacity}). Raise timeoutMs or capacity, or send less.`,
+  },
+  ERR_SHARD_NOT_OWNED: {
+    retryable: false,
+    message: (d) =>
+      `The shard ${d.shard} of '${d.group}' is not owned by this node. Read it between 'granted' and 'lost' of its claim.`,
   },
   ERR_SHUTDOWN_TIMEOUT: {
     retryable: false,

@@ -154,7 +154,7 @@ describe('an outbox', () => {
 
   it('says what can never be sent: no such node, too large, not permitted', async () => {
     const { send, published, settle } = await sending((frames) =>
-      frames.map(({ to }) => (to.kind === 'node' ? 'unroutable' : to.topic === 'secret' ? 'denied' : 'ok')),
+      frames.map(({ to }) => (to.kind !== 'topic' ? 'unroutable' : to.topic === 'secret' ? 'denied' : 'ok')),
     );
     const endings = [
       send('a', { to: { kind: 'node', node: 'gone' } }),
