@@ -173,8 +173,9 @@ export class Outgoing {
 
   /** The broker has it, and may brake who published it. */
   private async taken(publication: Publication): Promise<void> {
+    const [sent] = publication.waits ?? [];
     try {
-      await Promise.all(publication.waits ?? []);
+      await sent;
     } catch (error) {
       this.way.brake.noteRefusal();
       throw error;

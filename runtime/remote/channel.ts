@@ -99,7 +99,7 @@ export class Channel {
     if (this.isPublishing || this.pause !== undefined) return;
     const wallMs = this.ports.kernel.host.clock.wallNow();
     this.unconfirmed = this.unconfirmed.filter(({ parcels }) => this.someWanted(parcels, wallMs));
-    while (this.unconfirmed.length < this.ports.publishFramesMax && this.pack());
+    this.packAll(wallMs);
     if (this.unconfirmed.length === 0) {
       this.ports.emptied(this);
       return;
@@ -129,30 +129,32 @@ export class Channel {
     }
   }
 
-  /** One frame more, from what waits; false when nothing does. */
-  private pack(): boolean {
-    const { kernel, node, nextPlace, frameBytesMax } = this.ports;
-    const wallMs = kernel.host.clock.wallNow();
+  /** Makes frames of what waits, as many as go into one publish. */
+  private packAll(wallMs: number): void {
+    let taken = 0;
+    while (this.unconfirmed.length < this.ports.publishFramesMax && taken < this.waiting.length)
+      taken = this.pack(taken, wallMs);
+    // At once for all frames: with thousands waiting, a move of the others for each would cost more than the frames.
+    this.waiting = this.waiting.slice(taken);
+  }
+
+  /** A frame of what waits from `begin` on, if somebody wants any of it. Answers where the next one begins. */
+  private pack(begin: number, wallMs: number): number {
+    const { node, nextPlace, frameBytesMax } = this.ports;
     const parcels: Parcel[] = [];
     let sizeBytes = 0;
-    let taken = 0;
-    for (const parcel of this.waiting) {
-      const isFirst = parcels.length === 0;
-      if (
-        !isFirst &&
-        (parcels.length >= PACK_MESSAGES_MAX || sizeBytes + parcel.bytes.length > PACK_BYTES_MAX)
-      )
-        break;
-      taken++;
-      if (!this.isWanted(parcel, wallMs)) continue;
+    let end = begin;
+    for (; end < this.waiting.length && parcels.length < PACK_MESSAGES_MAX; end++) {
+      const parcel = this.waiting[end];
+      if (parcel === undefined || !this.isWanted(parcel, wallMs)) continue;
+      if (parcels.length > 0 && sizeBytes + parcel.bytes.length > PACK_BYTES_MAX) break;
       parcels.push(parcel);
       sizeBytes += parcel.bytes.length;
     }
-    this.waiting = this.waiting.slice(taken);
-    if (parcels.length === 0) return false;
+    if (parcels.length === 0) return end;
     if (boundOf(parcels) > frameBytesMax) {
       refuseAll(parcels, this.tooLarge(parcels));
-      return true;
+      return end;
     }
     const bytes = encodeFrame(
       { node: node.name, incarnation: node.incarnation, ...nextPlace(this.key) },
@@ -160,7 +162,7 @@ export class Channel {
     );
     const frame = { to: this.to, lane: this.lane, bytes, expiresAtMs: expiryOf(parcels) };
     this.unconfirmed.push({ parcels, frame });
-    return true;
+    return end;
   }
 
   private someWanted(parcels: readonly Parcel[], wallMs: number): boolean {

@@ -13,6 +13,8 @@ export interface ParcelPatience {
   readonly expiresAtMs?: number | undefined;
 }
 
+const NOBODY = (): void => undefined;
+
 /** It is its own timeout. Settles once. */
 export class Parcel extends Timeout {
   readonly bytes: Uint8Array;
@@ -25,8 +27,8 @@ export class Parcel extends Timeout {
   private readonly signal: AbortSignal | undefined;
   private readonly onAbort: (() => void) | undefined;
   private readonly onSettled: () => void;
-  private fulfil: () => void = () => undefined;
-  private fail: (error: unknown) => void = () => undefined;
+  private fulfil: () => void = NOBODY;
+  private fail: (error: unknown) => void = NOBODY;
 
   /** `onSettled` is called once, whichever way it ends. */
   constructor(
