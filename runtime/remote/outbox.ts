@@ -48,16 +48,22 @@ export class Outbox {
   }
 
   /**
-   * Sends a message that `encodeMessage` has made. `taken` resolves when the broker has it; it rejects with `ERR_OUTBOX_FULL` at once,
+   * Sends a message that `encodeMessage` has made. `taken` resolves with `receipt` when the broker has it; it rejects with `ERR_OUTBOX_FULL` at once,
    * `ERR_SEND_TIMEOUT` (it may have been sent), `ERR_ACTOR_UNKNOWN` where there is no such node, `ERR_FRAME_TOO_LARGE`, `ERR_BROKER_DENIED`,
    * `ERR_MESSAGE_DROPPED` when it expired on the way, `signal.reason`, or what `withdraw` was told.
    */
-  send(to: Destination, lane: Lane, bytes: Uint8Array, patience: ParcelPatience): Parcel {
+  send<Receipt>(
+    to: Destination,
+    lane: Lane,
+    bytes: Uint8Array,
+    patience: ParcelPatience,
+    receipt: Receipt,
+  ): Parcel<Receipt> {
     const out = this.lane(lane);
     const destination = nameOf(to);
     const { waiting } = out;
     out.waiting++;
-    const parcel = new Parcel(this.kernel, destination, bytes, patience, out.settled);
+    const parcel = new Parcel(this.kernel, destination, bytes, patience, receipt, out.settled);
     if (this.closed !== undefined) parcel.refuse(this.closed.reason);
     else if (waiting >= OUTBOX_WAITING_MAX)
       parcel.refuse(new TroupeError('ERR_OUTBOX_FULL', { destination, waiting }));
