@@ -584,6 +584,18 @@ describe('a memory broker', () => {
     expect(granted).toEqual(['a', 'c']);
   });
 
+  it('lets nobody read a shard that it does not own', async () => {
+    const a = await open('a');
+    const reading = a.consume(
+      { kind: 'shard', group: 'g', shard: 0, shards: 1 },
+      { windows: LANE_WINDOWS, receive: () => undefined },
+    );
+    await expect(reading).rejects.toMatchObject({
+      code: 'ERR_SHARD_NOT_OWNED',
+      details: { group: 'g', shard: 0 },
+    });
+  });
+
   it('keeps no timer of a system that has nothing to do', async () => {
     const [a, b] = [await open('a'), await open('b')];
     await settled(b.listen('news'));
