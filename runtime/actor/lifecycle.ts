@@ -75,7 +75,7 @@ export function leaveGeneration(cell: Cell, failure: Failure | undefined): void 
 /** As `leaveGeneration`, for an actor that has done nothing wrong: its turn may finish as if it were to be stopped. */
 export async function leaveForSibling(cell: Cell, failure: Failure): Promise<void> {
   cell.status = 'restarting';
-  await finishTurn(cell, cell.slot.shutdownMs, failure.cause);
+  await finishTurn(cell, cell.slot.shutdownMs, failure);
   if (!cell.isEnding) await leaveGeneration(cell, failure);
 }
 
@@ -148,44 +148,44 @@ async function stopping(cell: Cell, reason: EndReason, error: unknown): Promise<
 }
 
 function endLeases(cell: Cell, isOver: (lease: Lease) => boolean): void {
-  for (const lease of cell.rareIfAny?.leases ?? []) if (isOver(lease)) lease.end();
+  for (const lease of cell.rare.leases ?? []) if (isOver(lease)) lease.end();
 }
 
-/** Gives the present turn `shutdownMs` to end, aborts it, and disowns it when that does not help. */
-async function finishTurn(cell: Cell, shutdownMs: number, restartCause?: unknown): Promise<void> {
-  const stopped = new TroupeError('ERR_ACTOR_STOPPED', { address: cell.address });
-  if (await turnEnds(cell, shutdownMs)) return;
+/**
+ * Gives the present turn `shutdownMs` to end, aborts it, and disowns it when that does not help. With `sibling` its actor
+ * comes back: the turn, and who asked, hear why it ends, not that the actor has.
+ */
+async function finishTurn(cell: Cell, shutdownMs: number, sibling?: Failure): Promise<void> {
+  await turnEnds(cell, shutdownMs);
   const { turn } = cell;
-  // An asker of an actor that comes back hears why its turn ends, not that the actor has.
-  if (restartCause !== undefined && turn !== undefined)
-    turn.envelope.customer?.reject(failedError(cell, turn.envelope, restartCause));
-  turn?.abort(stopped);
-  if (await turnEnds(cell, KILL_GRACE_MS)) return;
+  if (turn === undefined) return;
+  const reason =
+    sibling === undefined
+      ? new TroupeError('ERR_ACTOR_STOPPED', { address: cell.address })
+      : failedError(cell, turn.envelope, sibling.cause);
+  if (sibling !== undefined) turn.envelope.customer?.reject(reason);
+  turn.abort(reason);
+  await turnEnds(cell, KILL_GRACE_MS);
   const late = cell.turn;
   if (late === undefined) return;
-  cell.disown(late, restartCause ?? stopped);
+  cell.disown(late, reason);
   if (!late.isStashed) settleCancelled(cell, late.envelope);
 }
 
-/** Waits for the end of the present turn; false when it took too long. */
-function turnEnds(cell: Cell, withinMs: number): Promise<boolean> {
+/** Resolves at the end of the present turn, or when its time is up. */
+function turnEnds(cell: Cell, withinMs: number): Promise<void> {
   const { kernel, rare } = cell;
-  if (cell.turn === undefined) return Promise.resolve(true);
+  if (cell.turn === undefined) return Promise.resolve();
   return new Promise((resolve) => {
+    const timeout =
+      withinMs === Infinity ? undefined : kernel.timeouts.startFunction(withinMs, kernel.now(), resolve);
     // Two may wait at once: one restarts a group, the other stops everything.
     const other = rare.turnEnded;
-    const settle = (hasEnded: boolean): void => {
-      if (timeout !== undefined) kernel.timeouts.cancel(timeout);
-      resolve(hasEnded);
-    };
-    const timeout =
-      withinMs === Infinity
-        ? undefined
-        : kernel.timeouts.startFunction(withinMs, kernel.now(), () => settle(false));
     rare.turnEnded = () => {
       rare.turnEnded = undefined;
       other?.();
-      settle(true);
+      if (timeout !== undefined) kernel.timeouts.cancel(timeout);
+      resolve();
     };
   });
 }
