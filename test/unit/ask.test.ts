@@ -532,7 +532,8 @@ describe('a send', () => {
     expect(aborted).toMatchObject({ is: 'rejected', error: { message: 'enough' } });
     await system.stop(ref);
     await settle();
-    expect(stopped.is).toBe('ERR_ACTOR_STOPPED');
+    const { address } = ref;
+    expect(stopped).toMatchObject({ is: 'ERR_ACTOR_STOPPED', error: { details: { address } } });
     expect([kernel.timeouts.size, clock.pending]).toEqual([0, 0]);
   });
 

@@ -31,7 +31,7 @@ function logging(seen: string[]) {
 describe('kill', () => {
   it('P4 ends a life without hooks; its supervisor starts the next one, which gets what is queued', async () => {
     const seen: string[] = [];
-    const { system, advance, settle } = await testSystem();
+    const { system, advance, settle, logs } = await testSystem();
     const ref = await system.spawn(logging(seen), { backoff: AT_ONCE });
     const asked = endingOf(ref.ask('answer', never));
     ref.tell('act', (ctx) => seen.push(`generation ${ctx.generation}`));
@@ -40,6 +40,7 @@ describe('kill', () => {
     await advance(0);
     expect(asked).toMatchObject({ is: 'ERR_ACTOR_FAILED', error: { cause: { code: 'ERR_ACTOR_KILLED' } } });
     expect(seen).toEqual(['state', 'state', 'generation 1']);
+    expect(logs.filter(({ level }) => level === 'error')).toEqual([]); // no hook has failed
     expect(system.inspect(ref)).toMatchObject({
       zombies: 1,
       counts: { accepted: 2, handled: 1, cancelled: 1 },
