@@ -144,7 +144,7 @@ async function stopping(cell: Cell, reason: EndReason, error: unknown): Promise<
   cell.state = undefined;
   cell.slot.ended(cell);
   kernel.events.emit({ type: 'actor-stopped', address: cell.address, reason, error });
-  cell.watchesIfAny?.ended(reason, error);
+  cell.rare.watches?.ended(reason, error);
   for (const drained of cell.rare.drains ?? []) drained();
 }
 
@@ -211,6 +211,7 @@ function setGoing(cell: Cell, state: unknown): void {
   cell.status = cell.rareIfAny?.isDraining === true ? 'draining' : 'running';
   const { kernel, address, generation } = cell;
   endRestart(cell);
+  // Stryker disable next-line ConditionalExpression: where nobody listens it would cost an event, and do nothing.
   if (kernel.events.isObserved) {
     kernel.events.emit(
       generation === 0
