@@ -76,7 +76,9 @@ export const AREAS: Readonly<Record<string, Area>> = {
     files: ['cell.ts', 'lifecycle.ts', 'hooks.ts', 'outcomes.ts', 'rare.ts', 'kernel.ts', 'promise-in.ts'],
     tests: [
       ...MESSAGES,
+      'test/unit/acting-observer.test.ts',
       'test/unit/actor-child.test.ts',
+      'test/unit/bus-request.test.ts',
       'test/unit/group-restart.test.ts',
       'test/unit/idle-timeout.test.ts',
       'test/unit/kernel.test.ts',
@@ -86,6 +88,7 @@ export const AREAS: Readonly<Record<string, Area>> = {
       'test/unit/outcomes.test.ts',
       'test/unit/promise-in.test.ts',
       'test/unit/router.test.ts',
+      'test/unit/scheduler.test.ts',
       'test/unit/supervisor.test.ts',
       'test/unit/stash.test.ts',
       'test/unit/timers.test.ts',

@@ -189,6 +189,29 @@ describe('drain', () => {
   });
 });
 
+describe('drain of a suspended actor', () => {
+  it.each(['what is queued', 'what it wants to do next'])('waits until it may do %s', async (what) => {
+    const seen: string[] = [];
+    const gate = deferred();
+    const { system, settle } = await testSystem();
+    const ref = await system.spawn(puppet());
+    ref.tell('act', async (ctx) => {
+      await gate.promise;
+      if (what === 'what it wants to do next') ctx.continue('next', () => seen.push(what));
+    });
+    await settle();
+    if (what === 'what is queued') ref.tell('act', () => seen.push(what));
+    system.suspend(ref);
+    const drained = endingOf(system.drain(ref));
+    gate.resolve();
+    await settle();
+    expect([seen, drained.is]).toEqual([[], undefined]);
+    system.resume(ref);
+    await settle();
+    expect([seen, drained.is]).toEqual([[what], 'resolved']);
+  });
+});
+
 describe('drain of an actor that has not started', () => {
   it('lets it start, then finish what it has accepted', async () => {
     const seen: string[] = [];

@@ -306,7 +306,7 @@ describe('a restart', () => {
     expect(logs.filter(({ level }) => level === 'error')).toEqual([]);
   });
 
-  it('needs no message to have come: one is killed, fails to start, starts, and is stopped', async () => {
+  it('needs no message to have come: one is killed, fails to start, starts, and is stopped or drained', async () => {
     const host = new HandHost();
     const system = await startSystem({ name: 'bare', log: false }, host);
     const settle = async (): Promise<void> => {
@@ -325,8 +325,9 @@ describe('a restart', () => {
     expect([killed.is, starts]).toEqual(['resolved', 3]);
     expect(system.inspect(ref)).toMatchObject({ status: 'running', generation: 1, restarts: 2 });
     const stopped = endingOf(system.stop(ref));
+    const drained = endingOf(system.drain(await system.spawn(puppet())));
     await settle();
-    expect(stopped.is).toBe('resolved');
+    expect([stopped.is, drained.is]).toEqual(['resolved', 'resolved']);
     expect(system.inspect(ref)?.status).toBe('stopped');
   });
 
