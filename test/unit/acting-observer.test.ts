@@ -94,7 +94,12 @@ describe('an observer that kills the actor it hears of', () => {
       await never();
     });
     await advance(0);
-    expect(system.inspect(ref)).toMatchObject({ generation: 1, restarts: 1, counts: { failed: 1 } });
+    expect(system.inspect(ref)).toMatchObject({
+      generation: 1,
+      restarts: 1,
+      counts: { failed: 1 },
+      lastError: { code: 'ERR_ACTOR_KILLED' },
+    });
   });
 
   it('P24 P31 when its turn is disowned starts one next life, which has not failed', async () => {
