@@ -328,9 +328,31 @@ describe('a dead letter', () => {
     await settle();
     expect(traces.tree()).toHaveLength(2);
     const [send] = traces.named('send puppet');
+    expect(send?.attributes['troupe.call']).toBe(call);
     if (call === 'tell') expect(send?.attributes['troupe.admission']).toBe('actor-unknown');
     else expect(send?.attributes['error.type']).toBe('ERR_ACTOR_UNKNOWN');
   });
+
+  it.each(['tell', 'send', 'ask'] as const)(
+    'of a call while the system shuts down is in the trace of that call: %s',
+    async (call) => {
+      const traces = recordTraces();
+      const { system } = await testSystem();
+      const ref = await system.spawn(puppet());
+      await system.shutdown();
+      if (call === 'tell') ref.tell('act', () => undefined, { headers: { traceparent } });
+      else if (call === 'send')
+        await ref.send('act', () => undefined, { headers: { traceparent } }).catch(() => undefined);
+      else await ref.ask('answer', () => 1, { headers: { traceparent } }).catch(() => undefined);
+      const message = call === 'ask' ? 'answer' : 'act';
+      expect(traces.tree()).toEqual(['send puppet', `  dead-letter ${message}`]);
+      const [send] = traces.named('send puppet');
+      expect(send?.spanContext().traceId).toBe(TRACE);
+      expect(send?.attributes['troupe.call']).toBe(call);
+      if (call === 'tell') expect(send?.attributes['troupe.admission']).toBe('stopped');
+      else expect(send?.attributes['error.type']).toBe('ERR_ACTOR_STOPPED');
+    },
+  );
 
   it('of a zombie is in the trace of the turn that was given up', async () => {
     const gate = deferred();

@@ -49,12 +49,27 @@ describe('a call that waits', () => {
     expect(waits.is).toBe('resolved');
   });
 
+  it('is refused with the bound of the mailbox where nobody may wait for room', async () => {
+    const { system, settle } = await testSystem();
+    const ref = await system.spawn(puppet({ mailbox: { ...TIGHT, overflow: 'reject' } }));
+    system.suspend(ref);
+    ref.tell('act', NOTHING);
+    const calls = [endingOf(ref.send('act', NOTHING)), endingOf(ref.ask('answer', () => 1))];
+    await settle();
+    for (const { error } of calls)
+      expect(error).toMatchObject({
+        code: 'ERR_MAILBOX_FULL',
+        details: { address: ref.address, capacity: 1 },
+      });
+  });
+
   it('of an actor that is stopped says whose mailbox it was', async () => {
     const { ref, system, settle } = await full();
     await system.stop(ref);
-    const asked = endingOf(ref.ask('answer', () => 1));
+    const calls = [endingOf(ref.ask('answer', () => 1)), endingOf(ref.send('act', NOTHING))];
     await settle();
-    expect(asked.error).toMatchObject({ code: 'ERR_ACTOR_STOPPED', details: { address: ref.address } });
+    for (const { error } of calls)
+      expect(error).toMatchObject({ code: 'ERR_ACTOR_STOPPED', details: { address: ref.address } });
   });
 
   it('lets go of the signal it was given, however it ends', async () => {
