@@ -52,7 +52,6 @@ export function runHook(
   let value: unknown;
   try {
     const restart = cell.rareIfAny?.restart;
-    // Stryker disable next-line ConditionalExpression,ArrowFunction: for traces, whose tests know it.
     value = restart === undefined ? hook(turn) : restart.run(() => hook(turn));
   } catch (error) {
     endOfHook(cell, turn);

@@ -2,7 +2,7 @@ import { context, propagation, SpanKind, SpanStatusCode, trace } from '@opentele
 import { BatchSpanProcessor, InMemorySpanExporter, NodeTracerProvider } from '@opentelemetry/sdk-trace-node';
 import { agent, ask, protocol, rejected, supervisor, tell, topic, type } from 'troupe';
 import { memoryStore } from 'troupe/store';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { deferred, endingOf, type PuppetContext, type PuppetRef, puppet } from '../support/puppet.ts';
 import { busBench } from '../support/test-bus.ts';
 import { testSystem } from '../support/test-system.ts';
@@ -293,6 +293,44 @@ describe('the end of a turn', () => {
     const [restart] = traces.named('restart puppet');
     expect(restart?.attributes['troupe.restart.reason']).toBe('killed');
     expect(restart?.parentSpanContext).toBeUndefined();
+  });
+});
+
+describe('a restart', () => {
+  it('is the parent of what its hooks do, before and after a wait: of their own spans, and of what they send', async () => {
+    const traces = recordTraces();
+    const { system, advance } = await testSystem();
+    const next = await system.spawn(puppet());
+    const think = (name: string): void => trace.getTracer('user').startActiveSpan(name, (span) => span.end());
+    const ref = await system.spawn(
+      puppet({
+        state: (_args, ctx) => {
+          if (ctx.generation === 0) return [];
+          think('starting');
+          return [];
+        },
+        onRestart: async (ctx) => {
+          think('leaving');
+          await Promise.resolve();
+          ctx.tell(next, 'act', () => undefined);
+        },
+      }),
+      { restart: 'permanent' },
+    );
+    ref.tell('act', () => {
+      throw new Error('fail');
+    });
+    await advance(60_000);
+    expect(traces.tree()).toEqual([
+      'send puppet',
+      '  process puppet',
+      '    dead-letter act',
+      '    restart puppet',
+      '      leaving',
+      '      send puppet',
+      '        process puppet',
+      '      starting',
+    ]);
   });
 });
 
@@ -720,6 +758,21 @@ describe('an SDK', () => {
     const turns = traces.named('process puppet');
     expect(turns.map((turn) => turn.parentSpanContext?.spanId)).toContain(SPAN);
     expect(turns).toHaveLength(2);
+  });
+
+  it('that is absent costs a message nothing but the look whether it is: nobody is told of calls and turns', async () => {
+    const { system, kernel, settle } = await testSystem();
+    const told = (['sending', 'continuing', 'ticking', 'turn', 'publishing'] as const).map((name) =>
+      vi.spyOn(kernel.telemetry, name),
+    );
+    const ref = await system.spawn(puppet());
+    ref.tell('act', (ctx) => ctx.continue('next', () => undefined), { ttlMs: 1_000 });
+    await ref.send('act', () => undefined);
+    await ref.ask('answer', () => 1);
+    system.ref(puppet().protocol, 'nobody').tell('act', () => undefined);
+    await settle();
+    expect(system.inspect(ref)?.counts.handled).toBe(3);
+    expect(told.flatMap((spy) => spy.mock.calls)).toEqual([]);
   });
 
   it('that is taken out again is not asked any more', async () => {

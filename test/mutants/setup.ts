@@ -2,7 +2,11 @@
 
 import { afterEach } from 'vitest';
 import { endKitSystems } from '../support/kit-system.ts';
+import { endMetrics } from '../support/metrics.ts';
 import { endTestSystems } from '../support/test-system.ts';
+import { endTraces } from '../support/traces.ts';
 
+afterEach(endTraces);
+afterEach(endMetrics);
 afterEach(endTestSystems);
 afterEach(endKitSystems);
