@@ -1,5 +1,6 @@
 import { describe, expect, it, vi } from 'vitest';
-import { deferred, endingOf, never, puppet } from '../support/puppet.ts';
+import type { Turn } from '../../runtime/actor/turn.ts';
+import { deferred, type Ending, endingOf, never, puppet } from '../support/puppet.ts';
 import { testSystem } from '../support/test-system.ts';
 
 const NOTHING = (): void => undefined;
@@ -88,6 +89,35 @@ describe('a call that waits', () => {
     system.resume(ref);
     await settle();
     expect([sent.is, listeners()]).toEqual(['resolved', 0]);
+  });
+});
+
+describe('a call that is made in a turn', () => {
+  it('is let go by its turn when it ends, however it ends', async () => {
+    const { ref: slow, system, advance, settle } = await full();
+    const quick = await system.spawn(puppet());
+    const caller = await system.spawn(puppet());
+    const gate = deferred();
+    const held = new Set<unknown>();
+    const endings: Ending[] = [];
+    caller.tell('act', (ctx) => {
+      const turn = ctx as unknown as Turn; // what the engine has of it
+      vi.spyOn(turn, 'addPending').mockImplementation((call) => void held.add(call));
+      vi.spyOn(turn, 'removePending').mockImplementation((call) => void held.delete(call));
+      endings.push(
+        endingOf(ctx.ask(quick, 'answer', () => 1)),
+        endingOf(ctx.ask(quick, 'answer', () => Promise.reject(new Error('fail')))),
+        endingOf(ctx.send(slow, 'act', NOTHING, { timeoutMs: 100 })),
+      );
+      return gate.promise;
+    });
+    await settle();
+    expect(endings.map(({ is }) => is)).toEqual(['resolved', 'ERR_ACTOR_FAILED', undefined]);
+    expect(held.size).toBe(1);
+    await advance(100);
+    expect(endings[2]?.is).toBe('ERR_SEND_TIMEOUT');
+    expect(held.size).toBe(0);
+    gate.resolve();
   });
 });
 
