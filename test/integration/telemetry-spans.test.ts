@@ -3,6 +3,7 @@ import { BatchSpanProcessor, InMemorySpanExporter, NodeTracerProvider } from '@o
 import { agent, ask, protocol, rejected, supervisor, tell, topic, type } from 'troupe';
 import { memoryStore } from 'troupe/store';
 import { describe, expect, it, vi } from 'vitest';
+import { recordMetrics } from '../support/metrics.ts';
 import { deferred, endingOf, type PuppetContext, type PuppetRef, puppet } from '../support/puppet.ts';
 import { busBench } from '../support/test-bus.ts';
 import { testSystem } from '../support/test-system.ts';
@@ -69,6 +70,52 @@ describe('the spans of a message', () => {
     expect(turn?.parentSpanContext?.spanId).toBe(send?.spanContext().spanId);
     expect([send?.status.code, turn?.status.code]).toEqual([SpanStatusCode.UNSET, SpanStatusCode.UNSET]);
   });
+
+  it('are as long as a send waits for room, and say whether it got in', async () => {
+    const traces = recordTraces();
+    const { system, advance, settle } = await testSystem();
+    const ref = await system.spawn(puppet({ mailbox: { capacity: 1, criticalReserve: 0 } }));
+    system.suspend(ref);
+    ref.tell('act', () => undefined);
+    const sends = [
+      endingOf(ref.send('act', () => undefined, { timeoutMs: 100 })),
+      endingOf(ref.send('act', () => undefined)),
+    ];
+    await settle();
+    expect(traces.named('send puppet')).toHaveLength(1);
+    await advance(100);
+    system.resume(ref);
+    await settle();
+    expect(sends.map(({ is }) => is)).toEqual(['ERR_SEND_TIMEOUT', 'resolved']);
+    const said = traces
+      .named('send puppet')
+      .map(({ attributes }) => [attributes['troupe.admission'], attributes['error.type']]);
+    expect(said).toEqual([
+      ['accepted', undefined],
+      [undefined, 'ERR_SEND_TIMEOUT'],
+      ['accepted', undefined],
+    ]);
+  });
+
+  it.each(['traces', 'measures', 'nothing'] as const)(
+    'of a call that a function of the user’s throws at have that error, and so has the caller (recorded: %s)',
+    async (recorded) => {
+      const traces = recorded === 'traces' ? recordTraces() : undefined;
+      if (recorded === 'measures') recordMetrics();
+      const { system } = await testSystem();
+      const error = new RangeError('no key');
+      const key = (): never => {
+        throw error;
+      };
+      const pool = await system.spawn(puppet().pool({ size: 1, routing: 'sticky', key }));
+      expect(() => pool.tell('act', () => undefined)).toThrow(error);
+      expect(() => pool.send('act', () => undefined)).toThrow(error);
+      await expect(pool.ask('answer', () => 1)).rejects.toBe(error);
+      const sends = traces?.named('send puppet').map(({ attributes }) => attributes['error.type']);
+      expect(sends ?? []).toEqual(traces === undefined ? [] : ['RangeError', 'RangeError', 'RangeError']);
+      expect(system.inspect(pool)?.counts.accepted).toBe(0);
+    },
+  );
 
   it('are named by the template of a typed topic, and say the topic beside it', async () => {
     const traces = recordTraces();
@@ -772,6 +819,13 @@ describe('an SDK', () => {
     system.ref(puppet().protocol, 'nobody').tell('act', () => undefined);
     await settle();
     expect(system.inspect(ref)?.counts.handled).toBe(3);
+    let stale: PuppetContext | undefined;
+    ref.tell('act', (ctx) => {
+      stale = ctx;
+    });
+    await settle();
+    await system.stop(ref);
+    expect(() => stale?.tell(ref, 'act', () => undefined)).toThrow();
     expect(told.flatMap((spy) => spy.mock.calls)).toEqual([]);
   });
 

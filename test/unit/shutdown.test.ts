@@ -309,9 +309,14 @@ describe('a shutdown', () => {
   });
 
   it('refuses calls from outside as a stopped actor does: each is counted, an event, and a dead letter of its priority', async () => {
-    const { system, kernel, events } = await testSystem();
+    const { system, kernel, events, settle } = await testSystem();
     const ref = await system.spawn(puppet());
-    await system.shutdown();
+    const held = deferred();
+    ref.tell('act', () => held.promise);
+    await settle();
+    const ending = system.shutdown({ drainMs: 100 });
+    await settle();
+    expect(system.inspect(ref)?.status).toBe('running'); // it drains
     const said = { priority: 'high' } as const;
     expect(ref.tell('act', NOTHING, said)).toBe('stopped');
     const sent = ref.send('act', NOTHING, said);
@@ -328,6 +333,8 @@ describe('a shutdown', () => {
       letters.map((letter) => ({ ...letter, address, verdict: 'stopped', priority: 'high' })),
     );
     expect(kernel.telemetry.tallyOf('puppet').refused.of('stopped')).toBe(3);
+    held.resolve();
+    await ending;
   });
 
   it('leaves a system that refuses everything, and says why', async () => {
