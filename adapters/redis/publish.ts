@@ -101,11 +101,10 @@ export class Publisher {
       settings.maxLength,
     ];
     for (const { to, lane, bytes } of frames) {
-      const places = to.kind === 'node' ? [keys.inbox(to.node, lane)] : interests.streams(to.topic, lane);
-      const numbers = places.map((key) => numberOf(streams, key));
+      const numbers = placesOf(to, lane, this.ports).map((key) => numberOf(streams, key));
       parameters.push(
         numberOf(ways, wayOf(to, lane)),
-        to.kind === 'node' ? to.node : '',
+        to.kind === 'node' ? to.node : to.kind === 'shard' ? '-' : '',
         to.kind === 'topic' ? to.topic : '',
         bytes as Buffer, // the broker copied it into one
         numbers.length,
@@ -143,9 +142,32 @@ function partOf(frames: readonly OutFrame[], from: number): readonly OutFrame[] 
   return frames.slice(from, end);
 }
 
+/** The streams that a frame goes to. */
+function placesOf(
+  to: Destination,
+  lane: Lane,
+  { keys, interests }: Pick<PublisherPorts, 'keys' | 'interests'>,
+): readonly string[] {
+  switch (to.kind) {
+    case 'node':
+      return [keys.inbox(to.node, lane)];
+    case 'topic':
+      return interests.streams(to.topic, lane);
+    case 'shard':
+      return [keys.shard(to.group, to.shard, lane)];
+  }
+}
+
 /** A name for the way on which frames keep their order. */
 function wayOf(to: Destination, lane: Lane): string {
-  return to.kind === 'node' ? `${lane} n ${to.node}` : `${lane} t ${to.topic}`;
+  switch (to.kind) {
+    case 'node':
+      return `${lane} n ${to.node}`;
+    case 'topic':
+      return `${lane} t ${to.topic}`;
+    case 'shard':
+      return `${lane} s ${to.group} ${to.shard}`;
+  }
 }
 
 /** The number of a name, from 1 in the order in which they are first asked for. */

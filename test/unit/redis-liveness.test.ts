@@ -36,14 +36,20 @@ class Stage {
   readonly done: string[] = [];
   readonly failures: Error[] = [];
   readonly refusals: Error[] = [];
+  readonly looks: ReadonlyMap<string, string>[] = [];
+  over = '';
   beats = 0;
   delayMs = 0;
   heartbeat = this.newHeartbeat();
 
   constructor() {
     this.server.respond = ({ script, parameters }) => {
-      if (script === TAKE_OUT) this.done.push(`out ${String(parameters[10])}`);
-      else if (script === FORGET) this.done.push(`forget ${String(parameters[9])}`);
+      if (script === TAKE_OUT) {
+        const [name, value] = [String(parameters[10]), String(parameters[11])];
+        this.done.push(`out ${name}`);
+        return Buffer.from(`- ${value}`);
+      }
+      if (script === FORGET) this.done.push(`forget ${String(parameters[9])}`);
       if (script !== BEAT) return 1;
       const reply = [flat(this.nodes), flat(this.groups)];
       if (this.delayMs === 0) return reply;
@@ -62,13 +68,19 @@ class Stage {
       keys: new Keys('troupe'),
       keptMs: 1_000_000,
       groups: () => [],
+      signed: () => undefined,
+      look: async (rows) => {
+        this.looks.push(new Map(rows));
+      },
+      isOver: (_, value) => value === this.over,
+      keep: async () => undefined,
       beaten: () => {
         this.beats++;
       },
       refused: (error) => this.refusals.push(error),
       failed: (error) => this.failures.push(error),
     });
-    made.start();
+    made.begin().catch((error: unknown) => this.failures.push(error as Error));
     return made;
   }
 
