@@ -163,7 +163,45 @@ export function memberCases({ harness, has, faults, when }: BrokerCases): void {
     },
   );
 
+  when(
+    ...withLink('cutRst'),
+    '35: tells with its next connection what a node says of itself while it has none',
+    async (play) => {
+      const watcher = await play.node({ options: OPTIONS });
+      const node = await play.node({ options: OPTIONS, hasLink: true });
+      await node.link.cutRst();
+      await play.until(() => !node.isUp, 'that the connection is gone');
+      const saying = node.members.describe('said while alone').catch((error: unknown) => error);
+      expect(await play.within(saying, 'describe')).toMatchObject({ code: 'ERR_BROKER_UNAVAILABLE' });
+      await node.link.heal();
+      await play.until(
+        () => watcher.members.view().some(({ about }) => about === 'said while alone'),
+        'what was said while alone',
+      );
+    },
+  );
+
   const { server } = faults;
+  when(
+    hasMembers ? 'faults.server' : 'downMs',
+    hasMembers && server !== undefined,
+    '44: tells of a node that was killed while the server was away',
+    async (play) => {
+      const [a, b, c] = await three(play);
+      await untilAll(play, [a, b, c], lives(a, b, c));
+      await server?.kill();
+      try {
+        await play.until(() => [a, b, c].every(({ isUp }) => !isUp), 'that the server is gone', 40_000);
+        await c.kill();
+      } finally {
+        await play.within(server?.restart() ?? Promise.resolve(), 'the restart', 120_000);
+      }
+      await play.until(() => a.isUp && b.isUp, 'that the others are connected', 60_000);
+      await untilAll(play, [a, b], lives(a, b));
+      expect(a.changes.at(-1)).toBe(`down ${lifeOf(c.identity)}`);
+    },
+  );
+
   when(
     hasMembers ? 'faults.server' : 'downMs',
     hasMembers && server !== undefined,

@@ -183,6 +183,60 @@ export function shardCases({ has, faults, sizes, when }: BrokerCases): void {
     expect([first, second, third, fourth].map(({ told }) => told.length)).toEqual([1, 1, 1, 1]);
   });
 
+  whenShards('43: ends the reading of a shard with its claim, and each claim once', async (play) => {
+    const [a, b] = [await node(play), await node(play)];
+    const shard = shardOf(13);
+    const first = await a.claim(shard);
+    await untilOwned(play, a, first);
+    const held = await a.read({ kind: 'shard', ...shard }, { settle: 'keep' });
+    await b.publishAll([frame(toShard(shard), 1)]);
+    await play.untilGot(held, 1);
+    await first.release();
+    await b.publishAll([frame(toShard(shard), 2)]);
+    const again = await a.claim(shard);
+    await first.release();
+    await untilOwned(play, a, again);
+    const reading = await a.read({ kind: 'shard', ...shard });
+    await play.untilGot(reading, 2);
+    await play.quiet();
+    expect([held.numbers, reading.numbers, again.told.length]).toEqual([[1], [1, 2], 1]);
+  });
+
+  when(
+    ...withLink('cutRst'),
+    '43: gives to others what is released by a node without a connection, once it has one',
+    async (play) => {
+      const [a, b] = [await node(play, true), await node(play)];
+      const shard = shardOf(14);
+      const first = await a.claim(shard);
+      await untilOwned(play, a, first);
+      const second = await b.claim(shard);
+      await a.link.cutRst();
+      await play.until(() => !a.isUp, 'that the connection is gone');
+      await first.release();
+      await a.link.heal();
+      await untilOwned(play, b, second);
+      expect(first.told).toHaveLength(1);
+    },
+  );
+
+  when(...withLink('cutRst'), '43: passes over a claim of a node without a connection', async (play) => {
+    const [a, b, c] = [await node(play), await node(play, true), await node(play)];
+    const shard = shardOf(15);
+    const first = await a.claim(shard);
+    await untilOwned(play, a, first);
+    const second = await b.claim(shard);
+    const third = await c.claim(shard);
+    await b.link.cutRst();
+    await play.until(() => !b.isUp, 'that the connection is gone');
+    await first.release();
+    await untilOwned(play, c, third);
+    expect(second.told).toEqual([]);
+    await b.link.heal();
+    await third.release();
+    await untilOwned(play, b, second);
+  });
+
   whenShards('43: grants the shards of a node that closes, with what it held, to others', async (play) => {
     const [from, a, b] = [await node(play), await node(play), await node(play)];
     const shard = shardOf(12);
