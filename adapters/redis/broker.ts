@@ -44,6 +44,7 @@ import { Publisher } from './publish.ts';
 import { Reader } from './reader.ts';
 import { ABOUTS, EXPIRE, LEAVE } from './scripts.ts';
 import { ShardKeeping } from './shard-keeping.ts';
+import { EXPIRE_SHARDS } from './shard-scripts.ts';
 import type { Lease } from './stream.ts';
 import { Telling } from './telling.ts';
 
@@ -65,8 +66,8 @@ export interface RedisOptions extends BrokerOptions {
 const WINDOW_MAX = 65_535;
 /** Milliseconds that a read waits at the server at the most. */
 const BLOCK_MAX_MS = 5_000;
-/** Keys that are told to expire by one command. */
-const EXPIRED_AT_ONCE_MAX = 1_024;
+/** Groups or shards that are told to expire by one command. */
+const EXPIRED_AT_ONCE_MAX = 128;
 const TLS_OPTIONS = ['ca', 'cert', 'key', 'servername', 'rejectUnauthorized'];
 
 /**
@@ -328,15 +329,13 @@ class RedisBroker implements Broker {
       listIn(await writer.call(publishTimeoutMs, 'HKEYS', table)).map(textIn);
     const groups = await fieldsOf(keys.groups);
     const shards = (await fieldsOf(keys.shards)).filter((field) => field.includes(' '));
-    const all = [
-      ...keys.tables,
-      ...groups.flatMap((field) => keys.groupsOf(field)),
-      ...shards.flatMap((field) => keys.shardsOf(field)),
-    ];
-    for (let from = 0; from < all.length; from += EXPIRED_AT_ONCE_MAX) {
-      const names = [keys.nodes, ...all.slice(from, from + EXPIRED_AT_ONCE_MAX)];
-      await writer.run(publishTimeoutMs, EXPIRE, names, [expiresMs]);
+    for (const page of pagesOf(shards, EXPIRED_AT_ONCE_MAX)) {
+      const names = [keys.nodes, keys.shards, ...page.flatMap((field) => keys.shardsOf(field))];
+      await writer.run(publishTimeoutMs, EXPIRE_SHARDS, names, [expiresMs, ...page]);
     }
+    const streams = groups.map((field) => keys.groupsOf(field));
+    for (const page of pagesOf([keys.tables, ...streams], EXPIRED_AT_ONCE_MAX))
+      await writer.run(publishTimeoutMs, EXPIRE, [keys.nodes, ...page.flat()], [expiresMs]);
   }
 
   // --- members and shards -----------------------------------------------------------------------------------------
@@ -476,6 +475,10 @@ function groupsOf(consumptions: Iterable<RedisConsumption>): readonly string[] {
 /** The tables, and the streams of a node's inbox. */
 function nodeKeys(keys: Keys, { name }: NodeIdentity): readonly string[] {
   return [...keys.tables, ...keys.inboxes(name)];
+}
+
+function pagesOf<T>(all: readonly T[], size: number): readonly (readonly T[])[] {
+  return Array.from({ length: Math.ceil(all.length / size) }, (_, n) => all.slice(n * size, (n + 1) * size));
 }
 
 /** Throws `ERR_SHARD_NOT_OWNED`. */

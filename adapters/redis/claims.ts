@@ -165,11 +165,11 @@ export class Claims implements Sharding {
     this.stopTimer();
   }
 
-  /** Gives all up. Whoever owned something hears that it is lost; the server is told by the end of this life. */
+  /** Gives all up, without a word to anybody: the server has it by the end of this life. */
   close(): void {
     this.isClosed = true;
-    this.loseAll();
     this.stopTimer();
+    this.tenure.rest();
     for (const claim of this.claims.values()) claim.settle(this.ports.unavailable(CLOSED));
     this.claims.clear();
     for (const told of this.left.values()) for (const each of told) each();

@@ -149,8 +149,8 @@ for _, field in ipairs(redis.call('HKEYS', KEYS[2])) do
 end
 ${CHANGED}`;
 
-/** Answers 1 when any node lives. */
-const OTHERS_LIVE = `for _, value in ipairs(redis.call('HVALS', KEYS[1])) do
+/** Answers 1 when any node lives. KEYS[1]: nodes. */
+export const OTHERS_LIVE = `for _, value in ipairs(redis.call('HVALS', KEYS[1])) do
   if value:sub(1, 2) ~= '- ' then return 1 end
 end`;
 
@@ -179,6 +179,7 @@ redis.call('HDEL', KEYS[5], ARGV[1])
 ${UNHEARD}
 for n = 7, 12 do redis.call('DEL', KEYS[n]) end
 ${OTHERS_LIVE}
+if not redis.call('HKEYS', KEYS[2])[1] then redis.call('DEL', KEYS[3]) end
 return 0`);
 
 /** The last one has gone, and lets the rest expire. KEYS: nodes, then what is to expire. ARGV: milliseconds. Answers 1 where somebody has come. */

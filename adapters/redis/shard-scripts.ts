@@ -7,7 +7,7 @@
  * its last grants. A clock that jumps back stops nothing.
  */
 
-import { FENCED, script } from './scripts.ts';
+import { FENCED, OTHERS_LIVE, script } from './scripts.ts';
 
 /** Whether a grant to `holder` holds. KEYS[1]: nodes. */
 const HOLDS = `local function holds(holder)
@@ -100,3 +100,28 @@ for _, field in ipairs(redis.call('HKEYS', KEYS[2])) do
 end
 redis.call('HDEL', KEYS[2], ARGV[3])
 return 1`);
+
+/**
+ * The last node has gone: shards have so much time left, and those that had theirs are forgotten, with groups that have none any more. Nobody prolongs what it does not
+ * claim. KEYS: nodes, shards, then six streams for each. ARGV: milliseconds, then fields. Answers 1 where somebody has come.
+ */
+export const EXPIRE_SHARDS = script(`
+${OTHERS_LIVE}
+local left = tonumber(ARGV[1])
+for at = 2, #ARGV do
+  local first = 3 + (at - 2) * 6
+  for n = first, first + 5 do
+    local ttl = redis.call('PTTL', KEYS[n])
+    if ttl == -2 then redis.call('HDEL', KEYS[2], ARGV[at])
+    elseif ttl < 0 or ttl > left then redis.call('PEXPIRE', KEYS[n], left) end
+  end
+end
+local groups, fields = {}, redis.call('HKEYS', KEYS[2])
+for _, field in ipairs(fields) do
+  local group = field:match('^(%S+) ')
+  if group then groups[group] = true end
+end
+for _, field in ipairs(fields) do
+  if not field:find(' ', 1, true) and not groups[field] then redis.call('HDEL', KEYS[2], field) end
+end
+return 0`);
