@@ -101,10 +101,10 @@ export class Publisher {
       settings.maxLength,
     ];
     for (const { to, lane, frames: run } of runsOf(frames)) {
-      const places = to.kind === 'node' ? [keys.inbox(to.node, lane)] : interests.streams(to.topic, lane);
+      const places = placesOf(to, lane, this.ports);
       parameters.push(
         numberOf(ways, wayOf(to, lane)),
-        to.kind === 'node' ? to.node : '',
+        to.kind === 'node' ? to.node : to.kind === 'shard' ? '-' : '',
         to.kind === 'topic' ? to.topic : '',
         places.length,
       );
@@ -160,22 +160,42 @@ function runsOf(frames: readonly OutFrame[]): readonly Run[] {
   for (const frame of frames) {
     const { to, lane } = frame;
     const run = runs.at(-1);
-    if (run !== undefined && run.lane === lane && isSame(run.to, to)) run.frames.push(frame);
+    if (run !== undefined && run.lane === lane && isSame(run.to, to, lane)) run.frames.push(frame);
     else runs.push({ to, lane, frames: [frame] });
   }
   return runs;
 }
 
-function isSame(one: Destination, other: Destination): boolean {
-  if (one === other) return true;
-  return one.kind === 'node'
-    ? other.kind === 'node' && one.node === other.node
-    : other.kind === 'topic' && one.topic === other.topic;
+function isSame(one: Destination, other: Destination, lane: Lane): boolean {
+  return one === other || wayOf(one, lane) === wayOf(other, lane);
+}
+
+/** The streams that a frame goes to. */
+function placesOf(
+  to: Destination,
+  lane: Lane,
+  { keys, interests }: Pick<PublisherPorts, 'keys' | 'interests'>,
+): readonly string[] {
+  switch (to.kind) {
+    case 'node':
+      return [keys.inbox(to.node, lane)];
+    case 'topic':
+      return interests.streams(to.topic, lane);
+    case 'shard':
+      return [keys.shard(to.group, to.shard, lane)];
+  }
 }
 
 /** A name for the way on which frames keep their order. */
 function wayOf(to: Destination, lane: Lane): string {
-  return to.kind === 'node' ? `${lane} n ${to.node}` : `${lane} t ${to.topic}`;
+  switch (to.kind) {
+    case 'node':
+      return `${lane} n ${to.node}`;
+    case 'topic':
+      return `${lane} t ${to.topic}`;
+    case 'shard':
+      return `${lane} s ${to.group} ${to.shard}`;
+  }
 }
 
 /** The number of a name, from 1 in the order in which they are first asked for. */

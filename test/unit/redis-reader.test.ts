@@ -22,8 +22,10 @@ class Stage {
     clock: this.clock,
     fence: ['me', 'life 1 '],
     consumer: 'me.life.1',
-    nodes: 'nodes',
+    keys: { nodes: 'nodes', shards: 'shards' },
     timeoutMs: 1_000,
+    blockMs: 5_000,
+    check: () => undefined,
     failed: (error) => this.failures.push(error),
   });
 
