@@ -106,6 +106,7 @@ class RabbitmqBroker implements Broker {
       // A process that dies is noticed at once. A machine that does is by three heartbeats.
       takeoverMs: 3_000 * settings.heartbeatSeconds + 1_000,
       downMs: 3_000 * settings.heartbeatSeconds + LOOK_MS + GRACE_MS + 500,
+      grantMs: 1_000,
       leavesNothing: true,
       passesFullTopics: true,
     });

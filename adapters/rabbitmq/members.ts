@@ -10,15 +10,10 @@
 
 import type { Channel, ConsumeMessage } from 'amqplib';
 import type { NodeIdentity, PublishResult } from '../../src/protocol/broker.ts';
+import { checkAbout } from '../../src/protocol/broker-options.ts';
 import type { Host, TimerHandle } from '../../src/protocol/clock.ts';
 import { settledWithin } from '../../src/protocol/deadline.ts';
-import {
-  ABOUT_BYTES_MAX,
-  type Member,
-  type MemberChange,
-  type Membership,
-} from '../../src/protocol/membership.ts';
-import { invalidOption } from '../../src/protocol/options.ts';
+import type { Member, MemberChange, Membership } from '../../src/protocol/membership.ts';
 import type { Connection, Session } from './connection.ts';
 import { decoded, encoded, type MemberMessage, TOLD_MAX } from './member-messages.ts';
 import { Pulse } from './pulse.ts';
@@ -104,14 +99,10 @@ export class Members implements Membership {
   }
 
   async describe(about: string): Promise<void> {
-    if (typeof about !== 'string') throw invalidOption('about', 'a string', about);
-    const size = Buffer.byteLength(about);
-    if (size > ABOUT_BYTES_MAX)
-      throw invalidOption('about', `at most ${ABOUT_BYTES_MAX} bytes of UTF-8`, `${size} bytes`);
     const { opened } = this;
     if (opened === undefined || this.phase !== 'open')
       throw unavailable(this.settings, this.phase === 'closed' ? 'it was closed' : 'it is not open');
-    opened.roster.describe(about);
+    opened.roster.describe(checkAbout(about));
     this.owing ??= 'here'; // if it fails
     await opened.publishing.use(async () => {
       const { self } = opened.roster;

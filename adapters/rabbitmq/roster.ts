@@ -5,6 +5,7 @@
  */
 
 import type { NodeIdentity } from '../../src/protocol/broker.ts';
+import { incarnationOf } from '../../src/protocol/member-view.ts';
 import type { Member, MemberChange } from '../../src/protocol/membership.ts';
 
 /** A member, as nodes tell one another. */
@@ -144,7 +145,7 @@ export class Roster {
     const last = this.own;
     // Nobody sees the node without itself for longer than between these two.
     this.tell('down', last);
-    this.own = { ...last, incarnation: `${own.base}.${ended.number + 1}`, version: 0 };
+    this.own = { ...last, incarnation: incarnationOf(own.base, ended.number + 1), version: 0 };
     this.tell('up', this.own);
     return true;
   }

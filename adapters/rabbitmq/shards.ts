@@ -2,7 +2,7 @@
 
 import type { Channel } from 'amqplib';
 import type { Consumption, NodeIdentity } from '../../src/protocol/broker.ts';
-import { checkGroupName } from '../../src/protocol/broker-options.ts';
+import { checkShard } from '../../src/protocol/broker-options.ts';
 import type { Host, TimerHandle } from '../../src/protocol/clock.ts';
 import { settledWithin } from '../../src/protocol/deadline.ts';
 import { TroupeError } from '../../src/protocol/errors.ts';
@@ -16,8 +16,6 @@ import type { RabbitmqSettings } from './settings.ts';
 import { Claim, PREFETCH } from './shard-claim.ts';
 import type { Topology } from './topology.ts';
 
-/** Shards that a group may have. */
-const SHARDS_MAX = 1_024;
 /** Claims that take their stand at once, each on a channel of its own. */
 const STANDING_UP_MAX = 8;
 /** Milliseconds for which a token is kept unsettled: RabbitMQ closes the channel of one that is kept for half an hour, or less if so configured. */
@@ -48,7 +46,7 @@ export class Shards implements Sharding {
   }
 
   async claim(given: Shard, owner: ShardOwner): Promise<ShardClaim> {
-    const shard = checkedShard(given);
+    const shard = checkShard(given);
     const { parts } = this;
     if (parts === undefined) throw unavailable(this.settings, 'it is not open');
     const id = idOf(shard);
@@ -179,14 +177,6 @@ export class Shards implements Sharding {
 
 function idOf({ group, shard }: Shard): string {
   return `${group}.${shard}`;
-}
-
-function checkedShard({ group, shard, shards }: Shard): Shard {
-  if (!Number.isSafeInteger(shards) || shards < 1 || shards > SHARDS_MAX)
-    throw invalidOption('shards', `a whole number from 1 to ${SHARDS_MAX}`, shards);
-  if (!Number.isSafeInteger(shard) || shard < 0 || shard >= shards)
-    throw invalidOption('shard', `a whole number from 0 to ${shards - 1}`, shard);
-  return { group: checkGroupName(group), shard, shards };
 }
 
 function notOwned({ group, shard }: Shard): TroupeError<'ERR_SHARD_NOT_OWNED'> {
