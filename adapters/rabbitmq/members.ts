@@ -15,10 +15,11 @@ import type { Host, TimerHandle } from '../../src/protocol/clock.ts';
 import { settledWithin } from '../../src/protocol/deadline.ts';
 import type { Member, MemberChange, Membership } from '../../src/protocol/membership.ts';
 import type { Connection, Session } from './connection.ts';
-import { decoded, encoded, type MemberMessage, TOLD_MAX } from './member-messages.ts';
+import { heard } from './member-answers.ts';
+import { decoded, encoded, type MemberMessage } from './member-messages.ts';
 import { Pulse } from './pulse.ts';
 import { codeOf, NOT_FOUND, unavailable } from './refusal.ts';
-import { type Gone, Roster, type Told } from './roster.ts';
+import { type Gone, Roster } from './roster.ts';
 import type { RabbitmqSettings } from './settings.ts';
 import type { Topology } from './topology.ts';
 
@@ -141,7 +142,7 @@ export class Members implements Membership {
     await topology.bindMember(channel, node.name);
     const hear = (message: ConsumeMessage | null): void => {
       if (message === null) session.fail(new Error('the queue of this node was deleted'));
-      else this.hear(decoded(message.content));
+      else this.hear(message.content);
     };
     await channel.consume(topology.alive(node.name), hear, { noAck: true });
     this.session = session;
@@ -235,44 +236,14 @@ export class Members implements Membership {
     this.suspects.clear();
   }
 
-  private hear(message: MemberMessage | undefined): void {
+  private hear(bytes: Buffer): void {
+    const message = decoded(bytes);
     if (message === undefined || this.opened === undefined || this.isClosed()) return;
-    const { roster, node } = this.opened;
-    switch (message.kind) {
-      case 'hello':
-        this.heard(message.member, true);
-        if (message.member.name !== node.name) this.introduce(message.member.name, [roster.self]);
-        break;
-      case 'here':
-        for (const member of message.members) this.heard(member, member.name === message.from);
-        break;
-      case 'ask': {
-        if (message.from === node.name) break;
-        const unknown = roster.without(new Set(message.known));
-        for (let at = 0; at < unknown.length; at += TOLD_MAX)
-          this.introduce(message.from, unknown.slice(at, at + TOLD_MAX));
-        break;
-      }
-      case 'gone':
-        if (roster.heardGone(message.gone)) {
-          this.owing ??= 'here';
-          this.pay();
-        }
-        break;
-      case 'probe':
-        break;
-    }
-  }
-
-  private heard(told: Told, isFromItself: boolean): void {
-    const gone = this.opened?.roster.heard(told, isFromItself);
-    // It does not know that it was taken for dead.
-    if (gone !== undefined) this.sendTo(told.name, { kind: 'gone', gone });
-  }
-
-  private introduce(to: string, members: readonly Told[]): void {
-    const { opened } = this;
-    if (opened !== undefined) this.sendTo(to, { kind: 'here', from: opened.node.name, members });
+    const { answers, mustTell } = heard(this.opened.roster, message);
+    for (const { to, message: answer } of answers) void this.sendTo(to, answer); // it does not reject
+    if (!mustTell) return;
+    this.owing ??= 'here';
+    this.pay();
   }
 
   /** Compares how many there are with how many are known. */

@@ -91,7 +91,7 @@ export class ShardToken {
 
   /** What was published did not arrive, or may not have: publishes again, unless something else has happened. */
   again(id: string): TokenStep {
-    return this.awaited?.id === id ? this.raised([]) : { drop: [] };
+    return !this.isOwner && this.awaited?.id === id ? this.raised([]) : { drop: [] };
   }
 
   /** A copy of the token that is owned, to be kept instead of it: RabbitMQ wants to see messages settled after a time. */

@@ -216,7 +216,8 @@ export function shardCases({ has, faults, sizes, when }: BrokerCases): void {
       await first.release();
       await a.link.heal();
       await untilOwned(play, b, second);
-      expect(first.told).toHaveLength(1);
+      // It may have lost the shard with its connection, before it released it.
+      expect(first.told.filter((told) => told !== 'lost')).toHaveLength(1);
     },
   );
 
@@ -295,7 +296,7 @@ export function shardCases({ has, faults, sizes, when }: BrokerCases): void {
       await a.kill();
       for (const [n, claim] of second.entries()) {
         await untilOwned(play, b, claim);
-        expect(claim.epoch()).toBeGreaterThan(first[n]?.told.at(-1) as number);
+        expect(claim.epoch()).toBeGreaterThan(first[n]?.told[0] as number);
         await read(b, shards[n] as Shard);
       }
       await publishing;
