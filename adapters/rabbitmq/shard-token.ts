@@ -77,13 +77,14 @@ export class ShardToken {
   received(token: HeldToken): TokenStep {
     const isAwaited = token.id === this.awaited?.id;
     if (this.isOwner) return this.receivedAsOwner(token, isAwaited);
-    const dropped = this.keepHigher(token, isAwaited);
-    if (isAwaited && this.top === token) {
+    const dropped = this.keepHigher(token);
+    // Nothing as high came before it, or something higher would be awaited by now.
+    if (isAwaited) {
       this.isOwner = true;
       this.awaited = undefined;
       return { drop: dropped, granted: token.epoch };
     }
-    // What is on its way is beaten, or nothing is.
+    // What is on its way is beaten, or nothing is. One that is as high may have been granted to whoever was here before.
     if (this.awaited === undefined || (this.top?.epoch ?? 0) >= this.awaited.epoch)
       return this.raised(dropped);
     return { drop: dropped };
@@ -110,12 +111,10 @@ export class ShardToken {
     return { drop: [top] };
   }
 
-  private keepHigher(token: HeldToken, isAwaited: boolean): HeldToken[] {
+  private keepHigher(token: HeldToken): HeldToken[] {
     const { top } = this;
     const isHigher = top === undefined || token.epoch > top.epoch;
     if (isHigher) this.top = token;
-    // One that is as high as ours, and there before it, may have been granted.
-    if (isAwaited && !isHigher) this.awaited = undefined;
     const lower = isHigher ? top : token;
     return lower === undefined ? [] : [lower];
   }

@@ -1,5 +1,5 @@
-// Goal: whatever nodes miss, and in whatever order they hear of one another, none is up again that has ended; what a node was told adds
-// up to what it knows; and when all were heard, all know the same.
+// Goal: whatever nodes miss, and in whatever order they hear of one another, none is up again that has ended, and none is down that always
+// had its connection; what a node was told adds up to what it knows; and when all were heard, all know the same.
 // Method: nodes that tell one another as RabbitMQ lets them: in order from one to the next, in no order from different ones, and
 // nothing to whoever has no connection.
 
@@ -25,6 +25,8 @@ interface Life {
 
 class Nodes {
   readonly lives = new Map<string, Life>();
+  /** Incarnations of those that live and never were without a connection. */
+  private readonly steady = new Set<string>();
   private incarnations = 0;
 
   open(name: string): void {
@@ -35,23 +37,27 @@ class Nodes {
       ({ kind, member: { name: other, incarnation } }) => {
         const life = `${other}.${incarnation}`;
         const before = told.get(life);
+        if (kind === 'down') expect(this.steady).not.toContain(incarnation);
         if (kind === 'up') expect(before).toBeUndefined();
         else if (other !== name) expect(['up', 'changed']).toContain(before);
         told.set(life, kind);
       },
     );
     this.lives.set(name, { roster, told, isConnected: true, coming: new Map() });
+    this.steady.add(roster.self.incarnation);
     this.hello(name);
   }
 
   /** Its process ends. What it has said arrives. */
   kill(name: string): void {
+    this.steady.delete(this.lives.get(name)?.roster.self.incarnation ?? '');
     this.lives.delete(name);
   }
 
   leave(name: string): void {
     const life = this.lives.get(name);
     if (life === undefined) return;
+    this.steady.delete(life.roster.self.incarnation);
     if (life.isConnected) this.sayGone(name, life.roster, 'left');
     this.lives.delete(name);
   }
@@ -60,6 +66,7 @@ class Nodes {
     const life = this.lives.get(name);
     if (life === undefined) return;
     life.isConnected = false;
+    this.steady.delete(life.roster.self.incarnation);
     life.coming.clear();
   }
 
