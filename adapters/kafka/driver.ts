@@ -88,8 +88,8 @@ export interface KafkaClient {
   produce(topic: string, partition: number, records: readonly OutRecord[]): Promise<number>;
   /** Asks one node for partitions that it leads, and waits there until there is something. */
   fetch(leader: number, asks: readonly Ask[], waitMs: number): Promise<readonly Fetched[]>;
-  /** The offsets at which each partition begins, or goes on. */
-  offsets(topic: string, place: 'start' | 'end'): Promise<readonly number[]>;
+  /** The offsets at which each partition begins, or goes on, by partition; of these partitions, or of all. */
+  offsets(topic: string, place: 'start' | 'end', partitions?: readonly number[]): Promise<readonly number[]>;
   /** What a group has committed, by partition; absent where nothing. */
   committed(
     group: string,

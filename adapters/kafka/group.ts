@@ -382,6 +382,7 @@ export class GroupMember {
     return {
       topic: this.names.bus,
       partition: lane,
+      lane,
       position: () => Math.min(...accounts().map(({ next }) => next)),
       hasRoom: () => accounts().length > 0 && this.lanes.hasRoom(lane),
       take: (records, next) => {

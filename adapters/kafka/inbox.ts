@@ -296,6 +296,7 @@ export class Inbox {
         return {
           topic: name,
           partition: lane,
+          lane,
           position: () => account.next,
           hasRoom: () => lanes.hasRoom(lane),
           take: (records, next) => this.take(lane, account, records, next),

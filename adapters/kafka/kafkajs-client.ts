@@ -105,10 +105,12 @@ export class KafkajsClient implements KafkaClient {
     });
   }
 
-  offsets(topic: string, place: 'start' | 'end'): Promise<readonly number[]> {
+  offsets(topic: string, place: 'start' | 'end', only?: readonly number[]): Promise<readonly number[]> {
     return this.tried(async () => {
       const found: number[] = [];
-      for (const [server, partitions] of await this.byLeader(topic)) {
+      for (const [server, own] of await this.byLeader(topic)) {
+        const partitions = only === undefined ? own : own.filter((partition) => only.includes(partition));
+        if (partitions.length === 0) continue;
         const asked = partitions.map((partition) => ({ partition, timestamp: PLACES[place] }));
         const { responses } = await this.forgetting(topic, () =>
           server.listOffsets({ topics: [{ topic, partitions: asked }] }),

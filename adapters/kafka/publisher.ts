@@ -3,15 +3,16 @@
  * log ends is in the answer to every produce, and how far readers are is asked when one of them could be too far behind.
  */
 
-import type { Lane, OutFrame, PublishResult } from '../../src/protocol/broker.ts';
+import type { Destination, Lane, OutFrame, PublishResult } from '../../src/protocol/broker.ts';
 import { pause, settledWithin } from '../../src/protocol/deadline.ts';
 import { FRAME_BYTES_MAX } from '../../src/protocol/limits.ts';
 import type { KafkaClient, OutRecord } from './driver.ts';
 import { failureOf } from './kafkajs-failures.ts';
 import type { Link } from './link.ts';
 import type { Names } from './names.ts';
-import { BusReaders, InboxReader, type Readers } from './readers.ts';
+import { BusReaders, InboxReader, type Readers, type ShardLedger, ShardReader } from './readers.ts';
 import { toRecord } from './records.ts';
+import { shardPartition } from './topics.ts';
 
 /** Bytes and frames of one produce. */
 const BATCH_BYTES = FRAME_BYTES_MAX;
@@ -34,11 +35,13 @@ export class Publisher {
   private readonly link: Link;
   private readonly names: Names;
   private readonly bus: BusReaders;
+  private readonly ledger: ShardLedger;
   private readonly outlets = new Map<string, Outlet>();
 
-  constructor(link: Link, names: Names) {
+  constructor(link: Link, names: Names, ledger: ShardLedger) {
     this.link = link;
     this.names = names;
+    this.ledger = ledger;
     this.bus = new BusReaders(link, names);
   }
 
@@ -71,16 +74,37 @@ export class Publisher {
   }
 
   private outletOf({ to, lane }: OutFrame): Outlet {
-    const topic = to.kind === 'node' ? this.names.inbox(to.node) : this.names.bus;
-    const key = `${topic} ${lane}`;
+    const place = this.placeOf(to, lane);
+    const key = `${place.topic} ${place.partition}`;
     let outlet = this.outlets.get(key);
     if (outlet === undefined) {
       this.forgetSome();
-      const readers = to.kind === 'node' ? new InboxReader(this.link, topic, lane) : this.bus;
-      outlet = new Outlet(this.link, { topic, lane, readers });
+      outlet = new Outlet(this.link, { ...place, lane, readers: this.readersOf(to, lane) });
       this.outlets.set(key, outlet);
     }
     return outlet;
+  }
+
+  private placeOf(to: Destination, lane: Lane): { readonly topic: string; readonly partition: number } {
+    switch (to.kind) {
+      case 'node':
+        return { topic: this.names.inbox(to.node), partition: lane };
+      case 'topic':
+        return { topic: this.names.bus, partition: lane };
+      case 'shard':
+        return { topic: this.names.shards(to.group), partition: shardPartition(to, lane) };
+    }
+  }
+
+  private readersOf(to: Destination, lane: Lane): Readers {
+    switch (to.kind) {
+      case 'node':
+        return new InboxReader(this.link, this.names.inbox(to.node), lane);
+      case 'topic':
+        return this.bus;
+      case 'shard':
+        return new ShardReader(this.ledger, to);
+    }
   }
 
   private forgetSome(): void {
@@ -93,6 +117,7 @@ export class Publisher {
 class Outlet {
   private readonly link: Link;
   private readonly topic: string;
+  private readonly partition: number;
   private readonly lane: Lane;
   private readonly readers: Readers;
   private last: Promise<unknown> = Promise.resolve();
@@ -102,9 +127,18 @@ class Outlet {
   private firstEnd = 0;
   private askedAtMs = Number.NEGATIVE_INFINITY;
 
-  constructor(link: Link, rest: { readonly topic: string; readonly lane: Lane; readonly readers: Readers }) {
+  constructor(
+    link: Link,
+    rest: {
+      readonly topic: string;
+      readonly partition: number;
+      readonly lane: Lane;
+      readonly readers: Readers;
+    },
+  ) {
     this.link = link;
     this.topic = rest.topic;
+    this.partition = rest.partition;
     this.lane = rest.lane;
     this.readers = rest.readers;
   }
@@ -140,6 +174,8 @@ class Outlet {
     if (client === undefined) return results;
     let fitting: readonly number[];
     try {
+      const isThere = await this.link.within(this.restMs(endMs), this.readers.areThere());
+      if (!isThere) return letters.map(() => 'unroutable');
       fitting = await this.link.within(this.restMs(endMs), this.fitting(client, letters));
     } catch (error) {
       const result = this.resultOf(client, error);
@@ -213,11 +249,11 @@ class Outlet {
   /** A topic that was made a moment ago is not known to all servers: one that is not there is asked for twice. */
   private async write(client: KafkaClient, records: readonly OutRecord[]): Promise<number> {
     try {
-      return await client.produce(this.topic, this.lane, records);
+      return await client.produce(this.topic, this.partition, records);
     } catch (error) {
       if (failureOf(error).kind !== 'no-topic') throw error;
       await pause(this.link.host.clock, HEARD_OF_MS);
-      return client.produce(this.topic, this.lane, records);
+      return client.produce(this.topic, this.partition, records);
     }
   }
 
@@ -227,7 +263,7 @@ class Outlet {
     switch (failure.kind) {
       case 'no-topic':
         this.end = undefined;
-        return this.readers.isOfNode ? 'unroutable' : 'unavailable';
+        return this.readers.mayBeNone ? 'unroutable' : 'unavailable';
       case 'denied':
       case 'too-large':
         return failure.kind;

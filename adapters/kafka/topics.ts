@@ -1,6 +1,6 @@
 /** What the topics are like that this adapter makes. */
 
-import { LANES } from '../../src/protocol/broker.ts';
+import { LANES, type Lane } from '../../src/protocol/broker.ts';
 import { FRAME_BYTES_MAX } from '../../src/protocol/limits.ts';
 import type { TopicSpec } from './driver.ts';
 import type { Names } from './names.ts';
@@ -11,6 +11,14 @@ const RECORD_BYTES = String(2 * FRAME_BYTES_MAX);
 /** Milliseconds after which a segment is closed, since only closed ones are forgotten: a twentieth of what is kept. */
 const SEGMENTS = 20;
 const SEGMENT_MS_MIN = 60_000;
+/** A snapshot of the log of members is the largest of its records. */
+export const SNAPSHOT_BYTES_MAX = 8_388_608;
+const SNAPSHOT_RECORD_BYTES = String(SNAPSHOT_BYTES_MAX + 65_536);
+/** A segment of that log is closed when it has so many bytes, since only closed ones are forgotten. */
+const MEMBERS_SEGMENT_BYTES = String(16_777_216);
+
+/** Partitions of a shard. @internal */
+export const LANES_OF_SHARD: number = LANES.length;
 
 /** Forgets by time. @internal */
 export function busTopic(names: Names, { retentionMs }: KafkaSettings): TopicSpec {
@@ -31,6 +39,26 @@ export function inboxTopic(name: string): TopicSpec {
 /** @internal */
 export function deadLetterTopic(names: Names): TopicSpec {
   return { name: names.deadLetters, partitions: 1, settings: forEver() };
+}
+
+/** Of one partition: its order is what all agree on. It is cut behind snapshots, and forgets nothing by time. @internal */
+export function membersTopic(names: Names): TopicSpec {
+  const settings = {
+    ...forEver(),
+    'max.message.bytes': SNAPSHOT_RECORD_BYTES,
+    'segment.bytes': MEMBERS_SEGMENT_BYTES,
+  };
+  return { name: names.members, partitions: 1, settings };
+}
+
+/** Six partitions a shard. Owners cut off what they have read. @internal */
+export function shardTopic(name: string, shards: number): TopicSpec {
+  return { name, partitions: shards * LANES_OF_SHARD, settings: forEver() };
+}
+
+/** Where a lane of a shard is. @internal */
+export function shardPartition({ shard }: { readonly shard: number }, lane: Lane): number {
+  return shard * LANES_OF_SHARD + lane;
 }
 
 /** Without records: only its partitions count. @internal */
