@@ -17,15 +17,20 @@ import type {
   PublishResult,
   Source,
 } from '../../src/protocol/broker.ts';
-import { type BrokerSettings, brokerSettings } from '../../src/protocol/broker-options.ts';
+import { type BrokerSettings, brokerSettings, checkAbout } from '../../src/protocol/broker-options.ts';
 import type { Host } from '../../src/protocol/clock.ts';
+import { TroupeError } from '../../src/protocol/errors.ts';
 import { FRAME_BYTES_MAX } from '../../src/protocol/limits.ts';
+import { MemberView } from '../../src/protocol/member-view.ts';
+import type { Membership } from '../../src/protocol/membership.ts';
 import { invalidOption } from '../../src/protocol/options.ts';
+import type { Shard } from '../../src/protocol/sharding.ts';
 import { HubClient, type Session } from './client.ts';
 import { MemoryConsumer } from './consumer.ts';
 import { Hub, memoryHub } from './hub.ts';
 import type { MemoryHub } from './memory-hub.ts';
 import { unavailable } from './room.ts';
+import { MemoryShards } from './shards.ts';
 
 /** Options of a memory broker. */
 export interface MemoryOptions extends BrokerOptions {
@@ -41,6 +46,8 @@ const CAPABILITIES: BrokerCapabilities = Object.freeze({
   keepsOrderOnRedelivery: true,
   frameBytesMax: FRAME_BYTES_MAX,
   takeoverMs: 0,
+  downMs: 0,
+  grantMs: 0,
   leavesNothing: true,
 });
 
@@ -58,17 +65,32 @@ class MemoryBroker implements Broker {
   readonly kind = 'memory';
   readonly url = 'memory:';
   readonly capabilities = CAPABILITIES;
+  readonly members: Membership;
+  readonly shards: MemoryShards;
   private readonly settings: BrokerSettings;
   private readonly hub: Hub;
   private readonly listeners = new Set<(change: BrokerStateChange) => void>();
   private readonly interest = new Map<string, number>();
   private readonly consumers = new Set<MemoryConsumer>();
+  private readonly known = new MemberView();
+  private about = '';
   private client: HubClient | undefined;
   private closing: Promise<void> | undefined;
 
   constructor(settings: BrokerSettings, hub: Hub) {
     this.settings = settings;
     this.hub = hub;
+    this.members = {
+      view: () => this.known.view(),
+      onChange: (listener) => this.known.onChange(listener),
+      describe: (about) => this.describe(about),
+    };
+    this.shards = new MemoryShards({
+      client: () => this.openClient(),
+      connectTimeoutMs: settings.connectTimeoutMs,
+      downAfterMs: settings.downAfterMs,
+      unread: (shard) => this.unread(shard),
+    });
   }
 
   async open(node: NodeIdentity, host: Host): Promise<void> {
@@ -78,7 +100,12 @@ class MemoryBroker implements Broker {
       this.hub,
       this.settings,
       { node, host },
-      { restore: (session) => this.restore(session), tell: (change) => this.tell(change) },
+      {
+        restore: (session) => this.restore(session),
+        disconnected: () => this.disconnected(),
+        hears: ({ members, endOf }) => this.known.update(members, endOf),
+        tell: (change) => this.tell(change),
+      },
     );
     await this.client.open();
   }
@@ -122,6 +149,8 @@ class MemoryBroker implements Broker {
         'something else, since the inbox is read once and is being read',
         source.kind,
       );
+    if (source.kind === 'shard' && !this.shards.owns(source))
+      throw new TroupeError('ERR_SHARD_NOT_OWNED', { group: source.group, shard: source.shard });
     const consumer: MemoryConsumer = new MemoryConsumer(client, this.settings, {
       source,
       options,
@@ -160,6 +189,7 @@ class MemoryBroker implements Broker {
 
   private async leave(): Promise<void> {
     const { client } = this;
+    this.shards.end();
     const stopped = [...this.consumers].map((consumer) => consumer.stop());
     const session = client?.session;
     if (client !== undefined && session !== undefined)
@@ -197,7 +227,30 @@ class MemoryBroker implements Broker {
   /** What holds on every connection; runs at the hub. */
   private restore(session: Session): void {
     this.tellInterest(session);
+    this.tellAbout(session);
+    this.shards.restore(session);
     for (const consumer of this.consumers) consumer.attachTo(session);
+  }
+
+  private disconnected(): void {
+    if (this.client !== undefined && this.closing === undefined) this.shards.disconnected(this.client);
+  }
+
+  private async describe(about: string): Promise<void> {
+    const client = this.openClient();
+    this.about = checkAbout(about);
+    await client.call(this.settings.connectTimeoutMs, (session) => this.tellAbout(session));
+  }
+
+  private tellAbout({ room, record }: Session): void {
+    if (record.about === this.about) return;
+    record.about = this.about;
+    room.presence.tell();
+  }
+
+  private async unread(shard: Shard): Promise<void> {
+    const readers = [...this.consumers].filter(({ source }) => isShard(source, shard));
+    await Promise.all(readers.map((reader) => reader.stop()));
   }
 
   private tellInterest({ room, record }: Session): void {
@@ -228,6 +281,10 @@ class MemoryBroker implements Broker {
     if (this.client === undefined) throw unavailable('it is not open');
     return this.client;
   }
+}
+
+function isShard(source: Source, { group, shard }: Shard): boolean {
+  return source.kind === 'shard' && source.group === group && source.shard === shard;
 }
 
 function checkWindows(windows: PerLane): void {

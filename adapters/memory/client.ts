@@ -10,6 +10,7 @@ import { pause, settledWithin } from '../../src/protocol/deadline.ts';
 import { isTroupeError } from '../../src/protocol/errors.ts';
 import type { Caller, Hub } from './hub.ts';
 import type { Connection, ConnectionEnd } from './link.ts';
+import type { Census } from './presence.ts';
 import { type Hello, type NodeRecord, type Room, unavailable } from './room.ts';
 
 /** A connection over which the node is known. @internal */
@@ -31,8 +32,10 @@ export class HubClient implements Caller {
   readonly hello: Hello;
   readonly prefix: string;
   session: Session | undefined;
+  readonly hears: (census: Census) => void;
   private readonly settings: BrokerSettings;
   private readonly restore: (session: Session) => void;
+  private readonly disconnected: () => void;
   private readonly tell: (change: BrokerStateChange) => void;
   private readonly ending = new AbortController();
   private readonly waiters = new Set<Waiter>();
@@ -41,12 +44,11 @@ export class HubClient implements Caller {
   private isRefused = false;
   private thrown: Error | undefined;
 
-  /** `restore` runs at the hub at the start of each connection; `tell` hears of each change of state. */
   constructor(
     hub: Hub,
     settings: BrokerSettings,
     { node, host }: { readonly node: NodeIdentity; readonly host: Host },
-    { restore, tell }: Pick<HubClientEvents, 'restore' | 'tell'>,
+    { restore, disconnected, hears, tell }: HubClientEvents,
   ) {
     const { prefix, maxLength, expiresMs, downAfterMs } = settings;
     this.hub = hub;
@@ -55,6 +57,8 @@ export class HubClient implements Caller {
     this.prefix = prefix;
     this.hello = { node, maxLength, expiresMs, downAfterMs };
     this.restore = restore;
+    this.disconnected = disconnected;
+    this.hears = hears;
     this.tell = tell;
   }
 
@@ -158,6 +162,7 @@ export class HubClient implements Caller {
 
   private lost({ isGone, problem }: ConnectionEnd): void {
     this.session = undefined;
+    this.disconnected();
     this.update(unavailable(problem));
     // Never rejects: it ends with the client.
     if (!isGone) void this.reconnect();
@@ -207,6 +212,12 @@ export class HubClient implements Caller {
 }
 
 interface HubClientEvents {
+  /** Runs at the hub at the start of each connection. */
   readonly restore: (session: Session) => void;
+  /** A connection has ended. */
+  readonly disconnected: () => void;
+  /** Who lives has changed. */
+  readonly hears: (census: Census) => void;
+  /** Hears of each change of state. */
   readonly tell: (change: BrokerStateChange) => void;
 }

@@ -9,6 +9,7 @@ import { durationOption, integerOption, invalidOption, objectOption } from '../.
 import { seededChance } from './chance.ts';
 import { Connection, Faults, Link, type Loss, type Silence } from './link.ts';
 import type { DelayOptions, MemoryHub, MemoryHubOptions, ReorderOptions } from './memory-hub.ts';
+import type { Census } from './presence.ts';
 import { type Hello, type MemoryDeadFrame, type NodeRecord, Room, unavailable } from './room.ts';
 
 /** A hub of its own, without nodes. Throws `ERR_OPTION_INVALID`. */
@@ -22,6 +23,8 @@ export interface Caller {
   readonly prefix: string;
   readonly hello: Hello;
   readonly host: Host;
+  /** Who lives has changed. */
+  hears(census: Census): void;
   /** Its node is no more. */
   killed(): void;
   /** All that is published is refused, or is no longer. */
@@ -152,17 +155,18 @@ export class Hub implements MemoryHub {
   }
 
   /** Begins a connection. `joined` rejects when it ends first, and with `ERR_NAME_TAKEN`. */
-  connect({ prefix, hello, host }: Caller): {
+  connect(caller: Caller): {
     readonly connection: Connection;
     readonly joined: Promise<NodeRecord>;
   } {
+    const { prefix, hello, host } = caller;
     const link = this.linkOf(hello.node.name);
     const connection = new Connection(link, host, hello.downAfterMs);
     const joined = new Promise<NodeRecord>((resolve, reject) => {
       connection.whenEnded(({ problem }) => reject(unavailable(problem)));
       connection.carry('calls', () => {
         if (link.isCut) return connection.end({ isGone: false, problem: 'the connection was refused' });
-        const record = this.roomOf(prefix).join(hello, connection);
+        const record = this.roomOf(prefix).join(hello, connection, (census) => caller.hears(census));
         connection.carry('answers', () =>
           typeof record === 'string' ? reject(taken(hello, record)) : resolve(record),
         );

@@ -11,12 +11,15 @@ import type {
   PublishResult,
   Source,
 } from '../../src/protocol/broker.ts';
+import type { Clock } from '../../src/protocol/clock.ts';
 import { TroupeError } from '../../src/protocol/errors.ts';
 import { DEAD_LETTERS_MAX } from '../../src/protocol/limits.ts';
 import { patternMatcher } from '../../src/protocol/pattern.ts';
 import { FrameQueue, type Member } from './frame-queue.ts';
 import type { HeldFrame } from './lane-queue.ts';
 import type { Connection } from './link.ts';
+import { type Census, Presence } from './presence.ts';
+import { ShardTable } from './shard-table.ts';
 
 /** What a node says when it connects. @internal */
 export interface Hello {
@@ -43,11 +46,18 @@ export interface NodeRecord {
   readonly hello: Hello;
   readonly inbox: FrameQueue;
   readonly patterns: Map<string, (topic: string) => boolean>;
+  readonly clock: Clock;
   connection: Connection | undefined;
+  /** Tells it who lives. */
+  hears: (census: Census) => void;
   /** When its connection ended; its name is its own for a while. */
   goneAtMs: number;
-  /** It will not come back. */
+  /** It will not come back, or not as who it was. */
   isDead: boolean;
+  /** How often it has come, from 1: once more whenever it had been taken for dead. */
+  life: number;
+  /** What it says of itself. */
+  about: string;
 }
 
 interface Group {
@@ -61,16 +71,20 @@ interface Group {
 /** All below one prefix. @internal */
 export class Room {
   readonly deadFrames: MemoryDeadFrame[] = [];
+  readonly presence: Presence;
+  readonly shards: ShardTable;
   private readonly nodes = new Map<string, NodeRecord>();
   private readonly groups = new Map<string, Group>();
   private readonly isApart: (publisher: string, reader: string) => boolean;
 
   constructor(isApart: (publisher: string, reader: string) => boolean) {
     this.isApart = isApart;
+    this.shards = new ShardTable(isApart);
+    this.presence = new Presence(this.nodes, (record) => this.shards.forsake(record));
   }
 
   get isEmpty(): boolean {
-    return this.nodes.size + this.groups.size + this.deadFrames.length === 0;
+    return this.nodes.size + this.groups.size + this.shards.names.length + this.deadFrames.length === 0;
   }
 
   /** Names of all there is but dead letters. */
@@ -78,11 +92,12 @@ export class Room {
     return [
       ...[...this.nodes.keys()].map((name) => `node ${name}`),
       ...[...this.groups.keys()].map((key) => `group ${key}`),
+      ...this.shards.names,
     ];
   }
 
   /** A node comes, or comes again. Answers with the name's holder where that is somebody else who lives. */
-  join(hello: Hello, connection: Connection): NodeRecord | string {
+  join(hello: Hello, connection: Connection, hears: NodeRecord['hears']): NodeRecord | string {
     const now = connection.host.clock.now();
     this.forgetOld(now);
     const { name, incarnation } = hello.node;
@@ -90,6 +105,7 @@ export class Room {
     const isItself = known?.hello.node.incarnation === incarnation;
     if (known !== undefined && !isItself && isAlive(known, now)) return known.hello.node.incarnation;
     known?.connection?.end({ isGone: !isItself, problem: 'another connection has taken its place' });
+    if (known !== undefined && !isItself) this.presence.ended(known);
     const record: NodeRecord =
       known !== undefined && isItself
         ? known
@@ -97,30 +113,39 @@ export class Room {
             hello,
             inbox: new FrameQueue(hello.maxLength, this.isApart),
             patterns: new Map(),
+            clock: connection.host.clock,
             connection,
+            hears,
             goneAtMs: 0,
             isDead: false,
+            life: 1,
+            about: '',
           };
     record.connection = connection;
+    record.hears = hears;
     this.nodes.set(name, record);
     connection.whenEnded(({ isGone }) => {
       if (record.connection !== connection) return;
       record.connection = undefined;
       record.goneAtMs = connection.host.clock.now();
-      record.isDead = isGone;
+      if (isGone) this.presence.ended(record);
+      else this.presence.lost(record);
     });
+    this.presence.came(record);
     return record;
   }
 
   /** A node was killed. */
   markDead(name: string): void {
     const record = this.nodes.get(name);
-    if (record !== undefined) record.isDead = true;
+    if (record !== undefined) this.presence.ended(record);
   }
 
   /** A node goes, with all that is its own. */
   leave(record: NodeRecord): void {
-    if (this.nodes.get(record.hello.node.name) === record) this.nodes.delete(record.hello.node.name);
+    if (this.nodes.get(record.hello.node.name) !== record) return;
+    this.nodes.delete(record.hello.node.name);
+    this.presence.closed(record);
   }
 
   /** Takes exactly these patterns for a node. */
@@ -139,7 +164,7 @@ export class Room {
   ): { readonly queue: FrameQueue; readonly leave: () => void } {
     this.forgetOld(member.connection.host.clock.now());
     const group = source.kind === 'group' ? this.groupFor(source, record) : undefined;
-    const queue = group?.queue ?? record.inbox;
+    const queue = group?.queue ?? this.queueOf(record, source) ?? record.inbox;
     queue.attach(member);
     const { connection } = member;
     const leave = (): void => {
@@ -151,9 +176,10 @@ export class Room {
     return { queue, leave };
   }
 
-  /** The queue of a source; none for a group that does not exist. */
+  /** The queue of a source; none for a group or a shard that does not exist. */
   queueOf(record: NodeRecord, source: Source): FrameQueue | undefined {
-    return source.kind === 'inbox' ? record.inbox : this.groups.get(keyOf(source))?.queue;
+    if (source.kind === 'inbox') return record.inbox;
+    return source.kind === 'group' ? this.groups.get(keyOf(source))?.queue : this.shards.queueOf(source);
   }
 
   /**
@@ -165,7 +191,7 @@ export class Room {
     const wallNowMs = host.clock.wallNow();
     const full = new Set<string>();
     return frames.map((frame) => {
-      const key = `${frame.lane} ${frame.to.kind} ${frame.to.kind === 'node' ? frame.to.node : frame.to.topic}`;
+      const key = `${frame.lane} ${placeOf(frame.to)}`;
       if (full.has(key)) return 'full';
       const result = this.store(frame, publisher, wallNowMs);
       if (result === 'full') full.add(key);
@@ -187,6 +213,7 @@ export class Room {
   wake(): void {
     for (const { inbox } of this.nodes.values()) inbox.wake();
     for (const { queue } of this.groups.values()) queue.wake();
+    for (const queue of this.shards.queues) queue.wake();
   }
 
   private store(frame: OutFrame, publisher: string, wallNowMs: number): PublishResult {
@@ -204,6 +231,10 @@ export class Room {
     if (to.kind === 'node') {
       const inbox = this.nodes.get(to.node)?.inbox;
       return inbox && [inbox];
+    }
+    if (to.kind === 'shard') {
+      const queue = this.shards.queueOf(to);
+      return queue && [queue];
     }
     const { topic } = to;
     const places: FrameQueue[] = [];
@@ -232,6 +263,7 @@ export class Room {
       if (connection === undefined && now - goneAtMs >= hello.expiresMs) this.nodes.delete(name);
     for (const [key, { queue, desertedAtMs, expiresMs }] of this.groups)
       if (!queue.isRead && now - desertedAtMs >= expiresMs) this.groups.delete(key);
+    this.shards.forgetOld(now);
   }
 }
 
@@ -244,6 +276,17 @@ function listens(patterns: NodeRecord['patterns'], topic: string): boolean {
   if (patterns.has(topic)) return true;
   for (const fits of patterns.values()) if (fits(topic)) return true;
   return false;
+}
+
+function placeOf(to: Destination): string {
+  switch (to.kind) {
+    case 'node':
+      return `node ${to.node}`;
+    case 'topic':
+      return `topic ${to.topic}`;
+    case 'shard':
+      return `shard ${to.group} ${to.shard}`;
+  }
 }
 
 function keyOf({ group, pattern }: Source & { kind: 'group' }): string {

@@ -14,8 +14,11 @@ import {
   BROKER_PUBLISH_TIMEOUT_MS,
   RECONNECT_MAX_MS,
   RECONNECT_MIN_MS,
+  SHARDS_MAX,
 } from './limits.ts';
+import { ABOUT_BYTES_MAX } from './membership.ts';
 import { durationOption, integerOption, invalidOption, objectOption } from './options.ts';
+import type { Shard } from './sharding.ts';
 
 /** The options of `BrokerOptions`, complete. */
 export interface BrokerSettings {
@@ -100,6 +103,26 @@ export function checkNodeName(name: unknown): string {
 /** A group's name, within the same grammar. Throws `ERR_OPTION_INVALID`. @internal */
 export function checkGroupName(name: unknown): string {
   return checkName('group', name);
+}
+
+/** A shard: the name of its group, its number, and how many there are. Throws `ERR_OPTION_INVALID`. @internal */
+export function checkShard({ group, shard, shards }: Shard): Shard {
+  const isCount = Number.isInteger(shards) && shards >= 1 && shards <= SHARDS_MAX;
+  if (!isCount) throw invalidOption('shards', `a whole number from 1 to ${SHARDS_MAX}`, shards);
+  if (!Number.isInteger(shard) || shard < 0 || shard >= shards)
+    throw invalidOption('shard', `a whole number from 0 to ${shards - 1}`, shard);
+  return { group: checkGroupName(group), shard, shards };
+}
+
+/** What a node says of itself. Throws `ERR_OPTION_INVALID`. @internal */
+export function checkAbout(about: unknown): string {
+  if (typeof about !== 'string' || Buffer.byteLength(about) > ABOUT_BYTES_MAX)
+    throw invalidOption(
+      'about',
+      `a text of at most ${ABOUT_BYTES_MAX} bytes`,
+      typeof about === 'string' ? `${Buffer.byteLength(about)} bytes` : about,
+    );
+  return about;
 }
 
 function checkName(option: string, name: unknown): string {

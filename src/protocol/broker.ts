@@ -163,6 +163,8 @@ export interface BrokerCapabilities {
   readonly takeoverMs: number;
   /** Milliseconds within which others hear that a node was killed; absent where `members` is. */
   readonly downMs?: number;
+  /** Milliseconds within which a shard that was released is granted to another claim; absent where `shards` is. */
+  readonly grantMs?: number;
   /** Nothing of a node that was closed, and nothing of its groups after `expiresMs`, is left behind but dead letters. */
   readonly leavesNothing: boolean;
   /**

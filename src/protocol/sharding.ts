@@ -6,7 +6,7 @@
  *   granted, as long as this process runs and its clock goes: a process that stood still learns of it when it goes on, so that whatever
  *   is written elsewhere must be refused there by the epoch.
  * - **Epochs** of a shard are whole numbers that increase with every grant, whoever gets it.
- * - **In time.** What is released is granted to another claim within a second; what a killed node owned within `capabilities.takeoverMs`.
+ * - **In time.** What is released is granted to another claim within `capabilities.grantMs`; what a killed node owned within `capabilities.takeoverMs`.
  * - **Frames.** A shard is a destination and a source, with its own bounds. It exists from its first claim on, and keeps what it holds without an
  *   owner for `expiresMs`. Only its owner reads it: `consume` rejects with `ERR_SHARD_NOT_OWNED` for anybody else, and what was given to an owner that
  *   has lost it comes to the next one, before anything newer, whatever the earlier one settles.

@@ -14,8 +14,10 @@ import { dataCases } from './broker/data.ts';
 import { faultCases } from './broker/faults.ts';
 import { lifeCases } from './broker/life.ts';
 import { loadCases } from './broker/load.ts';
+import { memberCases } from './broker/members.ts';
 import { scheduleCases } from './broker/schedules.ts';
 import { settlementCases } from './broker/settlement.ts';
+import { shardCases } from './broker/shards.ts';
 
 /** Milliseconds that servers may take to start. */
 const START_MS = 180_000;
@@ -51,6 +53,8 @@ export function brokerContract(harness: BrokerHarness): void {
     describe('settlement', () => settlementCases(cases));
     describe('bounds and lanes', () => loadCases(cases));
     describe('life', () => lifeCases(cases));
+    describe('members', () => memberCases(cases));
+    describe('shards', () => shardCases(cases));
     describe('faults', () => faultCases(cases));
     describe('schedules', () => scheduleCases(cases));
   });

@@ -86,6 +86,8 @@ const harness: BrokerHarness = {
     keepsOrderOnRedelivery: true,
     frameBytesMax: FRAME_BYTES_MAX,
     takeoverMs: 0,
+    downMs: 0,
+    grantMs: 0,
     leavesNothing: true,
   },
   host,

@@ -18,6 +18,8 @@ import type {
   Source,
 } from '../../src/protocol/broker.ts';
 import { LANE_WINDOWS } from '../../src/protocol/limits.ts';
+import type { Member, Membership } from '../../src/protocol/membership.ts';
+import type { Shard, ShardOwner } from '../../src/protocol/sharding.ts';
 import type { BrokerHarness, ConnectedNode, LinkControl } from './broker-harness.ts';
 
 /** Milliseconds that something may take which should be there at once: only a failing case waits so long. */
@@ -96,11 +98,22 @@ export class Reading {
   }
 }
 
+/** A claim of a node on a shard, and what it was told. */
+export interface Claiming {
+  /** Epochs, and `lost`, as they came. */
+  readonly told: readonly (number | 'lost')[];
+  /** The epoch by which the node owns the shard; undefined while it does not. */
+  readonly epoch: () => number | undefined;
+  readonly release: () => Promise<void>;
+}
+
 /** A node that is open. */
 export class PlayNode {
   readonly identity: NodeIdentity;
   readonly broker: Broker;
   readonly states: BrokerStateChange[] = [];
+  /** Changes of members, as `kind name.incarnation`. */
+  readonly changes: string[] = [];
   isKilled = false;
   private readonly play: BrokerPlay;
   private readonly connected: ConnectedNode;
@@ -111,6 +124,7 @@ export class PlayNode {
     this.broker = connected.broker;
     this.identity = identity;
     this.broker.onState((change) => this.states.push(change));
+    this.broker.members?.onChange(({ kind, member }) => this.changes.push(`${kind} ${lifeOf(member)}`));
   }
 
   get name(): string {
@@ -125,6 +139,41 @@ export class PlayNode {
   /** Where it is now: `up` until something else is told. */
   get isUp(): boolean {
     return (this.states.at(-1)?.state ?? 'up') === 'up';
+  }
+
+  /** Lives of all members that it knows, as `name.incarnation`, in order. */
+  get living(): readonly string[] {
+    return this.members.view().map(lifeOf).toSorted();
+  }
+
+  get members(): Membership {
+    if (this.broker.members === undefined) throw new Error('The broker tells no members.');
+    return this.broker.members;
+  }
+
+  /** Claims a shard; `granted` and `lost` are called after they are written down. */
+  async claim(shard: Shard, { granted, lost }: Partial<ShardOwner> = {}): Promise<Claiming> {
+    const told: (number | 'lost')[] = [];
+    const claiming = this.broker.shards?.claim(shard, {
+      granted: (epoch) => {
+        told.push(epoch);
+        granted?.(epoch);
+      },
+      lost: () => {
+        told.push('lost');
+        lost?.();
+      },
+    });
+    if (claiming === undefined) throw new Error('The broker gives shards no owner.');
+    const claim = await this.play.within(claiming, 'claim');
+    return {
+      told,
+      epoch: () => {
+        const last = told.at(-1);
+        return last === 'lost' ? undefined : last;
+      },
+      release: () => this.play.within(claim.release(), 'release'),
+    };
   }
 
   /** Publishes in one call. */
@@ -202,6 +251,7 @@ export class BrokerPlay {
     await this.within(this.openNode(node), 'open', 60_000);
     // That it is up now is no news.
     node.states.length = 0;
+    node.changes.length = 0;
     return node;
   }
 
@@ -325,6 +375,10 @@ export function toNode({ name }: PlayNode): OutFrame['to'] {
   return { kind: 'node', node: name };
 }
 
+export function toShard(shard: Shard): OutFrame['to'] {
+  return { kind: 'shard', ...shard };
+}
+
 export function toTopic(topic: string): OutFrame['to'] {
   return { kind: 'topic', topic };
 }
@@ -341,6 +395,11 @@ export function senderOf({ bytes }: Pick<Delivery, 'bytes'>): number {
 
 function viewOf(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+/** One life of a node. */
+export function lifeOf({ name, incarnation }: Pick<Member, 'name' | 'incarnation'>): string {
+  return `${name}.${incarnation}`;
 }
 
 /** From 0 to `count - 1`. */

@@ -13,7 +13,10 @@ import {
 } from '../../src/protocol/broker.ts';
 import type { Host } from '../../src/protocol/clock.ts';
 import { LANE_WINDOWS } from '../../src/protocol/limits.ts';
+import type { ShardClaim } from '../../src/protocol/sharding.ts';
 import { VirtualClock } from '../support/virtual-clock.ts';
+
+const TIMES: BrokerOptions = { downAfterMs: 3_000, heartbeatMs: 1_000 };
 
 let clock: VirtualClock;
 let hub: MemoryHub;
@@ -544,6 +547,43 @@ describe('a memory broker', () => {
     hub.heal();
     await pass(10_000);
     expect(told).toEqual(['first down', 'last down', 'last up']);
+  });
+
+  it('tells of a node that does not come back after all were cut off, and counts only time in which somebody looks', async () => {
+    const [a, b] = [await open('a', TIMES), await open('b', TIMES)];
+    const changes: string[] = [];
+    a.members?.onChange(({ kind, member }) => changes.push(`${kind} ${member.name}`));
+    hub.cut();
+    hub.cut('b');
+    await pass(60_000);
+    // Everybody's fault is healed, and that of b is not.
+    hub.heal('a');
+    hub.heal();
+    hub.cut('b');
+    await pass(2_000);
+    expect(changes).toEqual([]);
+    await pass(4_000);
+    expect(changes).toEqual(['down b']);
+    expect(b.members?.view()).toHaveLength(2);
+  });
+
+  it('passes over a claim of a node that is cut off', async () => {
+    const [a, b, c] = [await open('a'), await open('b'), await open('c')];
+    const shard = { group: 'g', shard: 0, shards: 1 };
+    const granted: string[] = [];
+    const claim = async (name: string, broker: Broker): Promise<ShardClaim | undefined> =>
+      settled(
+        Promise.resolve(
+          broker.shards?.claim(shard, { granted: () => granted.push(name), lost: () => undefined }),
+        ),
+      );
+    const first = await claim('a', a);
+    await claim('b', b);
+    await claim('c', c);
+    hub.cut('b');
+    await settled(Promise.resolve(first?.release()));
+    await pass(10);
+    expect(granted).toEqual(['a', 'c']);
   });
 
   it('keeps no timer of a system that has nothing to do', async () => {
