@@ -16,21 +16,21 @@ import type {
   PublishResult,
   Source,
 } from '../../src/protocol/broker.ts';
+import { checkShard } from '../../src/protocol/broker-options.ts';
 import type { Host } from '../../src/protocol/clock.ts';
 import { settledWithin } from '../../src/protocol/deadline.ts';
 import { TroupeError } from '../../src/protocol/errors.ts';
 import { FRAME_BYTES_MAX } from '../../src/protocol/limits.ts';
+import { MemberView } from '../../src/protocol/member-view.ts';
 import type { Membership } from '../../src/protocol/membership.ts';
 import { invalidOption } from '../../src/protocol/options.ts';
 import type { Sharding } from '../../src/protocol/sharding.ts';
-import { checkShard } from './claims.ts';
 import { Coordination } from './coordination.ts';
 import type { KafkaClient } from './driver.ts';
 import { GroupMember, groupBacklog } from './group.ts';
 import { Inbox } from './inbox.ts';
 import { kafkajsDriver } from './kafkajs-driver.ts';
 import { Link } from './link.ts';
-import { MemberView } from './member-view.ts';
 import { Names } from './names.ts';
 import { type KafkaOptions, type KafkaSettings, kafkaSettings } from './options.ts';
 import { Publisher } from './publisher.ts';
@@ -41,6 +41,8 @@ const WINDOW_MAX = 65_535;
 const REBALANCE_MS = 3_000;
 /** Milliseconds after the end of a killed node's session until others have said so, and have read it. */
 const ACCUSE_MS = 2_000;
+/** Milliseconds for a word to be written and read. */
+const GRANT_MS = 1_000;
 
 /**
  * A broker over Kafka: `kafka('kafka://a:9092,b:9092')`, or `kafkas://` for TLS; `user:password@` before the addresses is SASL PLAIN.
@@ -67,9 +69,7 @@ class KafkaBroker implements Broker {
   private readonly settings: KafkaSettings;
   private readonly names: Names;
   private readonly listeners = new Set<(change: BrokerStateChange) => void>();
-  private readonly view = new MemberView((error) => {
-    this.parts?.link.degrade(`a listener of members threw: ${String(error)}`);
-  });
+  private readonly view = new MemberView();
   private readonly groupMembers = new Set<GroupMember>();
   private readonly consumptions = new Set<Consumption>();
   private parts: Parts | undefined;
@@ -89,6 +89,7 @@ class KafkaBroker implements Broker {
       frameBytesMax: FRAME_BYTES_MAX,
       takeoverMs: settings.downAfterMs + REBALANCE_MS,
       downMs: settings.downAfterMs + ACCUSE_MS,
+      grantMs: GRANT_MS,
       leavesNothing: false,
     });
     this.members = {

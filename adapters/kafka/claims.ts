@@ -4,7 +4,7 @@
  */
 
 import type { ConsumeOptions, Consumption, NodeIdentity } from '../../src/protocol/broker.ts';
-import { checkGroupName } from '../../src/protocol/broker-options.ts';
+import { checkShard } from '../../src/protocol/broker-options.ts';
 import { settledWithin } from '../../src/protocol/deadline.ts';
 import { TroupeError } from '../../src/protocol/errors.ts';
 import { invalidOption, recordOption } from '../../src/protocol/options.ts';
@@ -20,8 +20,6 @@ import { OwnedShard } from './shard.ts';
 import { ShardReading } from './shard-reading.ts';
 import type { Teller } from './teller.ts';
 import { LANES_OF_SHARD, shardTopic } from './topics.ts';
-
-const SHARDS_MAX = 1_024;
 
 interface Claim {
   readonly shard: Shard;
@@ -335,16 +333,6 @@ export class Claims {
       this.parts.link.degrade(`the owner of a shard threw: ${String(error)}`);
     }
   }
-}
-
-/** Throws `ERR_OPTION_INVALID`. @internal */
-export function checkShard({ group, shard, shards }: Shard): Shard {
-  checkGroupName(group);
-  if (!Number.isInteger(shards) || shards < 1 || shards > SHARDS_MAX)
-    throw invalidOption('shards', `a whole number from 1 to ${SHARDS_MAX}`, shards);
-  if (!Number.isInteger(shard) || shard < 0 || shard >= shards)
-    throw invalidOption('shard', `a whole number from 0 to ${shards - 1}`, shard);
-  return { group, shard, shards };
 }
 
 function notOwned({ group, shard }: Shard): TroupeError<'ERR_SHARD_NOT_OWNED'> {

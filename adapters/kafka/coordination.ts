@@ -8,17 +8,17 @@
  */
 
 import type { Lane, NodeIdentity, PerLane } from '../../src/protocol/broker.ts';
+import { checkAbout } from '../../src/protocol/broker-options.ts';
 import type { TimerHandle } from '../../src/protocol/clock.ts';
 import { settledWithin } from '../../src/protocol/deadline.ts';
-import { ABOUT_BYTES_MAX, type MemberChange } from '../../src/protocol/membership.ts';
-import { invalidOption } from '../../src/protocol/options.ts';
+import { incarnationOf, type MemberView } from '../../src/protocol/member-view.ts';
+import type { MemberChange } from '../../src/protocol/membership.ts';
 import type { Shard } from '../../src/protocol/sharding.ts';
 import { Claims } from './claims.ts';
 import { type InRecord, KafkaFailure, type TopicSpec } from './driver.ts';
 import { Ledger, shown } from './ledger.ts';
 import type { Link } from './link.ts';
-import { type LogEntry, lifeOf, readEntry, type Word, writeEntry } from './log-entries.ts';
-import type { MemberView } from './member-view.ts';
+import { type LogEntry, readEntry, type Word, writeEntry } from './log-entries.ts';
 import type { Names } from './names.ts';
 import { Reader } from './reader.ts';
 import { perLane } from './records.ts';
@@ -88,7 +88,7 @@ export class Coordination {
       node: rest.node,
       ledger: this.ledger,
       teller: this.teller,
-      life: () => lifeOf(this.node.incarnation, this.life),
+      life: () => incarnationOf(this.node.incarnation, this.life),
       isSure: () => link.host.clock.now() < this.sureUntil,
     });
   }
@@ -114,10 +114,7 @@ export class Coordination {
 
   /** Says something of this node. */
   async describe(about: string): Promise<void> {
-    const bytes = typeof about === 'string' ? new TextEncoder().encode(about).byteLength : Number.NaN;
-    if (!(bytes <= ABOUT_BYTES_MAX))
-      throw invalidOption('about', `a text of at most ${ABOUT_BYTES_MAX} bytes`, about);
-    this.about = about;
+    this.about = checkAbout(about);
     await this.teller.sayInTime();
   }
 
@@ -203,7 +200,7 @@ export class Coordination {
   }
 
   private ownLife(): string {
-    return lifeOf(this.node.incarnation, this.life);
+    return incarnationOf(this.node.incarnation, this.life);
   }
 
   private read(): void {
@@ -234,7 +231,7 @@ export class Coordination {
 
   private hear(offset: number, word: Word): void {
     const { clock } = this.link.host;
-    const life = lifeOf(word.node, word.life);
+    const life = incarnationOf(word.node, word.life);
     const now = clock.now();
     const isTaken = this.ledger.members.get(life)?.at === offset;
     if (isTaken) this.silence.heard(life, now);
@@ -250,24 +247,21 @@ export class Coordination {
   /** The ledger has changed: first what is lost, then what is owned, and then who lives. */
   private follow(changes: readonly MemberChange[]): void {
     const { ledger, view } = this;
+    const ended = new Map<string, 'down' | 'left'>();
     for (const { kind, member } of changes)
-      if (kind === 'down' || kind === 'left') this.silence.forget(member.incarnation);
-    const isOver = changes.some(
-      ({ kind, member }) => kind === 'down' && member.incarnation === this.ownLife(),
-    );
-    const isMember = ledger.members.has(this.ownLife());
-    if (isOver) this.beginAnew();
-    const members = (): ReturnType<typeof shown>[] => [...ledger.members.values()].map(shown);
-    if (!this.isIn) {
-      if (!isMember) return this.wake();
-      this.isIn = true;
-      view.begin(members());
-    } else {
+      if (kind === 'down' || kind === 'left') ended.set(member.incarnation, kind);
+    for (const life of ended.keys()) this.silence.forget(life);
+    if (ended.get(this.ownLife()) === 'down') this.beginAnew();
+    this.isIn ||= ledger.members.has(this.ownLife());
+    if (this.isIn) {
       this.claims.follow();
-      view.become(members(), changes);
+      view.update(
+        [...ledger.members.values()].map(shown),
+        ({ incarnation }) => ended.get(incarnation) ?? 'down',
+      );
+      this.snapshot();
     }
-    this.snapshot();
-    this.wake();
+    for (const wake of this.waiters) wake();
   }
 
   /** Others took this node for dead, and so do we: it comes back as another one. */
@@ -360,9 +354,5 @@ export class Coordination {
       await settledWithin(clock, restMs, woken, () => undefined);
       this.waiters.delete(wake);
     }
-  }
-
-  private wake(): void {
-    for (const wake of this.waiters) wake();
   }
 }

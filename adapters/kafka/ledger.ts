@@ -7,17 +7,17 @@
  */
 
 import { LANES, type NodeIdentity } from '../../src/protocol/broker.ts';
+import { incarnationOf } from '../../src/protocol/member-view.ts';
 import type { Member, MemberChange } from '../../src/protocol/membership.ts';
 import type { Shard } from '../../src/protocol/sharding.ts';
-import {
-  type LogEntry,
-  lifeOf,
-  type Progress,
-  type ShardName,
-  type ShardProgress,
-  type Snapshot,
-  type SnapshotShard,
-  type Word,
+import type {
+  LogEntry,
+  Progress,
+  ShardName,
+  ShardProgress,
+  Snapshot,
+  SnapshotShard,
+  Word,
 } from './log-entries.ts';
 
 /** Lives that are over and remembered, so that nothing of them that comes late begins them again. */
@@ -133,7 +133,7 @@ export class Ledger {
   }
 
   private hear(offset: number, word: Word): MemberChange[] {
-    const id = lifeOf(word.node, word.life);
+    const id = incarnationOf(word.node, word.life);
     const changes: MemberChange[] = [];
     let member = this.living.get(id);
     if (member === undefined) {
@@ -218,7 +218,7 @@ export class Ledger {
     this.groups.clear();
     this.gone.clear();
     for (const { node, life, ...rest } of snapshot.members) {
-      const incarnation = lifeOf(node, life);
+      const incarnation = incarnationOf(node, life);
       this.living.set(incarnation, { ...rest, node, life, incarnation });
     }
     for (const { group, shards, owned } of snapshot.groups)

@@ -105,11 +105,6 @@ export interface SnapshotShard extends Progress {
 /** @internal */
 export type LogEntry = Word | Accusation | Snapshot;
 
-/** A life of a node, as all call it. @internal */
-export function lifeOf(node: string, life: number): string {
-  return life === 1 ? node : `${node}.${life}`;
-}
-
 /** @internal */
 export function writeEntry(entry: LogEntry): OutRecord {
   return { value: new TextEncoder().encode(JSON.stringify(entry)), headers: {} };
