@@ -18,8 +18,8 @@ import type { ShardName, ShardProgress, Word } from './log-entries.ts';
 import type { Names } from './names.ts';
 import { OwnedShard } from './shard.ts';
 import { ShardReading } from './shard-reading.ts';
+import { ShardTopics } from './shard-topics.ts';
 import type { Teller } from './teller.ts';
-import { LANES_OF_SHARD, shardTopic } from './topics.ts';
 
 interface Claim {
   readonly shard: Shard;
@@ -49,6 +49,7 @@ export interface ClaimsParts {
 /** @internal */
 export class Claims {
   private readonly parts: ClaimsParts;
+  private readonly topics: ShardTopics;
   private readonly reading: ShardReading;
   private readonly committer: Committer;
   private readonly standing = new Map<string, Claim>();
@@ -56,11 +57,13 @@ export class Claims {
   private readonly releasing = new Set<Claim>();
   /** The number of the last word of this node that it has read. */
   private readBack = 0;
+  private readonly waiting = new Set<() => void>();
   private mayTrim = true;
   private isOver = false;
 
   constructor(parts: ClaimsParts) {
     this.parts = parts;
+    this.topics = new ShardTopics(parts.link, parts.names, parts.ledger);
     this.reading = new ShardReading(parts.link);
     this.committer = new Committer(parts.link.host, () => parts.teller.sayInTime());
   }
@@ -85,9 +88,12 @@ export class Claims {
     this.standing.set(key, claim);
     try {
       await link.ready(link.settings.connectTimeoutMs);
-      await this.makeTopic(shard);
+      this.checkSize(shard);
+      await this.topics.make(shard);
       claim.isReady = true;
       await teller.sayInTime();
+      await this.untilBack(claim);
+      this.checkSize(shard);
     } catch (error) {
       // It may be in the log already.
       this.letGo(claim);
@@ -164,6 +170,7 @@ export class Claims {
   /** A word of this node was read. */
   cameBack(count: number): void {
     this.readBack = Math.max(this.readBack, count);
+    for (const wake of this.waiting) wake();
   }
 
   /** The ledger has changed, or this node is sure again. */
@@ -240,15 +247,28 @@ export class Claims {
     this.committer.cancel();
   }
 
-  private async makeTopic(shard: Shard): Promise<void> {
-    const { link, names } = this.parts;
-    const { connectTimeoutMs } = link.settings;
-    const topic = names.shards(shard.group);
-    await link.call(connectTimeoutMs, (client) => client.createTopic(shardTopic(topic, shard.shards)));
-    const leaders = await link.call(connectTimeoutMs, (client) => client.leaders(topic));
-    const shards = leaders.length / LANES_OF_SHARD;
-    if (shards !== shard.shards)
-      throw invalidOption('shards', `${shards}, as the group '${shard.group}' has`, shard.shards);
+  private checkSize({ group, shards }: Shard): void {
+    const known = this.parts.ledger.shardsOf(group) ?? shards;
+    if (known !== shards) throw invalidOption('shards', `${known}, as the group '${group}' has`, shards);
+  }
+
+  /** Until the word that claims it was read: then the ledger says what became of it. */
+  private async untilBack(claim: Claim): Promise<void> {
+    const { link } = this.parts;
+    const { publishTimeoutMs } = link.settings;
+    let wake: () => void = () => undefined;
+    const isBack = new Promise<void>((resolve) => {
+      wake = (): void => {
+        if (claim.askedIn > 0 && claim.askedIn <= this.readBack) resolve();
+      };
+    });
+    this.waiting.add(wake);
+    wake();
+    try {
+      await link.within(publishTimeoutMs, isBack);
+    } finally {
+      this.waiting.delete(wake);
+    }
   }
 
   private async release(claim: Claim): Promise<void> {
@@ -296,7 +316,7 @@ export class Claims {
     if (from === undefined) return;
     claim.held = new OwnedShard(link, {
       shard: claim.shard,
-      topic: names.shards(claim.shard.group),
+      topic: names.shard(claim.shard),
       from,
       listener: {
         moved: (settled) => this.committer.moved(settled),

@@ -24,7 +24,7 @@ import { Reader } from './reader.ts';
 import { perLane } from './records.ts';
 import { Silence } from './silence.ts';
 import { Teller } from './teller.ts';
-import { membersTopic, SNAPSHOT_BYTES_MAX, shardPartition } from './topics.ts';
+import { membersTopic, SNAPSHOT_BYTES_MAX } from './topics.ts';
 
 /** Words in a session, so that one that is late is nobody's death. */
 const WORDS_PER_SESSION = 4;
@@ -137,12 +137,11 @@ export class Coordination {
   async backlog(shard: Shard): Promise<PerLane | undefined> {
     const { link, ledger } = this;
     if (!(await this.isThere(shard))) return undefined;
-    const lanes = perLane((lane) => shardPartition(shard, lane));
     const ends = await link.call(link.settings.publishTimeoutMs, (client) =>
-      client.offsets(this.names.shards(shard.group), 'end', lanes),
+      client.offsets(this.names.shard(shard), 'end'),
     );
     const given = ledger.shard(shard)?.given ?? [];
-    const ofLog = (lane: Lane): number => Math.max(0, (ends[lanes[lane]] ?? 0) - (given[lane] ?? 0));
+    const ofLog = (lane: Lane): number => Math.max(0, (ends[lane] ?? 0) - (given[lane] ?? 0));
     return this.claims.held(shard)?.waiting(ends) ?? perLane(ofLog);
   }
 
@@ -208,7 +207,6 @@ export class Coordination {
       {
         topic: this.log.name,
         partition: 0,
-        lane: 0,
         position: () => this.ledger.at + 1,
         hasRoom: () => true,
         take: (records, next) => this.take(records, next),

@@ -82,14 +82,16 @@ export interface TopicSpec {
 export interface KafkaClient {
   /** Makes a topic if there is none. */
   createTopic(spec: TopicSpec): Promise<void>;
+  /** The same for several. */
+  createTopics(specs: readonly TopicSpec[]): Promise<void>;
   /** The node that leads each partition. */
   leaders(topic: string): Promise<readonly number[]>;
   /** Writes to all replicas, and gives the offset of the first record. */
   produce(topic: string, partition: number, records: readonly OutRecord[]): Promise<number>;
   /** Asks one node for partitions that it leads, and waits there until there is something. */
   fetch(leader: number, asks: readonly Ask[], waitMs: number): Promise<readonly Fetched[]>;
-  /** The offsets at which each partition begins, or goes on, by partition; of these partitions, or of all. */
-  offsets(topic: string, place: 'start' | 'end', partitions?: readonly number[]): Promise<readonly number[]>;
+  /** The offsets at which each partition begins, or goes on. */
+  offsets(topic: string, place: 'start' | 'end'): Promise<readonly number[]>;
   /** What a group has committed, by partition; absent where nothing. */
   committed(
     group: string,

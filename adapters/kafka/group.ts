@@ -382,7 +382,6 @@ export class GroupMember {
     return {
       topic: this.names.bus,
       partition: lane,
-      lane,
       position: () => Math.min(...accounts().map(({ next }) => next)),
       hasRoom: () => accounts().length > 0 && this.lanes.hasRoom(lane),
       take: (records, next) => {

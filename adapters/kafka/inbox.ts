@@ -296,7 +296,6 @@ export class Inbox {
         return {
           topic: name,
           partition: lane,
-          lane,
           position: () => account.next,
           hasRoom: () => lanes.hasRoom(lane),
           take: (records, next) => this.take(lane, account, records, next),

@@ -37,9 +37,9 @@ export class Names {
     return `${this.groups}${group}.${hashOf(pattern)}`;
   }
 
-  /** Of a group of shards: what is sent to them. */
-  shards(group: string): string {
-    return `${this.shardTopics}${group}`;
+  /** Of a shard: what is sent to it. */
+  shard({ group, shard }: { readonly group: string; readonly shard: number }): string {
+    return `${this.shardTopics}${group}.${shard}`;
   }
 }
 

@@ -12,7 +12,6 @@ import type { Link } from './link.ts';
 import type { Names } from './names.ts';
 import { BusReaders, InboxReader, type Readers, type ShardLedger, ShardReader } from './readers.ts';
 import { toRecord } from './records.ts';
-import { shardPartition } from './topics.ts';
 
 /** Bytes and frames of one produce. */
 const BATCH_BYTES = FRAME_BYTES_MAX;
@@ -74,25 +73,25 @@ export class Publisher {
   }
 
   private outletOf({ to, lane }: OutFrame): Outlet {
-    const place = this.placeOf(to, lane);
-    const key = `${place.topic} ${place.partition}`;
+    const topic = this.topicOf(to);
+    const key = `${topic} ${lane}`;
     let outlet = this.outlets.get(key);
     if (outlet === undefined) {
       this.forgetSome();
-      outlet = new Outlet(this.link, { ...place, lane, readers: this.readersOf(to, lane) });
+      outlet = new Outlet(this.link, { topic, lane, readers: this.readersOf(to, lane) });
       this.outlets.set(key, outlet);
     }
     return outlet;
   }
 
-  private placeOf(to: Destination, lane: Lane): { readonly topic: string; readonly partition: number } {
+  private topicOf(to: Destination): string {
     switch (to.kind) {
       case 'node':
-        return { topic: this.names.inbox(to.node), partition: lane };
+        return this.names.inbox(to.node);
       case 'topic':
-        return { topic: this.names.bus, partition: lane };
+        return this.names.bus;
       case 'shard':
-        return { topic: this.names.shards(to.group), partition: shardPartition(to, lane) };
+        return this.names.shard(to);
     }
   }
 
@@ -117,7 +116,6 @@ export class Publisher {
 class Outlet {
   private readonly link: Link;
   private readonly topic: string;
-  private readonly partition: number;
   private readonly lane: Lane;
   private readonly readers: Readers;
   private last: Promise<unknown> = Promise.resolve();
@@ -131,14 +129,12 @@ class Outlet {
     link: Link,
     rest: {
       readonly topic: string;
-      readonly partition: number;
       readonly lane: Lane;
       readonly readers: Readers;
     },
   ) {
     this.link = link;
     this.topic = rest.topic;
-    this.partition = rest.partition;
     this.lane = rest.lane;
     this.readers = rest.readers;
   }
@@ -249,11 +245,11 @@ class Outlet {
   /** A topic that was made a moment ago is not known to all servers: one that is not there is asked for twice. */
   private async write(client: KafkaClient, records: readonly OutRecord[]): Promise<number> {
     try {
-      return await client.produce(this.topic, this.partition, records);
+      return await client.produce(this.topic, this.lane, records);
     } catch (error) {
       if (failureOf(error).kind !== 'no-topic') throw error;
       await pause(this.link.host.clock, HEARD_OF_MS);
-      return client.produce(this.topic, this.partition, records);
+      return client.produce(this.topic, this.lane, records);
     }
   }
 

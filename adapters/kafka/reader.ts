@@ -18,8 +18,7 @@ const AGAIN_MS = 50;
 /** A partition that is read. @internal */
 export interface Cursor {
   readonly topic: string;
-  readonly partition: number;
-  readonly lane: Lane;
+  readonly partition: Lane;
   /** The offset to read from. */
   position(): number;
   hasRoom(): boolean;
@@ -187,8 +186,7 @@ function deliver(cursors: readonly Cursor[], asks: readonly Ask[], fetched: read
     asks.findIndex((ask) => ask.topic === topic && ask.partition === partition);
   const inTurn = fetched
     .map((one) => ({ ...one, place: placeOf(one) }))
-    .map((one) => ({ ...one, lane: cursors[one.place]?.lane ?? 0 }))
-    .toSorted((a, b) => a.lane - b.lane || a.place - b.place);
+    .toSorted((a, b) => a.partition - b.partition || a.place - b.place);
   let isAny = false;
   for (const { place, records, next } of inTurn) {
     const ask = asks[place];

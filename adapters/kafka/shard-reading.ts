@@ -61,7 +61,7 @@ export class ShardReading {
       this.timer = undefined;
       const cursors = [...this.shards].flatMap((shard) => shard.cursors());
       // A server answers in this order until the answer is large enough.
-      this.reader.read(cursors.toSorted((a, b) => a.lane - b.lane));
+      this.reader.read(cursors.toSorted((a, b) => a.partition - b.partition));
     });
   }
 

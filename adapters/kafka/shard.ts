@@ -12,7 +12,6 @@ import type { Link } from './link.ts';
 import { progressOf, type ShardProgress } from './log-entries.ts';
 import type { Cursor } from './reader.ts';
 import { expiryOf, perLane } from './records.ts';
-import { shardPartition } from './topics.ts';
 import { Watermark } from './watermark.ts';
 
 /** Settled frames of a lane after which its log is cut. */
@@ -80,11 +79,8 @@ export class OwnedShard {
   async prepare(): Promise<boolean> {
     const { link, topic } = this;
     if (this.oldBefore === undefined) {
-      const partitions = this.partitions();
-      const ends = await link.call(link.settings.publishTimeoutMs, (client) =>
-        client.offsets(topic, 'end', partitions),
-      );
-      this.oldBefore = partitions.map((partition) => ends[partition] ?? 0);
+      const { publishTimeoutMs } = link.settings;
+      this.oldBefore = await link.call(publishTimeoutMs, (client) => client.offsets(topic, 'end'));
     }
     return !this.isOver;
   }
@@ -128,7 +124,7 @@ export class OwnedShard {
   /** Frames of its logs that were given to nobody, where they end there. */
   waiting(ends: readonly number[]): PerLane {
     return perLane((lane) => {
-      const unread = (ends[shardPartition(this.shard, lane)] ?? 0) - (this.accounts[lane]?.next ?? 0);
+      const unread = (ends[lane] ?? 0) - (this.accounts[lane]?.next ?? 0);
       return this.lanes.waitingIn(lane) + Math.max(0, unread);
     });
   }
@@ -139,14 +135,10 @@ export class OwnedShard {
     for (const lane of LANES) {
       const safe = known.safe[lane] ?? 0;
       if (safe - (this.trimmed[lane] ?? 0) < TRIM_AFTER_FRAMES) continue;
-      due.set(shardPartition(this.shard, lane), safe);
+      due.set(lane, safe);
       this.trimmed[lane] = safe;
     }
     return due;
-  }
-
-  partitions(): number[] {
-    return [...perLane((lane) => shardPartition(this.shard, lane))];
   }
 
   cursors(): readonly Cursor[] {
@@ -157,8 +149,7 @@ export class OwnedShard {
     const account = this.accounts[lane] ?? new Watermark(0);
     return {
       topic: this.topic,
-      partition: shardPartition(this.shard, lane),
-      lane,
+      partition: lane,
       position: () => account.next,
       hasRoom: () => this.isRead && this.lanes.hasRoom(lane),
       take: (records, next) => {

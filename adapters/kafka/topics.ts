@@ -1,6 +1,6 @@
 /** What the topics are like that this adapter makes. */
 
-import { LANES, type Lane } from '../../src/protocol/broker.ts';
+import { LANES } from '../../src/protocol/broker.ts';
 import { FRAME_BYTES_MAX } from '../../src/protocol/limits.ts';
 import type { TopicSpec } from './driver.ts';
 import type { Names } from './names.ts';
@@ -16,9 +16,6 @@ export const SNAPSHOT_BYTES_MAX = 8_388_608;
 const SNAPSHOT_RECORD_BYTES = String(SNAPSHOT_BYTES_MAX + 65_536);
 /** A segment of that log is closed when it has so many bytes, since only closed ones are forgotten. */
 const MEMBERS_SEGMENT_BYTES = String(16_777_216);
-
-/** Partitions of a shard. @internal */
-export const LANES_OF_SHARD: number = LANES.length;
 
 /** Forgets by time. @internal */
 export function busTopic(names: Names, { retentionMs }: KafkaSettings): TopicSpec {
@@ -51,14 +48,9 @@ export function membersTopic(names: Names): TopicSpec {
   return { name: names.members, partitions: 1, settings };
 }
 
-/** Six partitions a shard. Owners cut off what they have read. @internal */
-export function shardTopic(name: string, shards: number): TopicSpec {
-  return { name, partitions: shards * LANES_OF_SHARD, settings: forEver() };
-}
-
-/** Where a lane of a shard is. @internal */
-export function shardPartition({ shard }: { readonly shard: number }, lane: Lane): number {
-  return shard * LANES_OF_SHARD + lane;
+/** Forgets what owners have read, and nothing by time. @internal */
+export function shardTopic(name: string): TopicSpec {
+  return inboxTopic(name);
 }
 
 /** Without records: only its partitions count. @internal */

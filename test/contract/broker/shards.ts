@@ -295,7 +295,7 @@ export function shardCases({ has, faults, sizes, when }: BrokerCases): void {
       await a.kill();
       for (const [n, claim] of second.entries()) {
         await untilOwned(play, b, claim);
-        expect(claim.epoch()).toBeGreaterThan(first[n]?.told.at(-1) as number);
+        expect(claim.epoch()).toBeGreaterThan(first[n]?.told[0] as number);
         await read(b, shards[n] as Shard);
       }
       await publishing;
