@@ -3,6 +3,8 @@
  * worked on stays where it is, whatever its owner's share; the owner is told to give it up, and does so when it has none left.
  */
 
+import { parsed } from './json.ts';
+
 /** A member, as it says of itself. @internal */
 export interface SlotMember {
   readonly id: string;
@@ -80,13 +82,4 @@ export function readShare(text: string): SlotShare {
 
 function isSlots(value: unknown): value is number[] {
   return Array.isArray(value) && value.every((slot) => Number.isInteger(slot) && slot >= 0);
-}
-
-function parsed(text: string): Readonly<Record<string, unknown>> {
-  try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === 'object' && value !== null ? { ...value } : {};
-  } catch {
-    return {};
-  }
 }

@@ -16,11 +16,16 @@ import type {
   PublishResult,
   Source,
 } from '../../src/protocol/broker.ts';
+import { checkShard } from '../../src/protocol/broker-options.ts';
 import type { Host } from '../../src/protocol/clock.ts';
 import { settledWithin } from '../../src/protocol/deadline.ts';
 import { TroupeError } from '../../src/protocol/errors.ts';
 import { FRAME_BYTES_MAX } from '../../src/protocol/limits.ts';
+import { MemberView } from '../../src/protocol/member-view.ts';
+import type { Membership } from '../../src/protocol/membership.ts';
 import { invalidOption } from '../../src/protocol/options.ts';
+import type { Sharding } from '../../src/protocol/sharding.ts';
+import { Coordination } from './coordination.ts';
 import type { KafkaClient } from './driver.ts';
 import { GroupMember, groupBacklog } from './group.ts';
 import { Inbox } from './inbox.ts';
@@ -29,11 +34,15 @@ import { Link } from './link.ts';
 import { Names } from './names.ts';
 import { type KafkaOptions, type KafkaSettings, kafkaSettings } from './options.ts';
 import { Publisher } from './publisher.ts';
-import { busTopic, deadLetterTopic } from './topics.ts';
+import { busTopic, deadLetterTopic, membersTopic } from './topics.ts';
 
 const WINDOW_MAX = 65_535;
 /** Milliseconds after the end of a killed member's session until others have its slots: they join again, and read. */
 const REBALANCE_MS = 3_000;
+/** Milliseconds after the end of a killed node's session until others have said so, and have read it. */
+const ACCUSE_MS = 2_000;
+/** Milliseconds for a word to be written and read. */
+const GRANT_MS = 1_000;
 
 /**
  * A broker over Kafka: `kafka('kafka://a:9092,b:9092')`, or `kafkas://` for TLS; `user:password@` before the addresses is SASL PLAIN.
@@ -47,6 +56,7 @@ interface Parts {
   readonly node: NodeIdentity;
   readonly link: Link;
   readonly inbox: Inbox;
+  readonly coordination: Coordination;
   readonly publisher: Publisher;
 }
 
@@ -54,10 +64,13 @@ class KafkaBroker implements Broker {
   readonly kind = 'kafka';
   readonly url: string;
   readonly capabilities: BrokerCapabilities;
+  readonly members: Membership;
+  readonly shards: Sharding;
   private readonly settings: KafkaSettings;
   private readonly names: Names;
   private readonly listeners = new Set<(change: BrokerStateChange) => void>();
-  private readonly members = new Set<GroupMember>();
+  private readonly view = new MemberView();
+  private readonly groupMembers = new Set<GroupMember>();
   private readonly consumptions = new Set<Consumption>();
   private parts: Parts | undefined;
   private isOpen = false;
@@ -75,8 +88,16 @@ class KafkaBroker implements Broker {
       keepsOrderOnRedelivery: true,
       frameBytesMax: FRAME_BYTES_MAX,
       takeoverMs: settings.downAfterMs + REBALANCE_MS,
+      downMs: settings.downAfterMs + ACCUSE_MS,
+      grantMs: GRANT_MS,
       leavesNothing: false,
     });
+    this.members = {
+      view: () => this.view.view(),
+      onChange: (listener) => this.view.onChange(listener),
+      describe: async (about) => this.opened().coordination.describe(about),
+    };
+    this.shards = { claim: async (shard, owner) => this.opened().coordination.claims.claim(shard, owner) };
   }
 
   async open(node: NodeIdentity, host: Host): Promise<void> {
@@ -95,7 +116,9 @@ class KafkaBroker implements Broker {
       },
     });
     const inbox = new Inbox(link, names, node);
-    this.parts = { node, link, inbox, publisher: new Publisher(link, names) };
+    const coordination = new Coordination(link, names, { node, view: this.view });
+    const publisher = new Publisher(link, names, coordination);
+    this.parts = { node, link, inbox, coordination, publisher };
     try {
       await link.open(async (client) => {
         await link.insist(client, settings.connectTimeoutMs, () =>
@@ -103,8 +126,15 @@ class KafkaBroker implements Broker {
         );
         await inbox.begin(client);
       });
+    } catch (error) {
+      link.close();
+      throw error;
+    }
+    try {
+      await coordination.begin();
       this.isOpen = true;
     } catch (error) {
+      await inbox.remove();
       link.close();
       throw error;
     }
@@ -124,17 +154,27 @@ class KafkaBroker implements Broker {
   }
 
   async consume(source: Source, options: ConsumeOptions): Promise<Consumption> {
-    const { inbox, link, node } = this.opened();
     checkWindows(options.windows);
-    const member = source.kind === 'group' ? new GroupMember(link, this.names, { node, source }) : undefined;
-    if (member !== undefined) this.members.add(member);
+    let member: GroupMember | undefined;
     let consumption: Consumption | undefined;
     const whenStopped = (): void => {
       if (consumption !== undefined) this.consumptions.delete(consumption);
-      if (member !== undefined) this.members.delete(member);
+      if (member !== undefined) this.groupMembers.delete(member);
     };
+    const { inbox, coordination, link, node } = this.opened();
     try {
-      consumption = await (member ?? inbox).consume(options, whenStopped);
+      switch (source.kind) {
+        case 'inbox':
+          consumption = await inbox.consume(options, whenStopped);
+          break;
+        case 'group':
+          member = new GroupMember(link, this.names, { node, source });
+          this.groupMembers.add(member);
+          consumption = await member.consume(options, whenStopped);
+          break;
+        case 'shard':
+          return await coordination.claims.consume(source, options, whenStopped);
+      }
     } catch (error) {
       whenStopped();
       throw error;
@@ -144,9 +184,9 @@ class KafkaBroker implements Broker {
   }
 
   async backlog(source: Source): Promise<PerLane | undefined> {
-    const { inbox, link } = this.opened();
-    const known = source.kind === 'inbox' ? inbox.backlog() : groupBacklog(link, this.names, source);
-    return known.catch(() => undefined);
+    this.opened();
+    if (source.kind === 'shard') checkShard(source);
+    return this.waiting(source).catch(() => undefined);
   }
 
   onState(listener: (change: BrokerStateChange) => void): () => void {
@@ -161,44 +201,60 @@ class KafkaBroker implements Broker {
     return this.closing;
   }
 
+  private waiting(source: Source): Promise<PerLane | undefined> {
+    const { inbox, coordination, link } = this.opened();
+    switch (source.kind) {
+      case 'inbox':
+        return inbox.backlog();
+      case 'group':
+        return groupBacklog(link, this.names, source);
+      case 'shard':
+        return coordination.backlog(source);
+    }
+  }
+
   private async leave(): Promise<void> {
     const { parts, isOpen } = this;
     this.isOpen = false;
     if (parts === undefined) return;
     // The inbox may be somebody else's.
     if (!isOpen) return parts.link.close();
-    const { link, inbox, publisher } = parts;
+    const { link, inbox, coordination, publisher } = parts;
     const end = async (): Promise<void> => {
       await Promise.all([...this.consumptions].map((consumption) => consumption.stop()));
       inbox.stop();
       await publisher.settled();
+      await coordination.leave();
       await inbox.remove();
     };
     const { connectTimeoutMs, publishTimeoutMs } = this.settings;
     await settledWithin(link.host.clock, connectTimeoutMs + publishTimeoutMs, end(), () => undefined);
     inbox.stop();
+    coordination.stop();
     link.close();
   }
 
   private async restore(client: KafkaClient): Promise<void> {
     const { parts } = this;
     if (parts === undefined) return;
-    const { link, inbox } = parts;
-    await link.insist(client, this.settings.connectTimeoutMs, () =>
-      client.createTopic(deadLetterTopic(this.names)),
-    );
+    const { link, inbox, coordination } = parts;
+    for (const topic of [deadLetterTopic(this.names), membersTopic(this.names)])
+      await link.insist(client, this.settings.connectTimeoutMs, () => client.createTopic(topic));
     await inbox.restore(client);
+    coordination.restore();
   }
 
   private async beat(client: KafkaClient): Promise<void> {
     if (this.closing !== undefined) return;
     await this.parts?.inbox.beat(client);
-    for (const member of this.members) member.beat();
+    await this.parts?.coordination.beat();
+    for (const member of this.groupMembers) member.beat();
   }
 
   private lost(): void {
     this.parts?.inbox.lost();
-    for (const member of this.members) member.lost();
+    this.parts?.coordination.lost();
+    for (const member of this.groupMembers) member.lost();
   }
 
   private tell(change: BrokerStateChange): void {

@@ -82,6 +82,8 @@ export interface TopicSpec {
 export interface KafkaClient {
   /** Makes a topic if there is none. */
   createTopic(spec: TopicSpec): Promise<void>;
+  /** The same for several. */
+  createTopics(specs: readonly TopicSpec[]): Promise<void>;
   /** The node that leads each partition. */
   leaders(topic: string): Promise<readonly number[]>;
   /** Writes to all replicas, and gives the offset of the first record. */

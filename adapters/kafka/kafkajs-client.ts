@@ -41,21 +41,36 @@ export class KafkajsClient implements KafkaClient {
   }
 
   createTopic(spec: TopicSpec, server?: InsideServer): Promise<void> {
+    return this.createTopics([spec], server);
+  }
+
+  createTopics(specs: readonly TopicSpec[], server?: InsideServer): Promise<void> {
     return this.tried(async () => {
       const decider = server ?? (await this.#cluster.findControllerBroker());
-      const configEntries = Object.entries(spec.settings).map(([name, value]) => ({ name, value }));
-      const { replicationFactor } = this.settings;
-      const topic = { topic: spec.name, numPartitions: spec.partitions, replicationFactor, configEntries };
-      let failure = new KafkaFailure('refused', `topic ${spec.name} is not there yet`);
+      const topics = specs.map(({ name: topic, partitions: numPartitions, settings }) => {
+        const configEntries = Object.entries(settings).map(([name, value]) => ({ name, value }));
+        return { topic, numPartitions, replicationFactor: this.settings.replicationFactor, configEntries };
+      });
+      const failures = new Map<string | undefined, KafkaFailure>();
       try {
-        await decider.createTopics({ topics: [topic] });
+        await decider.createTopics({ topics });
       } catch (error) {
-        if (!isAbout(error, 'TOPIC_ALREADY_EXISTS')) failure = failureOf(error, this.settings);
-        // Who may not make topics may use those that an operator has made.
-        if (failure.kind !== 'refused' && failure.kind !== 'denied') throw failure;
+        for (const one of severalOf(error)) {
+          if (isAbout(one, 'TOPIC_ALREADY_EXISTS')) continue;
+          const failure = failureOf(one, this.settings);
+          // Who may not make topics may use those that an operator has made.
+          if (failure.kind !== 'refused' && failure.kind !== 'denied') throw failure;
+          failures.set(topicOf(one), failure);
+        }
       }
-      // Servers hear of it one after the other.
-      if (!(await this.exists(spec.name))) throw failure;
+      // Servers hear of them one after the other.
+      for (const { name } of specs)
+        if (!(await this.exists(name)))
+          throw (
+            failures.get(name) ??
+            failures.get(undefined) ??
+            new KafkaFailure('refused', `topic ${name} is not there yet`)
+          );
     });
   }
 
@@ -295,9 +310,17 @@ function toRecord({ offset, value, headers }: InsideMessage): InRecord {
   };
 }
 
+/** The errors of several topics, or the one of all. */
+function severalOf(error: unknown): readonly unknown[] {
+  const several: unknown = error instanceof Error ? Reflect.get(error, 'errors') : undefined;
+  return Array.isArray(several) && several.length > 0 ? several : [error];
+}
+
 function isAbout(error: unknown, type: string): boolean {
-  if (!(error instanceof Error)) return false;
-  const several: unknown = Reflect.get(error, 'errors');
-  const first: unknown = Array.isArray(several) ? several[0] : error;
-  return first instanceof Error && Reflect.get(first, 'type') === type;
+  return error instanceof Error && Reflect.get(error, 'type') === type;
+}
+
+function topicOf(error: unknown): string | undefined {
+  const topic: unknown = error instanceof Error ? Reflect.get(error, 'topic') : undefined;
+  return typeof topic === 'string' ? topic : undefined;
 }

@@ -11,13 +11,18 @@ export class Names {
   /** What is published to topics: a partition for each lane. */
   readonly bus: string;
   readonly deadLetters: string;
+  /** Who lives, and who owns which shard: a log of one partition. */
+  readonly members: string;
   /** The heads of the names of all inboxes, and of all groups. */
   readonly inboxes: string;
   readonly groups: string;
+  private readonly shardTopics: string;
 
   constructor(prefix: string) {
     this.bus = `${prefix}.bus`;
     this.deadLetters = `${prefix}.dl`;
+    this.members = `${prefix}.members`;
+    this.shardTopics = `${prefix}.sh.`;
     this.inboxes = `${prefix}.in.`;
     this.groups = `${prefix}.gr.`;
   }
@@ -30,6 +35,11 @@ export class Names {
   /** Of a group: its slots. It has no records. */
   group(group: string, pattern: string): string {
     return `${this.groups}${group}.${hashOf(pattern)}`;
+  }
+
+  /** Of a shard: what is sent to it. */
+  shard({ group, shard }: { readonly group: string; readonly shard: number }): string {
+    return `${this.shardTopics}${group}.${shard}`;
   }
 }
 

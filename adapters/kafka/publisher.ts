@@ -3,14 +3,14 @@
  * log ends is in the answer to every produce, and how far readers are is asked when one of them could be too far behind.
  */
 
-import type { Lane, OutFrame, PublishResult } from '../../src/protocol/broker.ts';
+import type { Destination, Lane, OutFrame, PublishResult } from '../../src/protocol/broker.ts';
 import { pause, settledWithin } from '../../src/protocol/deadline.ts';
 import { FRAME_BYTES_MAX } from '../../src/protocol/limits.ts';
 import type { KafkaClient, OutRecord } from './driver.ts';
 import { failureOf } from './kafkajs-failures.ts';
 import type { Link } from './link.ts';
 import type { Names } from './names.ts';
-import { BusReaders, InboxReader, type Readers } from './readers.ts';
+import { BusReaders, InboxReader, type Readers, type ShardLedger, ShardReader } from './readers.ts';
 import { toRecord } from './records.ts';
 
 /** Bytes and frames of one produce. */
@@ -34,11 +34,13 @@ export class Publisher {
   private readonly link: Link;
   private readonly names: Names;
   private readonly bus: BusReaders;
+  private readonly ledger: ShardLedger;
   private readonly outlets = new Map<string, Outlet>();
 
-  constructor(link: Link, names: Names) {
+  constructor(link: Link, names: Names, ledger: ShardLedger) {
     this.link = link;
     this.names = names;
+    this.ledger = ledger;
     this.bus = new BusReaders(link, names);
   }
 
@@ -71,16 +73,37 @@ export class Publisher {
   }
 
   private outletOf({ to, lane }: OutFrame): Outlet {
-    const topic = to.kind === 'node' ? this.names.inbox(to.node) : this.names.bus;
+    const topic = this.topicOf(to);
     const key = `${topic} ${lane}`;
     let outlet = this.outlets.get(key);
     if (outlet === undefined) {
       this.forgetSome();
-      const readers = to.kind === 'node' ? new InboxReader(this.link, topic, lane) : this.bus;
-      outlet = new Outlet(this.link, { topic, lane, readers });
+      outlet = new Outlet(this.link, { topic, lane, readers: this.readersOf(to, lane) });
       this.outlets.set(key, outlet);
     }
     return outlet;
+  }
+
+  private topicOf(to: Destination): string {
+    switch (to.kind) {
+      case 'node':
+        return this.names.inbox(to.node);
+      case 'topic':
+        return this.names.bus;
+      case 'shard':
+        return this.names.shard(to);
+    }
+  }
+
+  private readersOf(to: Destination, lane: Lane): Readers {
+    switch (to.kind) {
+      case 'node':
+        return new InboxReader(this.link, this.names.inbox(to.node), lane);
+      case 'topic':
+        return this.bus;
+      case 'shard':
+        return new ShardReader(this.ledger, to);
+    }
   }
 
   private forgetSome(): void {
@@ -102,7 +125,14 @@ class Outlet {
   private firstEnd = 0;
   private askedAtMs = Number.NEGATIVE_INFINITY;
 
-  constructor(link: Link, rest: { readonly topic: string; readonly lane: Lane; readonly readers: Readers }) {
+  constructor(
+    link: Link,
+    rest: {
+      readonly topic: string;
+      readonly lane: Lane;
+      readonly readers: Readers;
+    },
+  ) {
     this.link = link;
     this.topic = rest.topic;
     this.lane = rest.lane;
@@ -140,6 +170,8 @@ class Outlet {
     if (client === undefined) return results;
     let fitting: readonly number[];
     try {
+      const isThere = await this.link.within(this.restMs(endMs), this.readers.areThere());
+      if (!isThere) return letters.map(() => 'unroutable');
       fitting = await this.link.within(this.restMs(endMs), this.fitting(client, letters));
     } catch (error) {
       const result = this.resultOf(client, error);
@@ -227,7 +259,7 @@ class Outlet {
     switch (failure.kind) {
       case 'no-topic':
         this.end = undefined;
-        return this.readers.isOfNode ? 'unroutable' : 'unavailable';
+        return this.readers.mayBeNone ? 'unroutable' : 'unavailable';
       case 'denied':
       case 'too-large':
         return failure.kind;

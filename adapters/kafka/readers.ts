@@ -5,6 +5,7 @@
 
 import { LANES, type Lane } from '../../src/protocol/broker.ts';
 import { patternMatcher } from '../../src/protocol/pattern.ts';
+import type { Shard } from '../../src/protocol/sharding.ts';
 import type { KafkaClient } from './driver.ts';
 import type { Link } from './link.ts';
 import type { Names } from './names.ts';
@@ -12,8 +13,10 @@ import { readNodeNote, readSlotNote } from './records.ts';
 
 /** @internal */
 export interface Readers {
-  /** The readers of one node's inbox; it is unroutable when there is none. */
-  readonly isOfNode: boolean;
+  /** What has no log is unroutable, as nobody has begun to read it. */
+  readonly mayBeNone: boolean;
+  /** Whether somebody has begun to read it, as far as that is known without a log. */
+  areThere(): Promise<boolean>;
   readonly isKnown: boolean;
   /** Asks how far they are. */
   ask(client: KafkaClient): Promise<void>;
@@ -24,7 +27,7 @@ export interface Readers {
 
 /** The one reader of an inbox. @internal */
 export class InboxReader implements Readers {
-  readonly isOfNode = true;
+  readonly mayBeNone = true;
   private readonly link: Link;
   private readonly topic: string;
   private readonly lane: Lane;
@@ -49,12 +52,55 @@ export class InboxReader implements Readers {
     this.given = readNodeNote(commit?.metadata)?.given ?? commit?.offset;
   }
 
+  areThere(): Promise<boolean> {
+    return Promise.resolve(true);
+  }
+
   givenTo(_topic: string, _lane: Lane, otherwise: number): number {
     return this.given ?? otherwise;
   }
 
   forget(): void {
     this.given = undefined;
+  }
+}
+
+/** What is known of shards. @internal */
+export interface ShardLedger {
+  /** Whether it was ever claimed. */
+  isThere(shard: Shard): Promise<boolean>;
+  /** All before was given to an owner, by lane. */
+  givenOf(shard: Shard): readonly number[] | undefined;
+}
+
+/** The owner of a shard, whoever that is. Its progress is told to all nodes, so nobody has to ask. @internal */
+export class ShardReader implements Readers {
+  readonly mayBeNone = true;
+  readonly isKnown = true;
+  private readonly ledger: ShardLedger;
+  private readonly shard: Shard;
+  private isClaimed = false;
+
+  constructor(ledger: ShardLedger, shard: Shard) {
+    this.ledger = ledger;
+    this.shard = shard;
+  }
+
+  async areThere(): Promise<boolean> {
+    this.isClaimed ||= await this.ledger.isThere(this.shard);
+    return this.isClaimed;
+  }
+
+  ask(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  givenTo(_topic: string, lane: Lane, otherwise: number): number {
+    return this.ledger.givenOf(this.shard)?.[lane] ?? otherwise;
+  }
+
+  forget(): void {
+    this.isClaimed = false;
   }
 }
 
@@ -65,7 +111,7 @@ interface BusReader {
 
 /** All that read the bus: nodes that listen, and groups. @internal */
 export class BusReaders implements Readers {
-  readonly isOfNode = false;
+  readonly mayBeNone = false;
   private readonly link: Link;
   private readonly names: Names;
   private readers: readonly BusReader[] | undefined;
@@ -86,6 +132,10 @@ export class BusReaders implements Readers {
       this.asking = undefined;
     });
     return this.asking;
+  }
+
+  areThere(): Promise<boolean> {
+    return Promise.resolve(true);
   }
 
   givenTo(topic: string, lane: Lane, otherwise: number): number {

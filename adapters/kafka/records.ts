@@ -5,6 +5,7 @@
 
 import { LANES, type Lane, type OutFrame } from '../../src/protocol/broker.ts';
 import type { InRecord, OutRecord } from './driver.ts';
+import { isListOf, isNumber, isString, parsed } from './json.ts';
 
 /** Characters that Kafka takes beside a committed offset. */
 const METADATA_CHARACTERS_MAX = 4_096;
@@ -81,25 +82,4 @@ export function readSlotNote(text: string | undefined): SlotNote | undefined {
 /** One value for each lane. @internal */
 export function perLane<T>(make: (lane: Lane) => T): readonly [T, T, T, T, T, T] {
   return [make(0), make(1), make(2), make(3), make(4), make(5)];
-}
-
-function parsed(text: string | undefined): Readonly<Record<string, unknown>> {
-  try {
-    const value: unknown = JSON.parse(text ?? '');
-    return typeof value === 'object' && value !== null ? { ...value } : {};
-  } catch {
-    return {};
-  }
-}
-
-function isNumber(value: unknown): value is number {
-  return Number.isFinite(value);
-}
-
-function isString(value: unknown): value is string {
-  return typeof value === 'string';
-}
-
-function isListOf<T>(value: unknown, isOne: (item: unknown) => item is T): value is T[] {
-  return Array.isArray(value) && value.every(isOne);
 }

@@ -179,6 +179,8 @@ const harness: BrokerHarness = {
     keepsOrderOnRedelivery: true,
     frameBytesMax: FRAME_BYTES_MAX,
     takeoverMs: 13_000,
+    downMs: 12_000,
+    grantMs: 1_000,
     leavesNothing: false,
   },
   host,
@@ -190,7 +192,9 @@ const harness: BrokerHarness = {
   leftovers: async (prefix) => {
     const names = new Names(prefix);
     const { topics, groups } = await namesBelow(prefix);
-    return [...topics, ...groups].filter((name) => name !== names.bus && name !== names.deadLetters);
+    return [...topics, ...groups].filter(
+      (name) => ![names.bus, names.deadLetters, names.members].includes(name),
+    );
   },
   clean,
   faults: {

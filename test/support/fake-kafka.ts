@@ -66,6 +66,9 @@ export class FakeKafka implements KafkaDriver {
       createTopic: async ({ name, partitions }: TopicSpec) => {
         if (!this.topics.has(name)) this.make(name, partitions);
       },
+      createTopics: async (specs) => {
+        for (const { name, partitions } of specs) if (!this.topics.has(name)) this.make(name, partitions);
+      },
       leaders: async (topic) => this.logs(topic).map(() => 1),
       produce: (topic, partition, records) => this.produce(topic, partition, records),
       fetch: async (_leader, asks): Promise<readonly Fetched[]> =>

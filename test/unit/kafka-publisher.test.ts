@@ -13,6 +13,8 @@ import { HandHost } from '../support/hand-host.ts';
 const MAX = 10;
 const TIMEOUT_MS = 1_000;
 
+const NO_SHARDS = { isThere: () => Promise.resolve(false), givenOf: () => undefined };
+
 class Stage {
   readonly kafka = new FakeKafka();
   readonly host = new HandHost();
@@ -33,7 +35,7 @@ class Stage {
         tell: (change) => this.states.push(change),
       },
     });
-    this.publisher = new Publisher(this.link, this.names);
+    this.publisher = new Publisher(this.link, this.names, NO_SHARDS);
     this.kafka.make(this.names.inbox('b'));
     this.kafka.make(this.names.bus);
   }
@@ -98,7 +100,7 @@ describe('a publisher to Kafka', () => {
     const stage = await new Stage().open();
     stage.given(0);
     expect(await stage.publish(stage.frames(9))).toBe('9 ok');
-    const late = new Publisher(stage.link, stage.names);
+    const late = new Publisher(stage.link, stage.names, NO_SHARDS);
     expect(summary(await stage.pass(late.publish(stage.frames(1))))).toBe('1 ok');
     expect(summary(await stage.pass(late.publish(stage.frames(1))))).toBe('1 full');
   });
