@@ -223,7 +223,7 @@ class RedisBroker implements Broker {
     // Copied before anything else happens: what was published does not change.
     const sent = frames
       .filter((_, n) => isTooLarge[n] !== true)
-      .map((frame) => ({ ...frame, bytes: Buffer.from(frame.bytes) }));
+      .map(({ to, lane, bytes }) => ({ to, lane, bytes: Buffer.from(bytes) }));
     const publisher = this.closing === undefined ? this.opened?.publisher : undefined;
     const results = (await publisher?.publish(sent)) ?? sent.map(() => 'unavailable' as const);
     if (results.includes('ok')) this.health.well();

@@ -106,7 +106,8 @@ export class RedisConsumption implements Consumption {
     }
     if (this.acknowledged.size === 0 || this.isFlushing) return;
     this.isFlushing = true;
-    this.ports.host.soon(() => {
+    // What is done with one by one goes together, behind what was published meanwhile: nobody waits for it.
+    this.ports.host.later(() => {
       this.isFlushing = false;
       void this.flush(); // it never rejects
     });

@@ -50,14 +50,14 @@ export class Publisher {
     const endMs = this.ports.clock.now() + this.ports.settings.publishTimeoutMs;
     while (results.length < frames.length) {
       const part = partOf(frames, results.length);
-      const sent = part.filter(({ to, lane }) => !refused.has(wayOf(to, lane)));
+      const sent = refused.size === 0 ? part : part.filter(({ to, lane }) => !refused.has(wayOf(to, lane)));
       const given = sent.length === 0 ? [] : await this.part(session, sent, endMs);
       let next = 0;
       for (const frame of part) {
-        const way = wayOf(frame.to, frame.lane);
-        const result = frame === sent[next] ? (given[next++] ?? 'unknown') : (refused.get(way) ?? 'full');
-        if (result !== 'ok') refused.set(way, result === 'unknown' ? 'unavailable' : result);
+        const result = frame === sent[next] ? (given[next++] ?? 'unknown') : refusalOf(refused, frame);
         results.push(result);
+        if (result !== 'ok')
+          refused.set(wayOf(frame.to, frame.lane), result === 'unknown' ? 'unavailable' : result);
       }
     }
     return results;
@@ -100,16 +100,17 @@ export class Publisher {
       hasTopic ? interests.version : '-',
       settings.maxLength,
     ];
-    for (const { to, lane, bytes } of frames) {
-      const numbers = placesOf(to, lane, this.ports).map((key) => numberOf(streams, key));
+    for (const { to, lane, frames: run } of runsOf(frames)) {
+      const places = placesOf(to, lane, this.ports);
       parameters.push(
         numberOf(ways, wayOf(to, lane)),
         to.kind === 'node' ? to.node : to.kind === 'shard' ? '-' : '',
         to.kind === 'topic' ? to.topic : '',
-        bytes as Buffer, // the broker copied it into one
-        numbers.length,
-        ...numbers,
+        places.length,
       );
+      for (const key of places) parameters.push(numberOf(streams, key));
+      parameters.push(run.length);
+      for (const { bytes } of run) parameters.push(bytes as Buffer); // the broker copied it into one
     }
     const names = [keys.nodes, keys.version, ...streams.keys()];
     return textIn(await session.writer.run(leftMs, PUBLISH, names, parameters));
@@ -155,6 +156,41 @@ function placesOf(
       return interests.streams(to.topic, lane);
     case 'shard':
       return [keys.shard(to.group, to.shard, lane)];
+  }
+}
+
+/** Why what goes the way of this frame was refused. */
+function refusalOf(refused: ReadonlyMap<string, PublishResult>, { to, lane }: OutFrame): PublishResult {
+  return refused.get(wayOf(to, lane)) ?? 'full';
+}
+
+/** Frames behind each other that go the same way. */
+interface Run {
+  readonly to: Destination;
+  readonly lane: Lane;
+  readonly frames: OutFrame[];
+}
+
+function runsOf(frames: readonly OutFrame[]): readonly Run[] {
+  const runs: Run[] = [];
+  for (const frame of frames) {
+    const { to, lane } = frame;
+    const run = runs.at(-1);
+    if (run !== undefined && run.lane === lane && isSame(run.to, to)) run.frames.push(frame);
+    else runs.push({ to, lane, frames: [frame] });
+  }
+  return runs;
+}
+
+function isSame(one: Destination, other: Destination): boolean {
+  if (one === other) return true;
+  switch (one.kind) {
+    case 'node':
+      return other.kind === 'node' && one.node === other.node;
+    case 'topic':
+      return other.kind === 'topic' && one.topic === other.topic;
+    case 'shard':
+      return other.kind === 'shard' && one.shard === other.shard && one.group === other.group;
   }
 }
 

@@ -33,10 +33,11 @@ redis.call('SET', KEYS[3], time[1] .. '.' .. time[2])`;
 
 /**
  * Appends frames, as far as there is room. KEYS: nodes, version, then the streams. ARGV: name, fence, the version that the places were worked
- * out by or '-' where there is no topic, frames a stream may hold, then for each frame: a number for its destination and lane, the
- * name of its node, '' for a topic or '-' for a shard, its topic or '', its bytes, how many places it goes to, and their numbers among the streams. Answers
- * 'gone', 'stale', or one of o(k), f(ull), u(nroutable) for each. A frame gets to all of its places or to none, and nothing passes one of its
- * own destination and lane. A stream that has expired is not made again: nobody reads it. A shard is there as long as its streams are.
+ * out by or '-' where there is no topic, frames a stream may hold, then for each run of frames that go the same way: a number for their
+ * destination and lane, the name of their node, '' for a topic or '-' for a shard, their topic or '', how many places they go to, the numbers of those among the streams, how
+ * many frames there are, and the bytes of each. Answers 'gone', 'stale', or one of o(k), f(ull), u(nroutable) for each frame. A frame gets
+ * to all of its places or to none, and nothing passes one of its own destination and lane. A stream that has expired is not made
+ * again: nobody reads it. A shard is there as long as its streams are.
  */
 export const PUBLISH = script(`
 ${FENCED}
@@ -62,25 +63,31 @@ local function lives(node)
 end
 local results, blocked, at = {}, {}, 5
 while at <= #ARGV do
-  local channel, node, topic, bytes, count = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], tonumber(ARGV[at + 4])
-  local result = 'o'
-  if not lives(node) then result = 'u' end
-  if blocked[channel] then result = 'f' end
-  if result == 'o' then
-    for n = at + 5, at + 4 + count do if roomOf(KEYS[2 + tonumber(ARGV[n])]) < 1 then result = 'f' end end
-  end
-  if result == 'o' then
-    for n = at + 5, at + 4 + count do
-      local key = KEYS[2 + tonumber(ARGV[n])]
-      room[key] = room[key] - 1
-      local id
-      if topic == '' then id = redis.call('XADD', key, 'NOMKSTREAM', '*', 'b', bytes)
-      else id = redis.call('XADD', key, 'NOMKSTREAM', '*', 'b', bytes, 't', topic) end
-      if not id and node ~= '' then result = 'u' end
+  local channel, node, topic, count = ARGV[at], ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3])
+  local places = {}
+  for n = 1, count do places[n] = KEYS[2 + tonumber(ARGV[at + 3 + n])] end
+  local first = at + 5 + count
+  local last = first - 1 + tonumber(ARGV[first - 1])
+  for frame = first, last do
+    local result = 'o'
+    if not lives(node) then result = 'u' end
+    if blocked[channel] then result = 'f' end
+    if result == 'o' then
+      for n = 1, count do if roomOf(places[n]) < 1 then result = 'f' end end
     end
-  elseif result == 'f' then blocked[channel] = true end
-  results[#results + 1] = result
-  at = at + 5 + count
+    if result == 'o' then
+      for n = 1, count do
+        local key = places[n]
+        room[key] = room[key] - 1
+        local id
+        if topic == '' then id = redis.call('XADD', key, 'NOMKSTREAM', '*', 'b', ARGV[frame])
+        else id = redis.call('XADD', key, 'NOMKSTREAM', '*', 'b', ARGV[frame], 't', topic) end
+        if not id and node ~= '' then result = 'u' end
+      end
+    elseif result == 'f' then blocked[channel] = true end
+    results[#results + 1] = result
+  end
+  at = last + 1
 end
 return table.concat(results)`);
 

@@ -276,6 +276,23 @@ describe('the end of a turn', () => {
     });
   });
 
+  it('that failed has below it a restart that is an error where the actor is stopped before it comes back', async () => {
+    const traces = recordTraces();
+    const { system, settle } = await testSystem();
+    const ref = await system.spawn(puppet(), { backoff: { minMs: 1_000 } });
+    ref.tell('act', () => {
+      throw new Error('fail');
+    });
+    await settle();
+    await system.stop(ref);
+    const [restart] = traces.named('restart puppet');
+    expect(restart?.attributes).toMatchObject({ 'error.type': 'ERR_ACTOR_STOPPED' });
+    expect(restart?.status).toEqual({
+      code: SpanStatusCode.ERROR,
+      message: expect.stringContaining(ref.address),
+    });
+  });
+
   it('with `resume` is no cause of a later restart', async () => {
     const traces = recordTraces();
     const { system, settle, advance } = await testSystem({

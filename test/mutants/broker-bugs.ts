@@ -144,8 +144,8 @@ export const BROKER_BUGS: readonly PlantedBug[] = [
   {
     name: 'a full place of a topic is not told',
     file: ROOM,
-    find: "if (!queue.offer({ lane, bytes, expiresAtMs, topic, publisher }, wallNowMs)) result = 'full';",
-    replace: 'queue.offer({ lane, bytes, expiresAtMs, topic, publisher }, wallNowMs);',
+    find: "if (!queue.offer({ lane, bytes, topic, publisher })) result = 'full';",
+    replace: 'queue.offer({ lane, bytes, topic, publisher });',
     tests,
   },
   {

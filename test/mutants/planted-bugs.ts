@@ -1,6 +1,7 @@
 /** Bugs that were made, or could be, each with the tests that must notice it. The names say what the bug does. */
 
 import { BROKER_BUGS } from './broker-bugs.ts';
+import { BUS_BUGS } from './bus-bugs.ts';
 import type { PlantedBug } from './planted-bug.ts';
 
 const MAILBOX = ['test/unit/mailbox.test.ts', 'test/unit/admission.test.ts', 'test/unit/heap.test.ts'];
@@ -495,4 +496,5 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     tests: ['test/property/ask.property.test.ts'],
   },
   ...BROKER_BUGS,
+  ...BUS_BUGS,
 ];

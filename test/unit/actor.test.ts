@@ -1,9 +1,11 @@
-import { agent, ask, protocol, supervisor, tell, type } from 'troupe';
-import { describe, expect, it } from 'vitest';
+import { agent, ask, protocol, supervisor, tell, topic, type } from 'troupe';
+import { describe, expect, it, vi } from 'vitest';
 import { z } from 'zod';
+import { TURNS_PER_SLICE } from '../../src/protocol/limits.ts';
 import { deferred, endingOf, never, Puppet, type PuppetContext, puppet } from '../support/puppet.ts';
 import { unhandledDuring } from '../support/rejections.ts';
 import { testSystem } from '../support/test-system.ts';
+import { VirtualClock } from '../support/virtual-clock.ts';
 
 const Counter = protocol('counter', {
   add: tell(type<number>()),
@@ -129,7 +131,10 @@ describe('the turns of an actor', () => {
     });
     await settle();
     expect(made).toBe(64);
-    expect(system.inspect(ref)?.lastError).toMatchObject({ code: 'ERR_MAILBOX_FULL' });
+    expect(system.inspect(ref)?.lastError).toMatchObject({
+      code: 'ERR_MAILBOX_FULL',
+      details: { address: `${ref.address} (continue)`, capacity: 64 },
+    });
   });
 
   it('P59 take a control item before any message', async () => {
@@ -190,6 +195,41 @@ describe('the turns of an actor', () => {
     system.resume(ref);
     await settle();
     expect(seen).toEqual([1]);
+  });
+});
+
+describe('a place in the run queue', () => {
+  it('is taken once for all that is there to do, and only where a turn could start', async () => {
+    const { system, settle, kernel } = await testSystem({ order: 'engine' });
+    const add = vi.spyOn(kernel.scheduler, 'add');
+    const taken = async (): Promise<number> => {
+      await settle();
+      const { length } = add.mock.calls;
+      add.mockClear();
+      return length;
+    };
+    const ref = await system.spawn(puppet());
+    expect(await taken()).toBe(0);
+    for (let n = 0; n < TURNS_PER_SLICE; n++) ref.tell('act', () => undefined);
+    expect(await taken()).toBe(1);
+    const gate = deferred();
+    ref.tell('act', () => gate.promise);
+    expect(await taken()).toBe(1);
+    ref.tell('act', () => undefined);
+    ref.tell('act', () => undefined);
+    expect(await taken()).toBe(0);
+    gate.resolve();
+    expect(await taken()).toBe(1);
+    system.suspend(ref);
+    ref.tell('act', () => undefined);
+    expect(await taken()).toBe(0);
+    system.resume(ref);
+    expect(await taken()).toBe(1);
+    system.suspend(ref);
+    system.resume(ref);
+    expect(await taken()).toBe(0);
+    for (let n = 0; n <= TURNS_PER_SLICE; n++) ref.tell('act', () => undefined);
+    expect(await taken()).toBe(2);
   });
 });
 
@@ -276,6 +316,58 @@ describe('a message', () => {
     expect(system.deadLetters.list().map(({ reason, attempts }) => ({ reason, attempts }))).toEqual([
       { reason: 'expired', attempts: 0 },
       { reason: 'expired', attempts: 0 },
+    ]);
+  });
+
+  it('P60 that is asked and whose time is up gets no turn either, although its timer is late', async () => {
+    class LateClock extends VirtualClock {
+      lateMs = 0;
+
+      override now(): number {
+        return super.now() + this.lateMs;
+      }
+    }
+    const clock = new LateClock();
+    const { system, settle, events } = await testSystem({ clock });
+    const seen: string[] = [];
+    const ref = await system.spawn(puppet());
+    ref.tell('act', () => {
+      clock.lateMs = 51; // it keeps the event loop to itself
+    });
+    const asked = endingOf(ref.ask('answer', () => seen.push('late'), { timeoutMs: 50 }));
+    await settle();
+    expect(asked.is).toBe('ERR_MESSAGE_DROPPED');
+    expect(seen).toEqual([]);
+    expect(events).toContainEqual(expect.objectContaining({ type: 'message-dead', reason: 'expired' }));
+  });
+
+  it('P51 that has waited for agingMs for each rank between goes before a more urgent one', async () => {
+    const { system, settle, advance } = await testSystem();
+    const seen: string[] = [];
+    const ref = await system.spawn(puppet({ mailbox: { agingMs: 10 } }));
+    system.suspend(ref);
+    ref.tell('act', () => seen.push('low'), { priority: 'low' });
+    await advance(39);
+    ref.tell('act', () => seen.push('in time'), { priority: 'critical' });
+    await advance(1);
+    ref.tell('act', () => seen.push('too late'), { priority: 'critical' });
+    system.resume(ref);
+    await settle();
+    expect(seen).toEqual(['in time', 'low', 'too late']);
+  });
+
+  it('that is refused is told to observers, with why and how urgent it was', async () => {
+    const { system, events } = await testSystem();
+    const ref = await system.spawn(puppet({ mailbox: { capacity: 1, criticalReserve: 0 } }));
+    system.suspend(ref);
+    ref.tell('act', () => undefined);
+    ref.tell('act', () => undefined, { priority: 'urgent' });
+    await system.stop(ref);
+    ref.tell('act', () => undefined);
+    const refused = { type: 'message-refused', address: ref.address, message: 'act' };
+    expect(events.filter(({ type }) => type === 'message-refused')).toEqual([
+      { ...refused, verdict: 'full', priority: 'urgent' },
+      { ...refused, verdict: 'stopped', priority: 'normal' },
     ]);
   });
 
@@ -388,7 +480,11 @@ describe('a turn that misbehaves', () => {
     await advance(499);
     expect(asked.is).toBeUndefined();
     await advance(1);
-    expect(asked).toMatchObject({ is: 'ERR_ACTOR_FAILED', error: { cause: { code: 'ERR_TURN_TIMEOUT' } } });
+    const details = { address: ref.address, message: 'answer', timeoutMs: 500 };
+    expect(asked).toMatchObject({
+      is: 'ERR_ACTOR_FAILED',
+      error: { cause: { code: 'ERR_TURN_TIMEOUT', details } },
+    });
     expect(signal?.reason).toMatchObject({ code: 'ERR_TURN_TIMEOUT' });
     expect(system.inspect(ref)).toMatchObject({ status: 'restarting', zombies: 1, turn: undefined });
     await advance(100);
@@ -489,6 +585,27 @@ describe('a turn that misbehaves', () => {
     await advance(1_000);
     expect(heard).toBe(1);
     expect(system.inspect(ref)).toMatchObject({ status: 'running', generation: 1 });
+  });
+
+  it('is told to observers, with the message and the topic that it came from', async () => {
+    const News = topic('news', type<string>());
+    const Reader = protocol('reader', { read: tell(type<string>()) });
+    const error = new Error('bad news');
+    const reader = agent(Reader, {
+      subscribe: [{ topic: News, as: 'read' }],
+      on: {
+        read: () => {
+          throw error;
+        },
+      },
+    });
+    const { system, advance, events } = await testSystem();
+    const { address } = await system.spawn(reader, { backoff: QUICK });
+    await system.publish(News, {}, 'text');
+    await advance(100);
+    expect(events.filter(({ type }) => type === 'actor-failed')).toEqual([
+      { type: 'actor-failed', address, generation: 0, error, message: 'read', topic: 'news' },
+    ]);
   });
 
   it('P39 leaves no unhandled rejection, and an observer or log that throws disturbs nothing', async () => {

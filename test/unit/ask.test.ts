@@ -243,6 +243,27 @@ describe('an ask', () => {
     expect(system.inspect(other)?.mailbox.waiting).toBe(0);
   });
 
+  it('P76 that the turn has answered or put aside is not answered by what the handler returns then', async () => {
+    const { system, settle } = await testSystem();
+    const ref = await system.spawn(puppet());
+    const answered = endingOf(
+      ref.ask('answer', (ctx) => {
+        ctx.reply('first');
+        return 'second';
+      }),
+    );
+    const stashed = endingOf(
+      ref.ask('answer', (ctx) => {
+        ctx.stash();
+        return 'too early';
+      }),
+    );
+    await settle();
+    expect(answered).toMatchObject({ is: 'resolved', value: 'first' });
+    expect(stashed.is).toBeUndefined();
+    expect(system.deadLetters.list()).toEqual([]);
+  });
+
   it('P81 to oneself is rejected without waiting, naming the path', async () => {
     const { system } = await testSystem();
     const ref = await system.spawn(puppet(), { name: 'self' });
@@ -532,7 +553,8 @@ describe('a send', () => {
     expect(aborted).toMatchObject({ is: 'rejected', error: { message: 'enough' } });
     await system.stop(ref);
     await settle();
-    expect(stopped.is).toBe('ERR_ACTOR_STOPPED');
+    const { address } = ref;
+    expect(stopped).toMatchObject({ is: 'ERR_ACTOR_STOPPED', error: { details: { address } } });
     expect([kernel.timeouts.size, clock.pending]).toEqual([0, 0]);
   });
 

@@ -242,6 +242,34 @@ describe('a shutdown', () => {
     );
   });
 
+  it('kills at its deadline also what had not been told to end, with what is queued there', async () => {
+    const seen: string[] = [];
+    const { system, events, advance, settle } = await testSystem({
+      root: supervisor({
+        children: {
+          first: puppet({ onStop: () => seen.push('first stops') }).child(),
+          last: puppet({ onStop: never }).child({ shutdownMs: 100_000 }),
+        },
+      }),
+    });
+    const { first } = system.refs;
+    first.tell('act', never);
+    first.tell('act', NOTHING);
+    await settle();
+    const ending = endingOf(system.shutdown({ deadlineMs: 1_000 }));
+    await advance(1_000);
+    expect(ending.is).toBe('resolved');
+    expect(seen).toEqual([]);
+    expect(system.deadLetters.list()).toMatchObject([{ message: 'act', reason: 'killed' }]);
+    expect(events).toContainEqual(
+      expect.objectContaining({
+        type: 'actor-stopped',
+        address: expect.stringMatching(/^\/root\/first#/),
+        reason: 'killed',
+      }),
+    );
+  });
+
   it('tells the log of a task that failed', async () => {
     const { system, logs } = await testSystem();
     const error = new Error('no disk');

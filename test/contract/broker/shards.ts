@@ -89,7 +89,7 @@ export function shardCases({ has, faults, sizes, when }: BrokerCases): void {
     expect(reading.numbers).toEqual(range(10));
   });
 
-  whenShards('5: says that a shard is unroutable that nobody has claimed', async (play) => {
+  whenShards('38: says that a shard is unroutable that nobody has claimed', async (play) => {
     const from = await node(play);
     if (!has.reportsUnroutable) return;
     expect(await from.publish([frame(toShard(shardOf(5)), 1)])).toEqual(['unroutable']);
