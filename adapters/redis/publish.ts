@@ -143,22 +143,6 @@ function partOf(frames: readonly OutFrame[], from: number): readonly OutFrame[] 
   return frames.slice(from, end);
 }
 
-/** The streams that a frame goes to. */
-function placesOf(
-  to: Destination,
-  lane: Lane,
-  { keys, interests }: Pick<PublisherPorts, 'keys' | 'interests'>,
-): readonly string[] {
-  switch (to.kind) {
-    case 'node':
-      return [keys.inbox(to.node, lane)];
-    case 'topic':
-      return interests.streams(to.topic, lane);
-    case 'shard':
-      return [keys.shard(to.group, to.shard, lane)];
-  }
-}
-
 /** Why what goes the way of this frame was refused. */
 function refusalOf(refused: ReadonlyMap<string, PublishResult>, { to, lane }: OutFrame): PublishResult {
   return refused.get(wayOf(to, lane)) ?? 'full';
@@ -176,21 +160,29 @@ function runsOf(frames: readonly OutFrame[]): readonly Run[] {
   for (const frame of frames) {
     const { to, lane } = frame;
     const run = runs.at(-1);
-    if (run !== undefined && run.lane === lane && isSame(run.to, to)) run.frames.push(frame);
+    if (run !== undefined && run.lane === lane && isSame(run.to, to, lane)) run.frames.push(frame);
     else runs.push({ to, lane, frames: [frame] });
   }
   return runs;
 }
 
-function isSame(one: Destination, other: Destination): boolean {
-  if (one === other) return true;
-  switch (one.kind) {
+function isSame(one: Destination, other: Destination, lane: Lane): boolean {
+  return one === other || wayOf(one, lane) === wayOf(other, lane);
+}
+
+/** The streams that a frame goes to. */
+function placesOf(
+  to: Destination,
+  lane: Lane,
+  { keys, interests }: Pick<PublisherPorts, 'keys' | 'interests'>,
+): readonly string[] {
+  switch (to.kind) {
     case 'node':
-      return other.kind === 'node' && one.node === other.node;
+      return [keys.inbox(to.node, lane)];
     case 'topic':
-      return other.kind === 'topic' && one.topic === other.topic;
+      return interests.streams(to.topic, lane);
     case 'shard':
-      return other.kind === 'shard' && one.shard === other.shard && one.group === other.group;
+      return [keys.shard(to.group, to.shard, lane)];
   }
 }
 

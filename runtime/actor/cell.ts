@@ -377,6 +377,12 @@ export class Cell implements Actor, MailboxOwner, Runnable, Watching {
     );
   }
 
+  /** What is wrong with what an ask handler gave. The token of another turn promises nothing to whoever asked this one. */
+  private replyProblem(entry: MessageEntry, reply: unknown): TroupeError | undefined {
+    if (!isTakenCare(reply)) return this.behaviour.replyProblem(entry, reply, this);
+    return new TroupeError('ERR_REPLY_MISSING', { address: this.address, message: entry.name });
+  }
+
   private returned(turn: TurnContext, value: unknown): void {
     const { envelope } = turn;
     if (turn.isFenced) {
@@ -385,8 +391,8 @@ export class Cell implements Actor, MailboxOwner, Runnable, Watching {
     }
     // Who is told something answers nothing by returning, also where somebody waits for what he may say.
     const isAsked = envelope.customer !== undefined && envelope.entry.kind === 'ask';
-    const isAnswer = isAsked && !turn.isReplied && !turn.isStashed && !isTakenCare(value);
-    const problem = isAnswer ? this.behaviour.replyProblem(envelope.entry, value, this) : undefined;
+    const isAnswer = isAsked && !turn.isReplied && !turn.isStashed;
+    const problem = isAnswer ? this.replyProblem(envelope.entry, value) : undefined;
     if (problem !== undefined) {
       this.threw(turn, problem);
       return;

@@ -85,7 +85,7 @@ export class Parcel<Receipt> extends Timeout {
     if (this.isSettled) return false;
     this.isSettled = true;
     this.kernel.timeouts.cancel(this);
-    if (this.signal !== undefined && this.onAbort !== undefined) offAbort(this.signal, this.onAbort);
+    offAbort(this.signal, this.onAbort);
     this.onSettled();
     return true;
   }

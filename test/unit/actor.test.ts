@@ -1,8 +1,16 @@
-import { agent, ask, protocol, supervisor, tell, topic, type } from 'troupe';
+import { agent, ask, isTroupeError, protocol, supervisor, tell, topic, type } from 'troupe';
 import { describe, expect, it, vi } from 'vitest';
 import { z } from 'zod';
 import { TURNS_PER_SLICE } from '../../src/protocol/limits.ts';
-import { deferred, endingOf, never, Puppet, type PuppetContext, puppet } from '../support/puppet.ts';
+import {
+  deferred,
+  endingOf,
+  never,
+  Puppet,
+  type PuppetAskContext,
+  type PuppetContext,
+  puppet,
+} from '../support/puppet.ts';
 import { unhandledDuring } from '../support/rejections.ts';
 import { testSystem } from '../support/test-system.ts';
 import { VirtualClock } from '../support/virtual-clock.ts';
@@ -274,6 +282,22 @@ describe('signals', () => {
     expect(system.inspect(ref)).toMatchObject({ status: 'stopping', mailbox: { queued: 0, waiting: 0 } });
     expect(waiting.is).toBe('ERR_ACTOR_STOPPED');
     expect(ref.tell('act', () => undefined)).toBe('stopped');
+  });
+
+  it.each([
+    ['before a more urgent one, once it has waited long enough', { agingMs: 100 }, ['patient', 'urgent']],
+    ['behind a more urgent one, however long it waits, without agingMs', {}, ['urgent', 'patient']],
+  ])('take a message %s', async (_, mailbox, order) => {
+    const { system, advance, settle } = await testSystem();
+    const seen: string[] = [];
+    const ref = await system.spawn(puppet({ mailbox }));
+    system.suspend(ref);
+    ref.tell('act', () => seen.push('patient'), { priority: 'low' });
+    await advance(1_000);
+    ref.tell('act', () => seen.push('urgent'), { priority: 'urgent' });
+    system.resume(ref);
+    await settle();
+    expect(seen).toEqual(order);
   });
 
   it('P61 cancel a queued message: its slot is free at once and the order of the others unchanged', async () => {
@@ -635,17 +659,22 @@ describe('a turn that misbehaves', () => {
 describe('the context', () => {
   it('of a turn that has ended still sends, but cannot reply, stash or continue: ERR_TURN_ENDED', async () => {
     const { system, settle } = await testSystem();
-    const kept: PuppetContext[] = [];
+    const kept: PuppetAskContext[] = [];
     const seen: string[] = [];
     const ref = await system.spawn(puppet());
-    ref.tell('act', (ctx) => kept.push(ctx));
-    await settle();
+    await ref.ask('answer', (own) => kept.push(own));
     const [ctx] = kept;
     if (ctx === undefined) throw new Error('no context');
-    expect(() => ctx.stash()).toThrow(expect.objectContaining({ code: 'ERR_TURN_ENDED' }));
-    expect(() => ctx.continue('next', () => undefined)).toThrow(
-      expect.objectContaining({ code: 'ERR_TURN_ENDED' }),
-    );
+    const refused: Record<string, () => unknown> = {
+      stash: () => ctx.stash(),
+      continue: () => ctx.continue('next', () => undefined),
+      reply: () => ctx.reply(1),
+      replyTo: () => ctx.replyTo,
+    };
+    for (const [call, run] of Object.entries(refused))
+      expect(run).toThrow(
+        expect.objectContaining({ code: 'ERR_TURN_ENDED', details: { address: ref.address, call } }),
+      );
     expect(ctx.tell(ref, 'act', () => seen.push('told'))).toBe('accepted');
     await settle();
     expect(seen).toEqual(['told']);
@@ -654,7 +683,7 @@ describe('the context', () => {
   it('P36 of a zombie is fenced: nothing it calls is seen', async () => {
     const { system, advance, settle, kernel } = await testSystem();
     const gate = deferred();
-    const threw: string[] = [];
+    const threw: Record<string, unknown> = {};
     const touched: string[] = [];
     const other = await system.spawn(puppet());
     const child = puppet({
@@ -670,7 +699,7 @@ describe('the context', () => {
         await gate.promise;
         const calls: Record<string, () => unknown> = {
           state: () => ctx.state.push('mark'),
-          setState: () => {
+          'set state': () => {
             ctx.state = ['set'];
           },
           tell: () => ctx.tell(other, 'act', () => touched.push('tell')),
@@ -686,9 +715,9 @@ describe('the context', () => {
           link: () => ctx.link(other),
           unlink: () => ctx.unlink(other),
           setIdleTimeout: () => ctx.setIdleTimeout(10),
-          once: () => ctx.timers.once('key', 1, 'next', () => touched.push('once')),
-          every: () => ctx.timers.every('key', 1, 'next', () => touched.push('every')),
-          cancel: () => ctx.timers.cancel('key'),
+          'timers.once': () => ctx.timers.once('key', 1, 'next', () => touched.push('once')),
+          'timers.every': () => ctx.timers.every('key', 1, 'next', () => touched.push('every')),
+          'timers.cancel': () => ctx.timers.cancel('key'),
           stash: () => ctx.stash(),
           unstash: () => ctx.unstash(),
           continue: () => ctx.continue('next', () => touched.push('continue')),
@@ -700,7 +729,7 @@ describe('the context', () => {
             await call();
             touched.push(`${name} did not throw`);
           } catch (error) {
-            if ((error as { code?: unknown }).code === 'ERR_GENERATION_STALE') threw.push(name);
+            if (isTroupeError(error, 'ERR_GENERATION_STALE')) threw[name] = error.details;
           }
         }
         expect(ctx.signal.aborted).toBe(true);
@@ -714,7 +743,11 @@ describe('the context', () => {
     gate.resolve();
     await settle();
     expect(touched).toEqual([]);
-    expect(threw).toHaveLength(23);
+    expect(Object.keys(threw)).toHaveLength(23);
+    for (const [name, details] of Object.entries(threw)) {
+      const call = name === 'set state' ? 'state' : name;
+      expect(details).toEqual({ address: ref.address, call });
+    }
     expect(system.inspect(ref)).toMatchObject({ ...before, zombies: 0 });
     expect(system.inspect(other)?.counts.accepted).toBe(0);
     expect(system.deadLetters.stats().byReason).toEqual({

@@ -426,6 +426,7 @@ describe('an ask', () => {
     const asks = [0, 1, 2].map(() => endingOf(ref.ask('answer', () => gate.promise)));
     await settle();
     expect(asks.map(({ is }) => is)).toEqual([undefined, undefined, 'ERR_ASKS_IN_FLIGHT_FULL']);
+    expect(asks[2]?.error).toMatchObject({ details: { max: 2 } });
     gate.resolve();
     await settle();
     expect(kernel.asksInFlight).toBe(0);
@@ -531,6 +532,23 @@ describe('an ask', () => {
     expect(counts?.accepted).toBe(
       (counts?.handled ?? 0) + (counts?.failed ?? 0) + (counts?.cancelled ?? 0) + (counts?.deadLettered ?? 0),
     );
+  });
+});
+
+describe('a call whose signal is aborted already', () => {
+  it('P56 P80 is rejected with the reason of that, and its message gets nowhere', async () => {
+    const { system, settle } = await testSystem();
+    const ref = await system.spawn(puppet());
+    const seen: string[] = [];
+    const enough = new Error('enough');
+    const signal = AbortSignal.abort(enough);
+    const sent = endingOf(ref.send('act', () => seen.push('sent'), { signal }));
+    const asked = endingOf(ref.ask('answer', () => seen.push('asked'), { signal }));
+    await settle();
+    expect([sent.error, asked.error]).toEqual([enough, enough]);
+    expect(seen).toEqual([]);
+    expect(system.inspect(ref)?.counts.accepted).toBe(0);
+    expect(system.deadLetters.stats().total).toBe(0);
   });
 });
 

@@ -336,6 +336,35 @@ describe('a shutdown', () => {
     await ended;
   });
 
+  it('refuses calls from outside as a stopped actor does: each is counted, an event, and a dead letter of its priority', async () => {
+    const { system, kernel, events, settle } = await testSystem();
+    const ref = await system.spawn(puppet());
+    const held = deferred();
+    ref.tell('act', () => held.promise);
+    await settle();
+    const ending = system.shutdown({ drainMs: 100 });
+    await settle();
+    expect(system.inspect(ref)?.status).toBe('running'); // it drains
+    const said = { priority: 'high' } as const;
+    expect(ref.tell('act', NOTHING, said)).toBe('stopped');
+    const sent = ref.send('act', NOTHING, said);
+    const asked = ref.ask('answer', () => 1, said);
+    const stopped = { code: 'ERR_ACTOR_STOPPED', details: { address: ref.address } };
+    await expect(sent).rejects.toMatchObject(stopped);
+    await expect(asked).rejects.toMatchObject(stopped);
+    const { address } = ref;
+    const letters = [{ message: 'act' }, { message: 'act' }, { message: 'answer' }];
+    expect(system.deadLetters.list()).toMatchObject(
+      letters.map((letter) => ({ ...letter, ...said, address, reason: 'stopped' })),
+    );
+    expect(events.filter(({ type }) => type === 'message-refused')).toMatchObject(
+      letters.map((letter) => ({ ...letter, address, verdict: 'stopped', priority: 'high' })),
+    );
+    expect(kernel.telemetry.tallyOf('puppet').refused.of('stopped')).toBe(3);
+    held.resolve();
+    await ending;
+  });
+
   it('leaves a system that refuses everything, and says why', async () => {
     const { system } = await testSystem();
     const ref = await system.spawn(puppet());

@@ -67,6 +67,24 @@ describe('the stash', () => {
     expect(asks.map(({ is }) => is)).toEqual(['resolved', 'resolved', 'ERR_ACTOR_FAILED']);
   });
 
+  it('takes a message once, however often its turn puts it aside', async () => {
+    const { system, settle } = await testSystem();
+    const seen: string[] = [];
+    let isOpen = false;
+    const ref = await system.spawn(puppet());
+    ref.tell('act', (ctx) => {
+      if (isOpen) seen.push('handled');
+      else for (let n = 0; n < 3; n++) ctx.stash();
+    });
+    await settle();
+    expect(system.inspect(ref)?.mailbox.stashed).toBe(1);
+    isOpen = true;
+    ref.tell('act', (ctx) => ctx.unstash());
+    await settle();
+    expect(seen).toEqual(['handled']);
+    expect(system.inspect(ref)?.counts).toMatchObject({ accepted: 2, handled: 2 });
+  });
+
   it('counts against the capacity', async () => {
     const { system, settle } = await testSystem();
     const ref = await system.spawn(puppet({ mailbox: { capacity: 2, criticalReserve: 0 } }));

@@ -216,7 +216,8 @@ export function shardCases({ has, faults, sizes, when }: BrokerCases): void {
       await first.release();
       await a.link.heal();
       await untilOwned(play, b, second);
-      expect(first.told).toHaveLength(1);
+      // It may have lost the shard with its connection, before it released it.
+      expect(first.told.filter((told) => told !== 'lost')).toHaveLength(1);
     },
   );
 
