@@ -37,14 +37,14 @@ import { Health } from './health.ts';
 import { Heartbeat } from './heartbeat.ts';
 import { Interests } from './interests.ts';
 import { groupField, Keys, nodeField, READERS, shardField } from './keys.ts';
+import { leave } from './leaving.ts';
 import { fenceOf, Link, type Session } from './link.ts';
 import { Listening } from './listening.ts';
 import { Members } from './members.ts';
 import { Publisher } from './publish.ts';
 import { Reader } from './reader.ts';
-import { ABOUTS, EXPIRE, LEAVE } from './scripts.ts';
+import { ABOUTS } from './scripts.ts';
 import { ShardKeeping } from './shard-keeping.ts';
-import { EXPIRE_SHARDS } from './shard-scripts.ts';
 import type { Lease } from './stream.ts';
 import { Telling } from './telling.ts';
 
@@ -66,8 +66,6 @@ export interface RedisOptions extends BrokerOptions {
 const WINDOW_MAX = 65_535;
 /** Milliseconds that a read waits at the server at the most. */
 const BLOCK_MAX_MS = 5_000;
-/** Groups or shards that are told to expire by one command. */
-const EXPIRED_AT_ONCE_MAX = 128;
 const TLS_OPTIONS = ['ca', 'cert', 'key', 'servername', 'rejectUnauthorized'];
 
 /**
@@ -154,6 +152,9 @@ class RedisBroker implements Broker {
     if (this.closing !== undefined) throw health.unavailable('it is closed');
     if (this.opened !== undefined) throw health.unavailable('it was opened before, and is opened once');
     const claims = this.newClaims(node, host, () => link);
+    this.seen.onChange(({ kind }) => {
+      if (kind === 'down' || kind === 'left') claims.ask(); // what it owned may be had
+    });
     const entering = { node, host, settings, keys: nodeKeys(keys, node), keptMs };
     // What a new session goes on from.
     let last = { session: 0, life: 0 };
@@ -308,34 +309,11 @@ class RedisBroker implements Broker {
   }
 
   private async end(): Promise<void> {
-    const { opened, keys } = this;
+    const { opened, keys, settings } = this;
     await Promise.all([...this.consumptions].map((consumption) => consumption.stop()));
     opened?.claims.close();
-    await opened?.link.close(async (session) => {
-      const { writer } = session;
-      const { publishTimeoutMs } = this.settings;
-      const fence = fenceOf(opened.node, session);
-      const others = await writer.run(publishTimeoutMs, LEAVE, nodeKeys(keys, opened.node), fence);
-      if (others === 0) await this.expire(writer);
-    });
+    await opened?.link.close((session) => leave({ node: opened.node, keys, settings }, session));
     this.health.end();
-  }
-
-  /** The last one to close lets go what is left. */
-  private async expire(writer: Connection): Promise<void> {
-    const { keys, settings } = this;
-    const { publishTimeoutMs, expiresMs } = settings;
-    const fieldsOf = async (table: string): Promise<readonly string[]> =>
-      listIn(await writer.call(publishTimeoutMs, 'HKEYS', table)).map(textIn);
-    const groups = await fieldsOf(keys.groups);
-    const shards = (await fieldsOf(keys.shards)).filter((field) => field.includes(' '));
-    for (const page of pagesOf(shards, EXPIRED_AT_ONCE_MAX)) {
-      const names = [keys.nodes, keys.shards, ...page.flatMap((field) => keys.shardsOf(field))];
-      await writer.run(publishTimeoutMs, EXPIRE_SHARDS, names, [expiresMs, ...page]);
-    }
-    const streams = groups.map((field) => keys.groupsOf(field));
-    for (const page of pagesOf([keys.tables, ...streams], EXPIRED_AT_ONCE_MAX))
-      await writer.run(publishTimeoutMs, EXPIRE, [keys.nodes, ...page.flat()], [expiresMs]);
   }
 
   // --- members and shards -----------------------------------------------------------------------------------------
@@ -475,10 +453,6 @@ function groupsOf(consumptions: Iterable<RedisConsumption>): readonly string[] {
 /** The tables, and the streams of a node's inbox. */
 function nodeKeys(keys: Keys, { name }: NodeIdentity): readonly string[] {
   return [...keys.tables, ...keys.inboxes(name)];
-}
-
-function pagesOf<T>(all: readonly T[], size: number): readonly (readonly T[])[] {
-  return Array.from({ length: Math.ceil(all.length / size) }, (_, n) => all.slice(n * size, (n + 1) * size));
 }
 
 /** Throws `ERR_SHARD_NOT_OWNED`. */

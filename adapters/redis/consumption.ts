@@ -92,7 +92,7 @@ export class RedisConsumption implements Consumption {
   /** What it reads is another's, perhaps: nothing more is given out, and nothing of what was is settled. */
   abandon(): void {
     this.stopping ??= Promise.resolve();
-    this.stopReading();
+    void this.stopReading(); // it never rejects
     this.lose();
     this.ports.ended(this);
   }
