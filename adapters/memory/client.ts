@@ -10,8 +10,8 @@ import { pause, settledWithin } from '../../src/protocol/deadline.ts';
 import { isTroupeError } from '../../src/protocol/errors.ts';
 import type { Caller, Hub } from './hub.ts';
 import type { Connection, ConnectionEnd } from './link.ts';
-import type { Census } from './presence.ts';
-import { type Hello, type NodeRecord, type Room, unavailable } from './room.ts';
+import type { Census, Hello, NodeRecord } from './node-record.ts';
+import { type Room, unavailable } from './room.ts';
 
 /** A connection over which the node is known. @internal */
 export interface Session {

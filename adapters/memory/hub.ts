@@ -9,8 +9,8 @@ import { durationOption, integerOption, invalidOption, objectOption } from '../.
 import { seededChance } from './chance.ts';
 import { Connection, Faults, Link, type Loss, type Silence } from './link.ts';
 import type { DelayOptions, MemoryHub, MemoryHubOptions, ReorderOptions } from './memory-hub.ts';
-import type { Census } from './presence.ts';
-import { type Hello, type MemoryDeadFrame, type NodeRecord, Room, unavailable } from './room.ts';
+import type { Census, Hello, NodeRecord } from './node-record.ts';
+import { type MemoryDeadFrame, Room, unavailable } from './room.ts';
 
 /** A hub of its own, without nodes. Throws `ERR_OPTION_INVALID`. */
 export function memoryHub(options?: MemoryHubOptions): MemoryHub {

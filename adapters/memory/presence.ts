@@ -6,16 +6,10 @@
 import type { TimerHandle } from '../../src/protocol/clock.ts';
 import { incarnationOf } from '../../src/protocol/member-view.ts';
 import type { Member } from '../../src/protocol/membership.ts';
-import type { NodeRecord } from './room.ts';
+import type { Census, NodeRecord } from './node-record.ts';
 
 /** Closed nodes that are remembered, for those that were not connected when they closed. */
 const LEFT_MAX = 1_000;
-
-/** All that live, and how one that does not any more has ended. @internal */
-export interface Census {
-  readonly members: readonly Member[];
-  readonly endOf: (member: Member) => 'down' | 'left';
-}
 
 /** Presence in one room. @internal */
 export class Presence {

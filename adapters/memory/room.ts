@@ -6,28 +6,19 @@
 import type {
   DeadFrameInfo,
   Destination,
-  NodeIdentity,
   OutFrame,
   PublishResult,
   Source,
 } from '../../src/protocol/broker.ts';
-import type { Clock } from '../../src/protocol/clock.ts';
 import { TroupeError } from '../../src/protocol/errors.ts';
 import { DEAD_LETTERS_MAX } from '../../src/protocol/limits.ts';
 import { patternMatcher } from '../../src/protocol/pattern.ts';
 import { FrameQueue, type Member } from './frame-queue.ts';
 import type { HeldFrame } from './lane-queue.ts';
 import type { Connection } from './link.ts';
-import { type Census, Presence } from './presence.ts';
+import type { Hello, NodeRecord } from './node-record.ts';
+import { Presence } from './presence.ts';
 import { ShardTable } from './shard-table.ts';
-
-/** What a node says when it connects. @internal */
-export interface Hello {
-  readonly node: NodeIdentity;
-  readonly maxLength: number;
-  readonly expiresMs: number;
-  readonly downAfterMs: number;
-}
 
 /** A frame that was given up. */
 export interface MemoryDeadFrame {
@@ -39,25 +30,6 @@ export interface MemoryDeadFrame {
   readonly reason: string;
   readonly error?: string | undefined;
   readonly deliveries: number;
-}
-
-/** A node, with or without a connection. @internal */
-export interface NodeRecord {
-  readonly hello: Hello;
-  readonly inbox: FrameQueue;
-  readonly patterns: Map<string, (topic: string) => boolean>;
-  readonly clock: Clock;
-  connection: Connection | undefined;
-  /** Tells it who lives. */
-  hears: (census: Census) => void;
-  /** When its connection ended; its name is its own for a while. */
-  goneAtMs: number;
-  /** It will not come back, or not as who it was. */
-  isDead: boolean;
-  /** How often it has come, from 1: once more whenever it had been taken for dead. */
-  life: number;
-  /** What it says of itself. */
-  about: string;
 }
 
 interface Group {

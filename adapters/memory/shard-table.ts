@@ -3,7 +3,7 @@
 import type { Shard } from '../../src/protocol/sharding.ts';
 import { FrameQueue } from './frame-queue.ts';
 import type { Connection } from './link.ts';
-import type { NodeRecord } from './room.ts';
+import type { NodeRecord } from './node-record.ts';
 
 /** What a node says of a claim each time it connects. @internal */
 export interface Claim {

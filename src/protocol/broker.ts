@@ -24,9 +24,11 @@
  */
 
 import type { Host } from './clock.ts';
-import type { Membership } from './membership.ts';
+import type { Membership, NodeIdentity } from './membership.ts';
 import type { Rank } from './priority.ts';
 import type { Shard, Sharding } from './sharding.ts';
+
+export type { NodeIdentity } from './membership.ts';
 
 /** The queue of a priority: 0 is `critical`, 5 is `background`. */
 export type Lane = Rank;
@@ -36,14 +38,6 @@ export const LANES: readonly Lane[] = [0, 1, 2, 3, 4, 5];
 
 /** A number for each lane, most urgent first. */
 export type PerLane = readonly [number, number, number, number, number, number];
-
-/** One life of one process. */
-export interface NodeIdentity {
-  /** Unique among the living; `checkNodeName` has passed it. */
-  readonly name: string;
-  /** 1 to 32 characters of `[a-z0-9]`, unlike that of every other life of any node. */
-  readonly incarnation: string;
-}
 
 /**
  * Where a frame goes. `node`: into the inbox of that node. `topic`: into the inbox of every node that listens to a pattern which

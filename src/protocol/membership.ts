@@ -10,7 +10,13 @@
  * - **An outage is nobody's death.** While a node is not connected, or does not see its own signs of life, its view stays as it is.
  */
 
-import type { NodeIdentity } from './broker.ts';
+/** One life of one process. */
+export interface NodeIdentity {
+  /** Unique among the living; `checkNodeName` has passed it. */
+  readonly name: string;
+  /** 1 to 32 characters of `[a-z0-9]`, unlike that of every other life of any node. */
+  readonly incarnation: string;
+}
 
 /** Bytes of UTF-8 that a node may say of itself. */
 export const ABOUT_BYTES_MAX = 8_192;
