@@ -111,8 +111,12 @@ export class Consumer implements Consumption {
     const { host, settings } = this.parts;
     const { readers } = this;
     const ending = async (): Promise<void> => {
-      for (const lane of this.arrived) this.release(lane.splice(0));
-      await Promise.all(readers.map((reader) => reader.cancel()));
+      // First, or what goes back might come here again, after what stood behind it. Of a shard the channel ends instead: once it is
+      // cancelled, a quorum queue gives the next owner what is newer before it takes back what was unsettled here.
+      if (drainMs > 0 || this.parts.source.kind !== 'shard')
+        await Promise.all(readers.map((reader) => reader.cancel()));
+      // Otherwise they go back with their channels, all at once and in order.
+      if (drainMs > 0) for (const lane of this.arrived) this.release(lane.splice(0));
       if (drainMs > 0 && this.unsettledCount > 0) {
         const drained = new Promise<void>((resolve) => {
           this.drained = resolve;
@@ -173,18 +177,15 @@ export class Consumer implements Consumption {
   }
 
   private take(delivery: Delivery): void {
-    if (this.stopping !== undefined) {
-      this.release([delivery]);
-      return;
-    }
     this.arrived[delivery.lane]?.push(delivery);
-    if (this.isHandingOver) return;
+    if (this.isHandingOver || this.stopping !== undefined) return;
     this.isHandingOver = true;
     this.parts.host.soon(() => this.handOver());
   }
 
   private handOver(): void {
     this.isHandingOver = false;
+    if (this.stopping !== undefined) return;
     const deliveries = this.arrived.flatMap((lane) => lane.splice(0));
     if (deliveries.length === 0) return;
     try {
