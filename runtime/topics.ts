@@ -202,9 +202,15 @@ export class Topics {
     return messages.iterator();
   }
 
-  private deliver(cell: Cell, read: Filter, intake: IntakeOptions, group?: string): () => void {
+  private deliver(
+    cell: Cell,
+    read: Filter,
+    { overflow, capacity }: Pick<IntakeOptions, 'overflow' | 'capacity'>,
+    group?: string,
+  ): () => void {
     return this.enter(cell, read, {
-      ...intake,
+      overflow,
+      capacity,
       entry: cell.behaviour.tellEntry('deliver'),
       isTopicWanted: true,
       group,

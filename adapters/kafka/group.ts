@@ -16,7 +16,7 @@ import { Lanes } from './lanes.ts';
 import type { Link } from './link.ts';
 import { type Names, slotOf } from './names.ts';
 import { type Cursor, Reader } from './reader.ts';
-import { expiryOf, perLane, readSlotNote, type SlotNote, topicOf, writeSlotNote } from './records.ts';
+import { perLane, readSlotNote, type SlotNote, topicOf, writeSlotNote } from './records.ts';
 import { groupTopic } from './topics.ts';
 import { Watermark } from './watermark.ts';
 
@@ -411,7 +411,6 @@ export class GroupMember {
       lane,
       bytes: record.value,
       topic,
-      expiresAtMs: expiryOf(record),
       mark: account.take(offset),
       account,
       deliveries,

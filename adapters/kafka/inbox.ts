@@ -15,7 +15,7 @@ import { Lanes } from './lanes.ts';
 import type { Link } from './link.ts';
 import type { Names } from './names.ts';
 import { type Cursor, Reader } from './reader.ts';
-import { expiryOf, type NodeNote, perLane, readNodeNote, topicOf, writeNodeNote } from './records.ts';
+import { type NodeNote, perLane, readNodeNote, topicOf, writeNodeNote } from './records.ts';
 import { inboxTopic } from './topics.ts';
 import { Watermark } from './watermark.ts';
 
@@ -316,7 +316,6 @@ export class Inbox {
         lane,
         bytes: record.value,
         topic,
-        expiresAtMs: expiryOf(record),
         mark: account.take(record.offset),
         account,
         deliveries: 0,

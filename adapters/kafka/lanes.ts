@@ -12,7 +12,6 @@ export interface HeldFrame {
   readonly lane: Lane;
   readonly bytes: Uint8Array;
   readonly topic: string | undefined;
-  readonly expiresAtMs: number | undefined;
   /** Where it stands, and in which reader's account. */
   readonly mark: Mark;
   readonly account: Watermark;
@@ -238,23 +237,10 @@ export class Lanes {
     if (receiver === undefined || this.isHeld || waiting === undefined || waiting.length === 0) return;
     const free = receiver.windows[lane] - (this.used[lane] ?? 0);
     if (free <= 0) return;
-    const frames = this.fresh(waiting.splice(0, free));
-    if (frames.length > 0) {
-      this.used[lane] = (this.used[lane] ?? 0) + frames.length;
-      this.hand(receiver, frames);
-    }
+    const frames = waiting.splice(0, free);
+    this.used[lane] = (this.used[lane] ?? 0) + frames.length;
+    this.hand(receiver, frames);
     this.listener.moved(0);
-    // What had expired has left room.
-    if (waiting.length > 0 && (this.used[lane] ?? 0) < receiver.windows[lane]) this.wake();
-  }
-
-  private fresh(frames: readonly HeldFrame[]): HeldFrame[] {
-    const now = this.host.clock.wallNow();
-    return frames.filter((frame) => {
-      const isFresh = frame.expiresAtMs === undefined || frame.expiresAtMs > now;
-      if (!isFresh) frame.account.settle(frame.mark);
-      return isFresh;
-    });
   }
 
   private hand(receiver: Receiver, frames: readonly HeldFrame[]): void {

@@ -13,23 +13,15 @@ const METADATA_CHARACTERS_MAX = 4_096;
 const PATTERNS_CHARACTERS_MAX = 3_000;
 
 /** @internal */
-export function toRecord({ to, bytes, expiresAtMs }: OutFrame): OutRecord {
+export function toRecord({ to, bytes }: OutFrame): OutRecord {
   const headers: Record<string, string> = {};
   if (to.kind === 'topic') headers['topic'] = to.topic;
-  if (expiresAtMs !== undefined) headers['expires'] = String(expiresAtMs);
   return { value: bytes, headers };
 }
 
 /** @internal */
 export function topicOf({ headers }: InRecord): string | undefined {
   return headers['topic'];
-}
-
-/** @internal */
-export function expiryOf({ headers }: InRecord): number | undefined {
-  const text = headers['expires'];
-  const ms = text === undefined ? Number.NaN : Number(text);
-  return Number.isFinite(ms) ? ms : undefined;
 }
 
 /** What a node says of one of its logs. @internal */

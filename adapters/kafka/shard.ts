@@ -11,7 +11,7 @@ import type { LedgerShard } from './ledger.ts';
 import type { Link } from './link.ts';
 import { progressOf, type ShardProgress } from './log-entries.ts';
 import type { Cursor } from './reader.ts';
-import { expiryOf, perLane } from './records.ts';
+import { perLane } from './records.ts';
 import { Watermark } from './watermark.ts';
 
 /** Settled frames of a lane after which its log is cut. */
@@ -169,7 +169,6 @@ export class OwnedShard {
       lane,
       bytes: record.value,
       topic: undefined,
-      expiresAtMs: expiryOf(record),
       mark: account.take(offset),
       account,
       deliveries: 0,

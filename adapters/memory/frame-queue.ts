@@ -4,7 +4,7 @@
  */
 
 import { LANES, type Lane, type PerLane } from '../../src/protocol/broker.ts';
-import { type HeldFrame, isExpired, LaneQueue } from './lane-queue.ts';
+import { type HeldFrame, LaneQueue } from './lane-queue.ts';
 import type { Connection } from './link.ts';
 
 function perLane<T>(make: (lane: Lane) => T): Record<Lane, T> {
@@ -77,9 +77,8 @@ export class FrameQueue {
   }
 
   /** Keeps a frame; `false` when its lane is full. */
-  offer(frame: Omit<HeldFrame, 'position' | 'deliveries'>, wallNowMs: number): boolean {
+  offer(frame: Omit<HeldFrame, 'position' | 'deliveries'>): boolean {
     const lane = this.lanes[frame.lane];
-    if (lane.freshCount >= this.maxLength) lane.dropExpired(wallNowMs);
     if (lane.freshCount >= this.maxLength) return false;
     lane.push(frame);
     this.wake();
@@ -157,11 +156,6 @@ export class FrameQueue {
   }
 
   private nextFor(member: Member, lane: Lane): HeldFrame | undefined {
-    const { clock } = member.connection.host;
-    const queue = this.lanes[lane];
-    for (;;) {
-      const frame = queue.take(({ publisher }) => !this.isApart(publisher, member.node));
-      if (frame === undefined || !isExpired(frame, clock.wallNow())) return frame;
-    }
+    return this.lanes[lane].take(({ publisher }) => !this.isApart(publisher, member.node));
   }
 }

@@ -12,7 +12,6 @@ export interface HeldFrame {
   readonly lane: Lane;
   readonly bytes: Uint8Array;
   readonly topic: string | undefined;
-  readonly expiresAtMs: number | undefined;
   /** The node that published it. */
   readonly publisher: string;
 }
@@ -68,12 +67,6 @@ export class LaneQueue {
     this.returned.splice(place, 0, frame);
   }
 
-  /** Forgets what nobody has got yet and whose time is over. */
-  dropExpired(wallNowMs: number): void {
-    this.fresh = this.fresh.slice(this.head).filter((frame) => !isExpired(frame, wallNowMs));
-    this.head = 0;
-  }
-
   private firstFresh(fits: (frame: HeldFrame) => boolean): number {
     for (let at = this.head; at < this.fresh.length; at++) {
       const frame = this.fresh[at];
@@ -92,9 +85,4 @@ export class LaneQueue {
     this.fresh = this.fresh.slice(this.head);
     this.head = 0;
   }
-}
-
-/** Whether nobody wants it any more. @internal */
-export function isExpired({ expiresAtMs }: HeldFrame, wallNowMs: number): boolean {
-  return expiresAtMs !== undefined && expiresAtMs <= wallNowMs;
 }

@@ -188,14 +188,13 @@ export class Room {
    */
   publish(frames: readonly OutFrame[], publisher: string, { host, link }: Connection): PublishResult[] {
     this.forgetOld(host.clock.now());
-    const wallNowMs = host.clock.wallNow();
     const full = new Set<string>();
     return frames.map((frame) => {
       const key = `${frame.lane} ${placeOf(frame.to)}`;
       if (full.has(key)) return 'full';
-      const result = this.store(frame, publisher, wallNowMs);
+      const result = this.store(frame, publisher);
       if (result === 'full') full.add(key);
-      if (result === 'ok' && link.isDuplicated()) this.store(frame, publisher, wallNowMs);
+      if (result === 'ok' && link.isDuplicated()) this.store(frame, publisher);
       return result;
     });
   }
@@ -216,14 +215,13 @@ export class Room {
     for (const queue of this.shards.queues) queue.wake();
   }
 
-  private store(frame: OutFrame, publisher: string, wallNowMs: number): PublishResult {
+  private store(frame: OutFrame, publisher: string): PublishResult {
     const queues = this.placesFor(frame.to);
     if (queues === undefined) return 'unroutable';
     const topic = frame.to.kind === 'topic' ? frame.to.topic : undefined;
-    const { lane, bytes, expiresAtMs } = frame;
+    const { lane, bytes } = frame;
     let result: PublishResult = 'ok';
-    for (const queue of queues)
-      if (!queue.offer({ lane, bytes, expiresAtMs, topic, publisher }, wallNowMs)) result = 'full';
+    for (const queue of queues) if (!queue.offer({ lane, bytes, topic, publisher })) result = 'full';
     return result;
   }
 

@@ -1,7 +1,8 @@
 /**
  * The broker port on RabbitMQ. What is used of it: durable queues and persistent messages with publisher confirms, so that `ok` means
  * written; a topic exchange, whose bindings are in force when they are answered; `reject-publish`, so that a full queue is heard of;
- * exclusive queues and consumers, which make a name and an inbox one node's; connections apart for publishing and consuming, since an
+ * exclusive queues and consumers, which make a name and an inbox one node's, and tell that it lives; single active consumers, which make a
+ * shard one node's; connections apart for publishing and consuming, since an
  * alarm stops the one that publishes, and acknowledgements must still flow.
  *
  * The driver's own recovery is not used: it neither publishes again nor restores consumers. See docs/decisions/0011-rabbitmq.md.
@@ -29,9 +30,12 @@ import { invalidOption } from '../../src/protocol/options.ts';
 import { Connection, type ConnectionParts, type Session } from './connection.ts';
 import { Consumer } from './consumer.ts';
 import { type Driver, dialled, loadDriver } from './driver.ts';
+import { GRACE_MS, Members, type Send } from './members.ts';
 import { Publisher } from './publisher.ts';
+import { LOOK_MS } from './pulse.ts';
 import { codeOf, NOT_FOUND, unavailable } from './refusal.ts';
 import { type RabbitmqOptions, type RabbitmqSettings, rabbitmqSettings } from './settings.ts';
+import { Shards } from './shards.ts';
 import { Topology } from './topology.ts';
 
 /**
@@ -64,6 +68,8 @@ class RabbitmqBroker implements Broker {
   readonly kind = 'rabbitmq';
   readonly url: string;
   readonly capabilities: BrokerCapabilities;
+  readonly members: Members;
+  readonly shards: Shards;
   private readonly load: () => Promise<Driver>;
   private readonly settings: RabbitmqSettings;
   private readonly topology: Topology;
@@ -87,6 +93,8 @@ class RabbitmqBroker implements Broker {
     this.settings = settings;
     this.url = settings.shownUrl;
     this.topology = new Topology(settings);
+    this.members = new Members(settings);
+    this.shards = new Shards(settings);
     const isQuorum = settings.groupQueues === 'quorum';
     this.capabilities = Object.freeze({
       durability: 'disk',
@@ -97,6 +105,8 @@ class RabbitmqBroker implements Broker {
       frameBytesMax: FRAME_BYTES_MAX,
       // A process that dies is noticed at once. A machine that does is by three heartbeats.
       takeoverMs: 3_000 * settings.heartbeatSeconds + 1_000,
+      downMs: 3_000 * settings.heartbeatSeconds + LOOK_MS + GRACE_MS + 500,
+      grantMs: 1_000,
       leavesNothing: true,
       passesFullTopics: true,
     });
@@ -110,9 +120,11 @@ class RabbitmqBroker implements Broker {
       this.parts = this.partsFor(node, host, connect);
       await this.parts.publishing.open();
       await this.parts.consuming.open();
+      await this.members.meet();
       if (this.isClosed()) throw unavailable(this.settings, 'it was closed');
       this.phase = 'open';
       this.renewSoon();
+      this.shards.renewSoon();
     } catch (error) {
       await Promise.all([this.parts?.publishing.close(), this.parts?.consuming.close()]);
       // It may be tried again, unless it was closed meanwhile.
@@ -160,21 +172,12 @@ class RabbitmqBroker implements Broker {
   }
 
   async consume(source: Source, options: ConsumeOptions): Promise<Consumption> {
-    const { host, node, consuming, publisher } = this.opened();
+    const { consuming } = this.opened();
+    if (source.kind === 'shard') return this.shards.read(source, () => this.consumer(source, options));
     const isInbox = source.kind === 'inbox';
     if (isInbox && this.inboxReader !== undefined)
       throw invalidOption('source', 'a group, since the inbox is read already', 'inbox');
-    const consumer: Consumer = new Consumer({
-      host,
-      settings: this.settings,
-      topology: this.topology,
-      node: node.name,
-      source,
-      options,
-      keepDead: (delivery, info) => publisher.keepDead(delivery, info),
-      receiverFailed: (error) => this.receiverFailed(consumer, error),
-      stopped: () => this.forget(consumer),
-    });
+    const consumer = this.consumer(source, options);
     if (isInbox) this.inboxReader = consumer;
     try {
       await consuming.use((session) => consumer.attach(session));
@@ -218,14 +221,31 @@ class RabbitmqBroker implements Broker {
     return this.closing;
   }
 
+  private consumer(source: Source, options: ConsumeOptions): Consumer {
+    const { host, node, publisher } = this.opened();
+    const consumer: Consumer = new Consumer({
+      host,
+      settings: this.settings,
+      topology: this.topology,
+      node: node.name,
+      source,
+      options,
+      keepDead: (delivery, info) => publisher.keepDead(delivery, info),
+      receiverFailed: (error) => this.receiverFailed(consumer, error),
+      stopped: () => this.forget(consumer),
+    });
+    return consumer;
+  }
+
   private async end(): Promise<void> {
     const wasOpen = this.phase === 'open';
     this.phase = 'closed';
     const { parts } = this;
     if (parts === undefined) return;
     const { host, publishing, consuming, node } = parts;
+    await Promise.all([this.shards.close(), ...[...this.consumers].map((consumer) => consumer.stop())]);
+    await this.members.leave();
     if (this.renewal !== undefined) host.clock.clearTimer(this.renewal);
-    await Promise.all([...this.consumers].map((consumer) => consumer.stop()));
     if (wasOpen && consuming.session !== undefined) {
       const removing = consuming.session.onChannel(async (channel) => {
         await this.topology.deleteInbox(channel, node.name);
@@ -252,14 +272,21 @@ class RabbitmqBroker implements Broker {
       prepare: (session) => publisher.prepare(session),
     });
     const publisher = new Publisher({ host, settings, topology, node, connection: publishing });
+    const send: Send = (exchange, key, content, isMandatory) =>
+      publisher.send(exchange, key, content, isMandatory);
+    const told = { host, settings, topology, node, publishing, send };
     const consuming = new Connection({
       ...common('consumes'),
       prepare: async (session) => {
         await this.prepareInbox(session, node.name, !hasInbox);
         hasInbox = true;
+        await this.members.attach(session);
+        await this.shards.attach(session);
         await Promise.all([...this.consumers].map((consumer) => consumer.attach(session)));
       },
     });
+    this.members.begin({ ...told, mustAnswer: () => this.shards.isOwner });
+    this.shards.begin({ ...told, consuming });
     return { node, host, publishing, consuming, publisher };
   }
 
@@ -306,6 +333,7 @@ class RabbitmqBroker implements Broker {
 
   private forget(consumer: Consumer): void {
     this.consumers.delete(consumer);
+    this.shards.forget(consumer);
     if (this.failing.delete(consumer)) this.refresh();
     if (this.inboxReader === consumer) this.inboxReader = undefined;
   }

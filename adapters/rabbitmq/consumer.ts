@@ -5,7 +5,7 @@
  * Nothing of the receiver's runs inside the driver, whose connection would die of what it throws.
  */
 
-import type { ConsumeMessage } from 'amqplib';
+import type { Channel, ConsumeMessage } from 'amqplib';
 import {
   type ConsumeOptions,
   type Consumption,
@@ -62,11 +62,15 @@ export class Consumer implements Consumption {
 
   /** Begins to read on a session. Resolves when effective. */
   async attach(session: Session): Promise<void> {
-    const readers = await Promise.all(LANES.map((lane) => this.reader(session, lane)));
+    const isShard = this.parts.source.kind === 'shard';
+    // A node may own hundreds of shards, and RabbitMQ allows some two thousand channels: six lanes of a shard share one.
+    const shared = isShard ? await session.model.createChannel() : undefined;
+    const readers = await Promise.all(LANES.map((lane) => this.reader(session, lane, shared)));
     this.readers = readers;
     this.forgetSession = session.onOver(() => this.detach());
     try {
-      await Promise.all(readers.map((reader) => reader.begin()));
+      if (isShard) await inTurn(readers);
+      else await Promise.all(readers.map((reader) => reader.begin()));
     } catch (error) {
       this.leave(readers);
       throw error;
@@ -117,7 +121,7 @@ export class Consumer implements Consumption {
       }
       // Before their channels end: that is meant.
       if (this.readers === readers) this.readers = [];
-      await Promise.all(readers.map((reader) => reader.close()));
+      await Promise.all(this.closed(readers));
     };
     const withinMs = drainMs + settings.publishTimeoutMs;
     // What fails has lost its session: then the server takes everything back by itself.
@@ -133,14 +137,15 @@ export class Consumer implements Consumption {
     this.parts.stopped();
   }
 
-  private async reader(session: Session, lane: Lane): Promise<LaneReader> {
+  private async reader(session: Session, lane: Lane, shared: Channel | undefined): Promise<LaneReader> {
     const { source, topology, node, options } = this.parts;
-    const channel = await session.model.createChannel();
+    const channel = shared ?? (await session.model.createChannel());
     const reader = new LaneReader(channel, {
       lane,
       queue: topology.queue(source, node, lane),
       window: options.windows[lane],
       isExclusive: source.kind === 'inbox',
+      isAlone: shared === undefined,
       declare: async () => {
         if (source.kind === 'group') await topology.declareGroup(channel, source, lane);
       },
@@ -224,7 +229,14 @@ export class Consumer implements Consumption {
   private leave(readers: readonly LaneReader[]): void {
     if (this.readers === readers) this.detach();
     // One whose channel has ended throws, and needs no closing.
-    for (const reader of readers) void reader.close().catch(() => undefined);
+    for (const closed of this.closed(readers)) void closed.catch(() => undefined);
+  }
+
+  /** Closes each channel once, when all acknowledgements were sent. */
+  private closed(readers: readonly LaneReader[]): Promise<void>[] {
+    for (const reader of readers) reader.flush();
+    const ofChannels = this.parts.source.kind === 'shard' ? readers.slice(0, 1) : readers;
+    return ofChannels.map((reader) => reader.close());
   }
 
   private detach(): void {
@@ -234,4 +246,9 @@ export class Consumer implements Consumption {
     for (const lane of this.arrived) lane.length = 0;
     this.drained?.();
   }
+}
+
+/** The window of a consumer is what was said last on its channel: on one that is shared, nobody may come in between. */
+async function inTurn(readers: readonly LaneReader[]): Promise<void> {
+  for (const reader of readers) await reader.begin();
 }

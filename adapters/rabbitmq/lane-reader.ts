@@ -1,5 +1,5 @@
 /**
- * One lane of a source, read on a channel of its own: what was given out and not settled, by the server's tags. A tag is good for
+ * One lane of a source, read on a channel: what was given out and not settled, by the server's tags. A tag is good for
  * this channel alone, so a reader ends with its channel, and what is settled later finds nothing here.
  */
 
@@ -14,6 +14,8 @@ export interface LaneReaderParts {
   readonly window: number;
   /** The inbox: one consumer at a time, also while an earlier one's connection is thought to live. */
   readonly isExclusive: boolean;
+  /** Nobody else reads on this channel. */
+  readonly isAlone: boolean;
   /** Makes the queue, on the reader's channel, where that is not done yet. */
   readonly declare: () => Promise<void>;
   readonly deliveryOf: (message: ConsumeMessage, lane: Lane) => Delivery;
@@ -79,13 +81,13 @@ export class LaneReader {
     this.write(() => this.channel.nack(tagged(tag), false, true));
   }
 
-  /** Sends the acknowledgements: one for all below the lowest unsettled frame, and one for each above it. */
+  /** Sends the acknowledgements: one for all below the lowest unsettled frame, and one for each above it; for each where tags are shared. */
   flush(): void {
     if (this.acknowledged.length === 0) return;
     const tags = this.acknowledged.sort((a, b) => a - b);
     this.acknowledged = [];
     const [lowest = Number.POSITIVE_INFINITY] = this.unsettled.values();
-    const below = tags.findLastIndex((tag) => tag < lowest);
+    const below = this.parts.isAlone ? tags.findLastIndex((tag) => tag < lowest) : -1;
     this.write(() => {
       const last = tags[below];
       if (last !== undefined) this.channel.ack(tagged(last), true);

@@ -1,7 +1,7 @@
 /**
  * How many frames of one lane of one destination may be in flight, so that none is taken after one before it was refused.
  *
- * The queue of a node can be asked for its room: frames go one by one, unless there is far more room than all publishers could use up
+ * The queue of a node, or of a shard, can be asked for its room: frames go one by one, unless there is far more room than all publishers could use up
  * before the answers arrive. Who gets a topic is not known, so nobody can be asked: frames go in short runs until one is refused, then
  * one by one until many in a row were taken.
  */
@@ -42,7 +42,7 @@ export const ONE_BY_ONE: Pace = {
   look: () => undefined,
 };
 
-/** The pace of one call to one lane of a node, whose queue can be asked. */
+/** The pace of one call to one lane of a node or of a shard, whose queue can be asked. */
 export class NodePace implements Pace {
   private readonly roomOf: () => Promise<number>;
   /** Frames that may still be in flight together. */

@@ -7,6 +7,7 @@ import type { Channel } from 'amqplib';
 import {
   type DeadFrameInfo,
   type Delivery,
+  type Destination,
   LANES,
   type Lane,
   type NodeIdentity,
@@ -47,6 +48,8 @@ interface Part {
 export class Publisher {
   private readonly parts: PublisherParts;
   private readonly lanes: readonly PublishLane[];
+  /** What nodes tell one another beside frames. */
+  private readonly control: PublishLane;
   private readonly topicPaces: TopicPaces;
   /** The channel for questions about queues. The server closes it when there is no such queue. */
   private questions: Promise<Channel> | undefined;
@@ -55,12 +58,13 @@ export class Publisher {
     this.parts = parts;
     this.topicPaces = new TopicPaces(parts.settings.maxLength);
     this.lanes = LANES.map((lane) => new PublishLane(`${parts.node.incarnation}.${lane}.`));
+    this.control = new PublishLane(`${parts.node.incarnation}.c.`);
   }
 
   /** Makes what it needs of a session. */
   async prepare(session: Session): Promise<void> {
     await session.onChannel((channel) => this.parts.topology.declareShared(channel));
-    await Promise.all(this.lanes.map((lane) => lane.open(session)));
+    await Promise.all([...this.lanes, this.control].map((lane) => lane.open(session)));
     this.questions = undefined;
   }
 
@@ -88,7 +92,7 @@ export class Publisher {
 
   /** Keeps a frame among the dead letters. */
   keepDead({ lane, bytes, topic, deliveries }: Delivery, info: DeadFrameInfo): Promise<PublishResult> {
-    const { host, settings, topology, node, connection } = this.parts;
+    const { host, topology, node } = this.parts;
     const frame: Outgoing = {
       exchange: '',
       key: topology.deadLetters,
@@ -106,9 +110,24 @@ export class Publisher {
         },
       },
     };
+    return this.publishOne(this.lane(lane), frame);
+  }
+
+  /** Publishes something that is no frame. Never rejects. */
+  send(exchange: string, key: string, content: Buffer, isMandatory: boolean): Promise<PublishResult> {
+    return this.publishOne(this.control, {
+      exchange,
+      key,
+      bytes: content,
+      options: { mandatory: isMandatory },
+    });
+  }
+
+  private publishOne(lane: PublishLane, frame: Outgoing): Promise<PublishResult> {
+    const { host, settings, connection } = this.parts;
     if (connection.isBlocked) return Promise.resolve('unavailable');
     const settled = new Promise<PublishResult>((resolve) => {
-      new Sequence(this.lane(lane), [frame], ONE_BY_ONE, (_place, result) => resolve(result)).begin();
+      new Sequence(lane, [frame], ONE_BY_ONE, (_place, result) => resolve(result)).begin();
     });
     return settledWithin<PublishResult>(host.clock, settings.publishTimeoutMs, settled, () => 'unknown');
   }
@@ -137,8 +156,8 @@ export class Publisher {
       let part = parts.get(id);
       if (part === undefined) {
         const { key } = outgoing;
-        const isToNode = frame.to.kind === 'node';
-        const pace = isToNode ? new NodePace(() => this.roomOf(key)) : this.topicPaces.of(key);
+        const isTopic = frame.to.kind === 'topic';
+        const pace = isTopic ? this.topicPaces.of(key) : new NodePace(() => this.roomOf(key));
         part = { lane: frame.lane, pace, frames: [], places: [] };
         parts.set(id, part);
       }
@@ -150,14 +169,14 @@ export class Publisher {
 
   private outgoing({ to, lane, bytes, expiresAtMs }: OutFrame): Outgoing {
     const { host, topology } = this.parts;
-    const isToNode = to.kind === 'node';
+    const isTopic = to.kind === 'topic';
     const leftMs = expiresAtMs === undefined ? undefined : expiresAtMs - host.clock.wallNow();
     return {
-      exchange: isToNode ? '' : topology.exchange,
-      key: isToNode ? topology.inbox(to.node, lane) : topology.routingKey(to.topic, lane),
+      exchange: isTopic ? topology.exchange : '',
+      key: keyOf(to, lane, topology),
       bytes: bufferOf(bytes),
       options: {
-        mandatory: isToNode,
+        mandatory: !isTopic,
         ...(leftMs === undefined ? {} : { expiration: String(Math.max(0, Math.ceil(leftMs))) }),
       },
     };
@@ -192,6 +211,17 @@ export class Publisher {
     const channel = await session.model.createChannel();
     channel.on('error', () => undefined); // the question that it is about has failed
     return channel;
+  }
+}
+
+function keyOf(to: Destination, lane: Lane, topology: Topology): string {
+  switch (to.kind) {
+    case 'node':
+      return topology.inbox(to.node, lane);
+    case 'topic':
+      return topology.routingKey(to.topic, lane);
+    case 'shard':
+      return topology.shard(to, lane);
   }
 }
 

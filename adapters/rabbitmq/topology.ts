@@ -1,6 +1,7 @@
 /**
- * What there is at the server, all below the prefix: one topic exchange, a queue for each lane of an inbox and of a group, a queue that
- * exists as long as the connection of a node, and the queue of dead letters.
+ * What there is at the server, all below the prefix: one topic exchange, a queue for each lane of an inbox, of a group and of a shard, a queue
+ * that exists as long as the connection of a node, an exchange through which nodes tell of themselves and a queue by which they are
+ * counted, a queue for the token of each shard, and the queue of dead letters.
  *
  * A queue for each lane and not one with priorities: each has a bound and a window of its own, so what fills one delays no other.
  */
@@ -8,6 +9,7 @@
 import type { Channel, Options } from 'amqplib';
 import { LANES, type Lane, type Source } from '../../src/protocol/broker.ts';
 import { TroupeError } from '../../src/protocol/errors.ts';
+import type { Shard } from '../../src/protocol/sharding.ts';
 import { codeOf, RESOURCE_LOCKED } from './refusal.ts';
 import type { RabbitmqSettings } from './settings.ts';
 
@@ -17,20 +19,36 @@ type Group = Extract<Source, { readonly kind: 'group' }>;
 const DEAD_FRAMES_MAX = 100_000;
 /** RabbitMQ 4 drops a frame after 20 deliveries unless told otherwise. How often is enough is decided above. */
 const DELIVERY_LIMIT = 1_000_000_000;
+/** Messages of other nodes that wait for one that stands still. The oldest are dropped: it hears again of whoever it misses. */
+const NEWS_MAX = 10_000;
+/** Tokens of a shard: one, and those that nodes make who do not know whether there is one. Its owner drops them. */
+const TOKENS_MAX = 64;
 /** Bytes that the name of a queue may have. */
 const NAME_BYTES_MAX = 255;
+const SINGLE = { 'x-single-active-consumer': true };
+
+interface LaneQueue extends Options.AssertQueue {
+  readonly durable: true;
+  readonly arguments: Readonly<Record<string, unknown>>;
+}
 
 /** The names of everything, and how it is declared. */
 export class Topology {
   /** Topics are published to it, with the routing key `<lane>.<topic>`. */
   readonly exchange: string;
   readonly deadLetters: string;
+  /** Whatever nodes tell all nodes is published to it. */
+  readonly members: string;
+  /** Every node consumes from it, and nothing is ever in it: RabbitMQ counts its consumers. */
+  readonly nodes: string;
   private readonly settings: RabbitmqSettings;
 
   constructor(settings: RabbitmqSettings) {
     this.settings = settings;
     this.exchange = `${settings.prefix}.t`;
     this.deadLetters = `${settings.prefix}.dl`;
+    this.members = `${settings.prefix}.m`;
+    this.nodes = `${settings.prefix}.nodes`;
   }
 
   inbox(node: string, lane: Lane): string {
@@ -45,8 +63,29 @@ export class Topology {
       : `${this.settings.prefix}.gr.${group}.=${digest(pattern)}.${lane}`;
   }
 
+  shard({ group, shard }: Shard, lane: Lane): string {
+    return `${this.settings.prefix}.sh.${group}.${shard}.${lane}`;
+  }
+
+  /** The queue of the token of a shard: whoever holds that owns the shard. */
+  token({ group, shard }: Shard): string {
+    return `${this.settings.prefix}.sh.${group}.${shard}.token`;
+  }
+
+  /** The queue that lives as long as the connection of a node, and takes what it is told of other nodes. */
+  alive(node: string): string {
+    return `${this.settings.prefix}.alive.${node}`;
+  }
+
   queue(source: Source, node: string, lane: Lane): string {
-    return source.kind === 'inbox' ? this.inbox(node, lane) : this.group(source, lane);
+    switch (source.kind) {
+      case 'inbox':
+        return this.inbox(node, lane);
+      case 'group':
+        return this.group(source, lane);
+      case 'shard':
+        return this.shard(source, lane);
+    }
   }
 
   routingKey(topicOrPattern: string, lane: Lane): string {
@@ -68,7 +107,11 @@ export class Topology {
    */
   async takeName(channel: Channel, node: string): Promise<void> {
     try {
-      await channel.assertQueue(this.aliveQueue(node), { exclusive: true, durable: false });
+      await channel.assertQueue(this.alive(node), {
+        exclusive: true,
+        durable: false,
+        arguments: { 'x-max-length': NEWS_MAX },
+      });
     } catch (error) {
       if (codeOf(error) !== RESOURCE_LOCKED) throw error;
       const holder = 'a living node on this RabbitMQ';
@@ -97,7 +140,7 @@ export class Topology {
   }
 
   async giveName(channel: Channel, node: string): Promise<void> {
-    await channel.deleteQueue(this.aliveQueue(node));
+    await channel.deleteQueue(this.alive(node));
   }
 
   async declareGroup(channel: Channel, group: Group, lane: Lane): Promise<void> {
@@ -106,12 +149,45 @@ export class Topology {
     await channel.bindQueue(queue, this.exchange, this.routingKey(group.pattern, lane));
   }
 
-  private aliveQueue(node: string): string {
-    return `${this.settings.prefix}.alive.${node}`;
+  /** Makes the exchange and the queue of all nodes. RabbitMQ deletes the queue with its last consumer. */
+  async declareMembers(channel: Channel): Promise<void> {
+    await channel.assertExchange(this.members, 'fanout', { durable: true });
+    await channel.assertQueue(this.nodes, {
+      durable: true,
+      autoDelete: true,
+      // Where a server has ended before its last consumer.
+      arguments: { 'x-expires': Math.ceil(this.settings.expiresMs) },
+    });
+  }
+
+  async bindMember(channel: Channel, node: string): Promise<void> {
+    await channel.bindQueue(this.alive(node), this.members, '');
+  }
+
+  /**
+   * Makes the queues of a shard, which are used as long as they are read or declared again. A single active consumer reads each: of two owners
+   * the later one is given something when the earlier one's connection has ended, and what that has not settled is back in its place.
+   */
+  async declareShard(channel: Channel, shard: Shard): Promise<void> {
+    const { durable, arguments: lane } = this.laneQueue(this.settings.groupQueues);
+    for (const at of LANES)
+      await channel.assertQueue(this.shard(shard, at), { durable, arguments: { ...lane, ...SINGLE } });
+    const { 'x-queue-type': type, 'x-expires': expires } = lane;
+    await channel.assertQueue(this.token(shard), {
+      durable,
+      arguments: {
+        'x-queue-type': type,
+        'x-expires': expires,
+        'x-max-length': TOKENS_MAX,
+        'x-overflow': 'reject-publish',
+        ...(type === 'quorum' ? { 'x-delivery-limit': DELIVERY_LIMIT } : {}),
+        ...SINGLE,
+      },
+    });
   }
 
   /** A queue that goes when nobody has used it for a time, and refuses what it has no room for. What expires in it is kept apart. */
-  private laneQueue(type: 'classic' | 'quorum'): Options.AssertQueue {
+  private laneQueue(type: 'classic' | 'quorum'): LaneQueue {
     const { maxLength, expiresMs } = this.settings;
     const common = {
       'x-queue-type': type,

@@ -24,20 +24,28 @@ import {
   shownUrl,
 } from '../../src/protocol/broker-options.ts';
 import type { Host } from '../../src/protocol/clock.ts';
-import { FRAME_BYTES_MAX, REDIS_KEPT_MS } from '../../src/protocol/limits.ts';
+import { TroupeError } from '../../src/protocol/errors.ts';
+import { FRAME_BYTES_MAX, REDIS_KEPT_MS, SHARD_CLAIM_AGAIN_MS } from '../../src/protocol/limits.ts';
+import type { Membership } from '../../src/protocol/membership.ts';
 import { invalidOption, objectOption } from '../../src/protocol/options.ts';
-import { type Connect, connectTo, listIn, textIn } from './client.ts';
+import type { Shard, ShardClaim, Sharding, ShardOwner } from '../../src/protocol/sharding.ts';
+import { Claims } from './claims.ts';
+import { type Connect, type Connection, connectTo, listIn, textIn } from './client.ts';
 import { type Attachment, RedisConsumption } from './consumption.ts';
-import { enterUnder } from './entering.ts';
+import { type EnteringState, enterUnder } from './entering.ts';
 import { Health } from './health.ts';
 import { Heartbeat } from './heartbeat.ts';
 import { Interests } from './interests.ts';
-import { groupField, Keys, nodeField, READERS } from './keys.ts';
+import { groupField, Keys, nodeField, READERS, shardField } from './keys.ts';
+import { leave } from './leaving.ts';
 import { fenceOf, Link, type Session } from './link.ts';
 import { Listening } from './listening.ts';
+import { Members } from './members.ts';
 import { Publisher } from './publish.ts';
 import { Reader } from './reader.ts';
-import { LEAVE } from './scripts.ts';
+import { ABOUTS } from './scripts.ts';
+import { ShardKeeping } from './shard-keeping.ts';
+import type { Lease } from './stream.ts';
 import { Telling } from './telling.ts';
 
 /** Certificates of a `rediss://` connection, as Node's `tls.connect` takes them. */
@@ -56,6 +64,8 @@ export interface RedisOptions extends BrokerOptions {
 }
 
 const WINDOW_MAX = 65_535;
+/** Milliseconds that a read waits at the server at the most. */
+const BLOCK_MAX_MS = 5_000;
 const TLS_OPTIONS = ['ca', 'cert', 'key', 'servername', 'rejectUnauthorized'];
 
 /**
@@ -83,12 +93,16 @@ interface Opened {
   readonly link: Link;
   readonly publisher: Publisher;
   readonly telling: Telling;
+  readonly claims: Claims;
 }
 
 class RedisBroker implements Broker {
   readonly kind = 'redis';
   readonly url: string;
   readonly capabilities: BrokerCapabilities;
+  readonly members: Membership;
+  readonly shards: Sharding;
+  private readonly seen: Members;
   private readonly connect: Connect;
   private readonly settings: BrokerSettings;
   private readonly keptMs: number;
@@ -116,28 +130,64 @@ class RedisBroker implements Broker {
       keepsOrderOnRedelivery: false,
       frameBytesMax: FRAME_BYTES_MAX,
       takeoverMs: settings.downAfterMs + 3 * settings.heartbeatMs,
+      downMs: settings.downAfterMs + 2 * settings.heartbeatMs,
+      grantMs: 4 * SHARD_CLAIM_AGAIN_MS,
       leavesNothing: true,
     });
+    const seen = new Members(() => this.describe());
+    this.seen = seen;
+    this.members = {
+      view: () => seen.view(),
+      onChange: (listener) => seen.onChange(listener),
+      describe: async (about) => {
+        this.use();
+        await seen.describe(about);
+      },
+    };
+    this.shards = { claim: (shard, owner) => this.claim(shard, owner) };
   }
 
   async open(node: NodeIdentity, host: Host): Promise<void> {
     const { settings, keys, keptMs, health, listening, connect, url } = this;
     if (this.closing !== undefined) throw health.unavailable('it is closed');
     if (this.opened !== undefined) throw health.unavailable('it was opened before, and is opened once');
+    const claims = this.newClaims(node, host, () => link);
+    this.seen.onChange(({ kind }) => {
+      if (kind === 'down' || kind === 'left') claims.ask(); // what it owned may be had
+    });
     const entering = { node, host, settings, keys: nodeKeys(keys, node), keptMs };
+    // What a new session goes on from.
+    let last = { session: 0, life: 0 };
+    const state = (): EnteringState => {
+      const { about, aboutNumber } = this.seen;
+      return { ...last, about, aboutNumber, patterns: listening.patterns };
+    };
     const link = new Link({
       connect,
       shown: url,
       settings,
       host,
-      enter: (writer, signal) =>
-        enterUnder({ ...entering, patterns: () => listening.patterns }, writer, signal),
+      enter: async (writer, signal) => {
+        const {
+          session: number,
+          life,
+          isForgotten,
+          sentMs,
+        } = await enterUnder({ ...entering, state }, writer, signal);
+        last = { session: number, life };
+        claims.entered(life, sentMs, isForgotten);
+        return { number, life };
+      },
       restore: (session) => this.restore(opened, session),
       up: (session) => {
         health.up();
+        claims.begin();
         void this.warn(session); // it never rejects
       },
-      lost: () => this.lost(),
+      lost: () => {
+        claims.pause();
+        this.lost();
+      },
       down: (cause) => health.down(cause),
     });
     const opened: Opened = {
@@ -154,6 +204,7 @@ class RedisBroker implements Broker {
         drop: (session, cause) => link.drop(session, cause),
         refused: ({ message }) => health.degrade(message),
       }),
+      claims,
       telling: new Telling({
         host,
         link,
@@ -173,7 +224,7 @@ class RedisBroker implements Broker {
     // Copied before anything else happens: what was published does not change.
     const sent = frames
       .filter((_, n) => isTooLarge[n] !== true)
-      .map((frame) => ({ ...frame, bytes: Buffer.from(frame.bytes) }));
+      .map(({ to, lane, bytes }) => ({ to, lane, bytes: Buffer.from(bytes) }));
     const publisher = this.closing === undefined ? this.opened?.publisher : undefined;
     const results = (await publisher?.publish(sent)) ?? sent.map(() => 'unavailable' as const);
     if (results.includes('ok')) this.health.well();
@@ -194,19 +245,20 @@ class RedisBroker implements Broker {
   }
 
   async consume(source: Source, { windows, receive }: ConsumeOptions): Promise<Consumption> {
-    const { host, link, node, telling } = this.use();
+    const { host, link, node, telling, claims } = this.use();
     checkWindows(windows);
-    if (source.kind === 'inbox' && [...this.consumptions].some((other) => other.source.kind === 'inbox'))
+    const lease = source.kind === 'shard' ? leaseOf(source, claims) : undefined;
+    if (source.kind !== 'group' && this.readingOf(source) !== undefined)
       throw invalidOption(
         'source',
-        'something else, since the inbox is read once and is being read',
-        'inbox',
+        'something else, since an inbox or a shard is read once and this is being read',
+        source.kind,
       );
     const { settings, keys, health } = this;
     const ports = {
       host,
       settings,
-      deadKey: keys.dead,
+      keys,
       attachment: () => this.attachment,
       ended: (ended: RedisConsumption) => this.consumptions.delete(ended),
       threw: (error: unknown) => health.degrade(error instanceof Error ? error.message : 'receive threw'),
@@ -214,7 +266,7 @@ class RedisBroker implements Broker {
       unavailable: (problem: string) => health.unavailable(problem),
     };
     const streams = keys.streamsOf(source, node.name);
-    const consumption = new RedisConsumption(ports, source, { streams, windows, receive });
+    const consumption = new RedisConsumption(ports, source, { streams, windows, receive, lease });
     // From now on every new session knows of it.
     this.consumptions.add(consumption);
     try {
@@ -257,21 +309,62 @@ class RedisBroker implements Broker {
   }
 
   private async end(): Promise<void> {
-    await Promise.all([...this.consumptions].map((consumption) => consumption.stop()));
     const { opened, keys, settings } = this;
-    await opened?.link.close(async (session) => {
-      const { publishTimeoutMs, expiresMs } = settings;
-      const { writer } = session;
-      const groups = listIn(await writer.call(publishTimeoutMs, 'HKEYS', keys.groups)).map(textIn);
-      const all = [...nodeKeys(keys, opened.node), ...groups.flatMap((field) => keys.groupsOf(field))];
-      await writer.run(publishTimeoutMs, LEAVE, all, [...fenceOf(opened.node, session), expiresMs]);
-    });
+    await Promise.all([...this.consumptions].map((consumption) => consumption.stop()));
+    opened?.claims.close();
+    await opened?.link.close((session) => leave({ node: opened.node, keys, settings }, session));
     this.health.end();
+  }
+
+  // --- members and shards -----------------------------------------------------------------------------------------
+
+  private async describe(): Promise<void> {
+    const { node, telling } = this.use();
+    const { about, aboutNumber } = this.seen;
+    this.seen.told(node, await telling.describe(aboutNumber, about), aboutNumber);
+  }
+
+  private async claim(shard: Shard, owner: ShardOwner): Promise<ShardClaim> {
+    return this.use().claims.claim(shard, owner);
+  }
+
+  private newClaims(node: NodeIdentity, host: Host, link: () => Link): Claims {
+    const { settings, keys, keptMs, health } = this;
+    const reading = (field: string): RedisConsumption | undefined =>
+      [...this.consumptions].find(({ lease }) => lease?.field === field);
+    return new Claims({
+      host,
+      settings,
+      node,
+      keys,
+      keptMs,
+      session: () => link().session,
+      drop: (session, cause) => link().drop(session, cause),
+      stop: async (field) => reading(field)?.stop(),
+      lost: (field) => reading(field)?.abandon(),
+      kept: (field) => this.attachment?.reader.add(reading(field)?.outlets ?? []),
+      threw: (error) => health.degrade(error instanceof Error ? error.message : 'an owner threw'),
+      unavailable: (problem) => health.unavailable(problem),
+    });
+  }
+
+  private readingOf(source: Source): RedisConsumption | undefined {
+    const name = (one: Source): string => (one.kind === 'shard' ? shardField(one) : one.kind);
+    return [...this.consumptions].find((other) => name(other.source) === name(source));
+  }
+
+  /** What the table of nodes says, and what nodes say that had not been heard. */
+  private async look(writer: Connection, rows: ReadonlyMap<string, string>): Promise<void> {
+    const { seen, keys, settings } = this;
+    const names = seen.unheard(rows);
+    const texts =
+      names.length === 0 ? [] : await writer.run(settings.publishTimeoutMs, ABOUTS, [keys.about], names);
+    seen.look(rows, new Map(names.map((name, n) => [name, textIn(listIn(texts)[n])])));
   }
 
   // --- session ----------------------------------------------------------------------------------------------------
 
-  private async restore({ node, host, link, telling }: Opened, session: Session): Promise<void> {
+  private async restore({ node, host, link, telling, claims }: Opened, session: Session): Promise<void> {
     const { settings, keys, keptMs, health } = this;
     // A group that is joined while this goes on is told of once the session is up, and read then.
     const known = new Set(this.consumptions);
@@ -284,15 +377,21 @@ class RedisBroker implements Broker {
       clock: host.clock,
       fence,
       consumer,
-      nodes: keys.nodes,
+      keys,
       timeoutMs: settings.publishTimeoutMs,
+      // One that nobody hears any more is over before others can own what it reads.
+      blockMs: Math.min(BLOCK_MAX_MS, settings.downAfterMs - settings.heartbeatMs),
+      check: () => claims.check(),
       failed,
     });
+    // Shards follow once they are confirmed.
     for (const each of this.consumptions)
-      if (known.has(each) || each.source.kind === 'inbox') reader.add(each.outlets);
+      if (each.source.kind === 'inbox' || (each.source.kind === 'group' && known.has(each)))
+        reader.add(each.outlets);
     this.attachment = { session, reader, consumer };
     reader.run().catch(failed);
-    this.heartbeat = new Heartbeat({
+    const keeping = new ShardKeeping({ settings, session, keys, keptMs, owned: () => claims.owned });
+    const heartbeat = new Heartbeat({
       host,
       settings,
       session,
@@ -300,14 +399,19 @@ class RedisBroker implements Broker {
       keys,
       keptMs,
       groups: () => groupsOf(this.consumptions),
+      signed: (sentMs) => claims.signed(sentMs),
+      look: (rows) => this.look(session.writer, rows),
+      isOver: (name, value) => this.seen.isOver(name, value),
+      keep: (ms) => keeping.pass(ms),
       beaten: () => {
         health.well();
-        reader.sweep();
+        reader.lookOver().catch(failed);
       },
       refused: ({ message }) => health.degrade(message),
       failed,
     });
-    this.heartbeat.start();
+    this.heartbeat = heartbeat;
+    await heartbeat.begin();
   }
 
   private lost(): void {
@@ -349,6 +453,14 @@ function groupsOf(consumptions: Iterable<RedisConsumption>): readonly string[] {
 /** The tables, and the streams of a node's inbox. */
 function nodeKeys(keys: Keys, { name }: NodeIdentity): readonly string[] {
   return [...keys.tables, ...keys.inboxes(name)];
+}
+
+/** Throws `ERR_SHARD_NOT_OWNED`. */
+function leaseOf(shard: Shard, claims: Claims): Lease {
+  const lease = claims.leaseOf(shard);
+  if (lease === undefined)
+    throw new TroupeError('ERR_SHARD_NOT_OWNED', { group: shard.group, shard: shard.shard });
+  return lease;
 }
 
 function checkWindows(windows: PerLane): void {

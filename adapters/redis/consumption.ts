@@ -8,11 +8,12 @@ import { pause } from '../../src/protocol/deadline.ts';
 import type { TroupeError } from '../../src/protocol/errors.ts';
 import { DEAD_FRAMES_MAX } from '../../src/protocol/limits.ts';
 import type { Argument } from './client.ts';
+import type { Keys } from './keys.ts';
 import type { Session } from './link.ts';
 import type { Reader } from './reader.ts';
 import type { Script } from './scripts.ts';
-import { BURY, RELEASE, SETTLE } from './scripts.ts';
-import { Outlet, RedisDelivery } from './stream.ts';
+import { BURY, RELEASE, SETTLE, SETTLE_OWNED } from './scripts.ts';
+import { type Lease, Outlet, RedisDelivery } from './stream.ts';
 
 /** What belongs to one session. */
 export interface Attachment {
@@ -26,7 +27,7 @@ export interface Attachment {
 export interface ConsumptionPorts {
   readonly host: Host;
   readonly settings: BrokerSettings;
-  readonly deadKey: string;
+  readonly keys: Pick<Keys, 'dead' | 'shards'>;
   /** Undefined while there is no connection. */
   readonly attachment: () => Attachment | undefined;
   readonly ended: (consumption: RedisConsumption) => void;
@@ -46,6 +47,8 @@ export class RedisConsumption implements Consumption {
   readonly source: Source;
   /** One for each lane. */
   readonly outlets: readonly Outlet[];
+  /** The right by which a shard is read. */
+  readonly lease: Lease | undefined;
   private readonly ports: ConsumptionPorts;
   private readonly acknowledged = new Map<string, string[]>();
   private readonly burying = new Map<RedisDelivery, Promise<void>>();
@@ -61,9 +64,10 @@ export class RedisConsumption implements Consumption {
       readonly streams: readonly string[];
       readonly windows: PerLane;
       readonly receive: (deliveries: readonly Delivery[]) => void;
+      readonly lease?: Lease | undefined;
     },
   ) {
-    const { streams, windows, receive } = reading;
+    const { streams, windows, receive, lease } = reading;
     this.ports = ports;
     this.source = source;
     const guarded = (deliveries: readonly Delivery[]): void => {
@@ -73,7 +77,8 @@ export class RedisConsumption implements Consumption {
         ports.threw(error);
       }
     };
-    this.outlets = LANES.map((lane) => new Outlet(streams[lane] ?? '', lane, windows[lane], guarded));
+    this.lease = lease;
+    this.outlets = LANES.map((lane) => new Outlet(streams[lane] ?? '', lane, windows[lane], guarded, lease));
   }
 
   /** The connection is gone, and with it what could be settled. */
@@ -82,6 +87,14 @@ export class RedisConsumption implements Consumption {
     this.acknowledged.clear();
     this.burying.clear();
     this.look();
+  }
+
+  /** What it reads is another's, perhaps: nothing more is given out, and nothing of what was is settled. */
+  abandon(): void {
+    this.stopping ??= Promise.resolve();
+    void this.stopReading(); // it never rejects
+    this.lose();
+    this.ports.ended(this);
   }
 
   acknowledge(deliveries: readonly Delivery[]): void {
@@ -93,7 +106,8 @@ export class RedisConsumption implements Consumption {
     }
     if (this.acknowledged.size === 0 || this.isFlushing) return;
     this.isFlushing = true;
-    this.ports.host.soon(() => {
+    // What is done with one by one goes together, behind what was published meanwhile: nobody waits for it.
+    this.ports.host.later(() => {
       this.isFlushing = false;
       void this.flush(); // it never rejects
     });
@@ -129,16 +143,22 @@ export class RedisConsumption implements Consumption {
     return this.stopping;
   }
 
+  /** Resolves when nothing that was read is on its way any more. */
+  private stopReading(): Promise<void> {
+    for (const outlet of this.outlets) outlet.isStopped = true;
+    return this.ports.attachment()?.reader.remove(this.outlets) ?? Promise.resolve();
+  }
+
   private async end(drainMs: number): Promise<void> {
     const { ports, outlets } = this;
-    for (const outlet of outlets) outlet.isStopped = true;
-    ports.attachment()?.reader.remove(outlets);
+    const quiet = this.stopReading();
     this.look();
     if (drainMs > 0) await pause(ports.host.clock, drainMs, this.drained.signal);
     const flushed = this.flush();
     await Promise.allSettled(this.burying.values());
     this.release(outlets.flatMap(({ unsettled }) => [...unsettled]));
-    await Promise.all([flushed, this.releasing]);
+    // Whoever reads a shard next has all of it from the beginning on; other sources are looked over again and again.
+    await Promise.all([flushed, this.releasing, this.lease && quiet]);
     ports.ended(this);
   }
 
@@ -147,17 +167,18 @@ export class RedisConsumption implements Consumption {
     delivery: RedisDelivery,
     { reason, error, bytes }: DeadFrameInfo,
   ): Promise<void> {
-    const { settings, deadKey, unavailable } = this.ports;
+    const { settings, keys, unavailable } = this.ports;
     const { session, consumer } = attachment;
     const { outlet, id, topic, deliveries } = delivery;
     const kept: Argument[] = ['b', Buffer.from(bytes ?? delivery.bytes), 'reason', reason];
     if (error !== undefined) kept.push('error', error.slice(0, ERROR_CHARACTERS_MAX));
     if (topic !== undefined) kept.push('t', topic);
     kept.push('source', outlet.key, 'deliveries', deliveries, 'node', consumer);
-    const keys = [outlet.key, deadKey];
-    const parameters = [id, consumer, DEAD_FRAMES_MAX, ...kept];
+    const { lease } = this;
+    const names = [outlet.key, keys.dead, ...(lease === undefined ? [] : [keys.shards])];
+    const parameters = [id, consumer, DEAD_FRAMES_MAX, lease?.field ?? '', lease?.value ?? '', ...kept];
     try {
-      const answer = await session.writer.run(settings.publishTimeoutMs, BURY, keys, parameters);
+      const answer = await session.writer.run(settings.publishTimeoutMs, BURY, names, parameters);
       if (Number(answer) < 0)
         throw new Error(`it holds ${DEAD_FRAMES_MAX} dead letters, and takes no more until some are removed`);
     } catch (cause) {
@@ -196,7 +217,11 @@ export class RedisConsumption implements Consumption {
     const attachment = this.ports.attachment();
     const byKey = new Map(this.acknowledged);
     this.acknowledged.clear();
-    if (attachment !== undefined) await this.tell(attachment, SETTLE, byKey, []);
+    if (attachment === undefined) return;
+    const { lease } = this;
+    if (lease === undefined) await this.tell(attachment, SETTLE, byKey, []);
+    else
+      await this.tell(attachment, SETTLE_OWNED, byKey, [lease.field, lease.value], [this.ports.keys.shards]);
   }
 
   /** What does not get through is given out again, in the next session. */
@@ -205,13 +230,14 @@ export class RedisConsumption implements Consumption {
     script: Script,
     byKey: ReadonlyMap<string, readonly string[]>,
     first: readonly string[],
+    tables: readonly string[] = [],
   ): Promise<void> {
     const { publishTimeoutMs } = this.ports.settings;
     const told: Promise<unknown>[] = [];
     for (const [key, ids] of byKey)
       for (let n = 0; n < ids.length; n += IDS_MAX) {
         const page = [...first, ...ids.slice(n, n + IDS_MAX)];
-        told.push(session.writer.run(publishTimeoutMs, script, [key], page));
+        told.push(session.writer.run(publishTimeoutMs, script, [key, ...tables], page));
       }
     await Promise.all(told).catch((error: unknown) => this.ports.drop(session, error as Error));
   }

@@ -18,35 +18,68 @@ export interface EnteringPorts {
   /** The tables, and the streams of its inbox. */
   readonly keys: readonly string[];
   readonly keptMs: number;
-  /** What it listens to at the moment of entering. */
-  readonly patterns: () => readonly string[];
+  /** What was, and what is to hold from the moment of entering. */
+  readonly state: () => EnteringState;
 }
 
-/** Answers the number of the session. Rejects with `ERR_NAME_TAKEN`, as the connection does, and when `signal` aborts. */
+export interface EnteringState {
+  /** Its last session and life, or zeros. */
+  readonly session: number;
+  readonly life: number;
+  /** What it says of itself, and the number of that. */
+  readonly about: string;
+  readonly aboutNumber: number;
+  /** What it listens to. */
+  readonly patterns: readonly string[];
+}
+
+/** What was entered. */
+export interface Entered {
+  readonly session: number;
+  /** 1 at first; others once this node was taken for dead, or forgotten. */
+  readonly life: number;
+  /** The server has lost what it knew of this node. */
+  readonly isForgotten: boolean;
+  /** When it was asked: a sign of life, seen by others since then at the earliest. */
+  readonly sentMs: number;
+}
+
+/** Answers what was entered. Rejects with `ERR_NAME_TAKEN`, as the connection does, and when `signal` aborts. */
 export async function enterUnder(
-  { node, host, settings, keys, keptMs, patterns }: EnteringPorts,
+  { node, host, settings, keys, keptMs, state }: EnteringPorts,
   writer: Connection,
   signal: AbortSignal,
-): Promise<number> {
+): Promise<Entered> {
   const { publishTimeoutMs, heartbeatMs, downAfterMs } = settings;
   let watched: string | undefined;
   let silentMs = 0;
-  let lookedMs = host.clock.now();
+  let lookedMs = 0;
   for (;;) {
     const dead = silentMs >= downAfterMs ? (watched ?? '') : '';
-    const parameters = [node.name, node.incarnation, dead, keptMs, ...patterns()];
-    const reply = await writer.run(publishTimeoutMs, ENTER, keys, parameters);
-    if (typeof reply === 'number') return reply;
+    const { session, life, about, aboutNumber, patterns } = state();
+    const known = [session, life, aboutNumber, about, ...patterns];
+    const sentMs = host.clock.now();
+    const reply = await writer.run(publishTimeoutMs, ENTER, keys, [
+      node.name,
+      node.incarnation,
+      dead,
+      keptMs,
+      ...known,
+    ]);
+    if (Array.isArray(reply)) {
+      const [number, lives, isForgotten] = reply.map(Number);
+      return { session: number ?? 0, life: lives ?? 0, isForgotten: isForgotten === 1, sentMs };
+    }
     const holder = textIn(reply);
     if (watched !== undefined && watched !== holder)
       throw new TroupeError('ERR_NAME_TAKEN', {
         name: node.name,
         holder: `the incarnation ${holder.split(' ')[0] ?? ''}`,
       });
-    watched = holder;
-    // Only what was really watched counts: this process, or the server, may have stood still meanwhile.
     const now = host.clock.now();
-    silentMs += Math.min(now - lookedMs, heartbeatMs);
+    // Only what was really watched counts: this process, or the server, may have stood still meanwhile.
+    if (watched !== undefined) silentMs += Math.min(now - lookedMs, heartbeatMs);
+    watched = holder;
     lookedMs = now;
     await pause(host.clock, heartbeatMs, signal);
     if (signal.aborted) throw new Error('it was closed');

@@ -1,6 +1,6 @@
 /**
  * Signs of life, and what follows from those of others. A node counts as dead when this one has looked for `downAfterMs` and seen none, and
- * a group as left when it had none for `expiresMs`. Only time in which this node itself was well and connected counts: a server that was away kills
+ * a group or a shard as left when it had none for `expiresMs`. Only time in which this node itself was well and connected counts: a server that was away kills
  * nobody, and neither does a process that stood still.
  */
 
@@ -8,7 +8,8 @@ import type { BrokerSettings } from '../../src/protocol/broker-options.ts';
 import type { Host, TimerHandle } from '../../src/protocol/clock.ts';
 import { listIn, pairsIn, Refusal, textIn } from './client.ts';
 import type { Keys } from './keys.ts';
-import type { Session } from './link.ts';
+import { checkPresent, type Session } from './link.ts';
+import { isGone } from './node-row.ts';
 import { BEAT, FORGET, TAKE_OUT } from './scripts.ts';
 import { Silence } from './silence.ts';
 
@@ -24,6 +25,14 @@ export interface HeartbeatPorts {
   readonly keptMs: number;
   /** The groups that are read here, by their fields. */
   readonly groups: () => readonly string[];
+  /** A sign of life has reached the server; it was sent then. */
+  readonly signed: (sentMs: number) => void;
+  /** All nodes as they are now. */
+  readonly look: (nodes: ReadonlyMap<string, string>) => Promise<void>;
+  /** A value that cannot be, since its end was told. */
+  readonly isOver: (name: string, value: string) => boolean;
+  /** Looks after what is seldom looked after; `ms` is how much time has passed that counts. */
+  readonly keep: (ms: number) => Promise<void>;
   /** All is well; others may have died. */
   readonly beaten: () => void;
   /** The server takes nothing for the time being. */
@@ -48,9 +57,21 @@ export class Heartbeat {
     this.lastMs = ports.host.clock.now();
   }
 
-  start(): void {
-    const { host, settings, refused, failed } = this.ports;
-    this.timer = host.clock.setTimer(settings.heartbeatMs, () => {
+  /** The first sign of life, and those after it until `end`. Rejects as the connection does. */
+  async begin(): Promise<void> {
+    await this.beat();
+    this.next();
+  }
+
+  end(): void {
+    this.isOver = true;
+    if (this.timer !== undefined) this.ports.host.clock.clearTimer(this.timer);
+  }
+
+  private next(): void {
+    if (this.isOver) return;
+    const { host, refused, failed } = this.ports;
+    this.timer = host.clock.setTimer(this.pauseMs(), () => {
       this.beat().then(
         () => this.next(),
         (error: unknown) => {
@@ -62,17 +83,18 @@ export class Heartbeat {
     });
   }
 
-  end(): void {
-    this.isOver = true;
-    if (this.timer !== undefined) this.ports.host.clock.clearTimer(this.timer);
-  }
-
-  private next(): void {
-    if (!this.isOver) this.start();
+  /** Until the next sign of life, or until the most silent node has been silent for too long, if that is sooner. */
+  private pauseMs(): number {
+    const { settings, fence } = this.ports;
+    const { heartbeatMs, downAfterMs } = settings;
+    const others = (name: string, value: string): boolean => name !== fence[0] && !isGone(value);
+    const leftMs = this.nodes.nextWithin(downAfterMs, others) ?? heartbeatMs;
+    return Math.max(1, Math.min(heartbeatMs, Math.ceil(leftMs)));
   }
 
   private async beat(): Promise<void> {
-    const { session, settings, fence, keys, keptMs, groups, host, beaten } = this.ports;
+    const { session, settings, fence, keys, keptMs, groups, host, signed, look, isOver, keep, beaten } =
+      this.ports;
     const { publishTimeoutMs, heartbeatMs, downAfterMs, expiresMs } = settings;
     const fields = groups();
     const kept = [
@@ -80,38 +102,51 @@ export class Heartbeat {
       ...keys.inboxes(fence[0]),
       ...fields.flatMap((field) => keys.groupsOf(field)),
     ];
-    const reply = await session.writer.run(publishTimeoutMs, BEAT, kept, [...fence, keptMs, ...fields]);
-    // It enters again, as after a lost connection.
-    if (textIn(reply) === 'gone') throw new Error('other nodes have taken this one for dead');
+    const sentMs = host.clock.now();
+    // When it is gone, it enters again, as after a lost connection.
+    const reply = checkPresent(
+      await session.writer.run(publishTimeoutMs, BEAT, kept, [...fence, keptMs, ...fields]),
+    );
+    signed(sentMs);
     const now = host.clock.now();
     const looked = Math.min(now - this.lastMs, heartbeatMs);
     this.lastMs = now;
-    const [nodes, counts] = listIn(reply).map(pairsIn);
-    this.nodes.look(nodes ?? [], looked);
-    this.groups.look(counts ?? [], looked);
-    for (const [name, value] of this.nodes.silentFor(downAfterMs))
-      if (name !== fence[0] && !isGone(value)) await this.tell(TAKE_OUT, keys.nodes, name, value);
+    const [nodes = [], counts = []] = listIn(reply).map(pairsIn);
+    this.nodes.look(nodes, looked);
+    this.groups.look(counts, looked);
+    const rows = new Map(nodes);
+    const isDue = new Set(this.nodes.silentFor(downAfterMs).map(([name]) => name));
+    for (const [name, value] of nodes)
+      if (name !== fence[0] && !isGone(value) && (isDue.has(name) || isOver(name, value))) {
+        const present = await this.takeOut(name, value);
+        if (present === '') rows.delete(name);
+        else rows.set(name, present);
+      }
+    await look(rows);
     for (const [name, value] of this.nodes.silentFor(expiresMs))
-      if (isGone(value)) await this.tell(FORGET, keys.nodes, name, value);
+      if (isGone(value)) await this.forget(keys.nodes, keys.inboxes(name), name, value);
     for (const [field, value] of this.groups.silentFor(expiresMs))
-      await this.tell(FORGET, keys.groups, field, value);
+      await this.forget(keys.groups, keys.groupsOf(field), field, value);
+    await keep(looked);
     beaten();
   }
 
-  private async tell(script: typeof FORGET, table: string, name: string, value: string): Promise<void> {
+  /** Answers what the name has for a value then: others may have been quicker, or it has come back. */
+  private async takeOut(name: string, value: string): Promise<string> {
     const { session, settings, keys } = this.ports;
-    const { publishTimeoutMs, expiresMs } = settings;
-    const streams = table === keys.groups ? keys.groupsOf(name) : keys.inboxes(name);
-    const others = [keys.interests, keys.version, ...(script === TAKE_OUT ? [keys.groups] : [])];
-    await session.writer.run(
-      publishTimeoutMs,
-      script,
-      [table, ...others, ...streams],
-      [name, value, expiresMs],
-    );
+    const names = [keys.nodes, keys.interests, keys.version, keys.about, ...keys.inboxes(name)];
+    const parameters = [name, value, settings.expiresMs];
+    return textIn(await session.writer.run(settings.publishTimeoutMs, TAKE_OUT, names, parameters));
   }
-}
 
-function isGone(value: string): boolean {
-  return value.startsWith('- ');
+  private async forget(
+    table: string,
+    streams: readonly string[],
+    field: string,
+    value: string,
+  ): Promise<void> {
+    const { session, settings, keys } = this.ports;
+    const names = [table, keys.interests, keys.version, ...streams];
+    await session.writer.run(settings.publishTimeoutMs, FORGET, names, [field, value]);
+  }
 }

@@ -4,6 +4,7 @@
  */
 
 import { LANES, type Lane, type Source } from '../../src/protocol/broker.ts';
+import type { Shard } from '../../src/protocol/sharding.ts';
 
 /** The keys below one prefix. */
 export class Keys {
@@ -15,6 +16,10 @@ export class Keys {
   readonly version: string;
   /** Signs of life of each group, counted. */
   readonly groups: string;
+  /** What nodes say of themselves. */
+  readonly about: string;
+  /** Who owns which shard: see `shard-scripts.ts`. */
+  readonly shards: string;
   readonly dead: string;
   private readonly prefix: string;
 
@@ -24,12 +29,14 @@ export class Keys {
     this.interests = `${this.prefix}:interests`;
     this.version = `${this.prefix}:version`;
     this.groups = `${this.prefix}:groups`;
+    this.about = `${this.prefix}:about`;
+    this.shards = `${this.prefix}:shards`;
     this.dead = `${this.prefix}:dead`;
   }
 
   /** Those that most scripts begin with. */
   get tables(): readonly string[] {
-    return [this.nodes, this.interests, this.version, this.groups];
+    return [this.nodes, this.interests, this.version, this.groups, this.about, this.shards];
   }
 
   inbox(node: string, lane: Lane): string {
@@ -51,11 +58,26 @@ export class Keys {
     return LANES.map((lane) => this.group(group, pattern, lane));
   }
 
+  shard(group: string, shard: number | string, lane: Lane): string {
+    return `${this.prefix}:sh:${group}:${shard}:${lane}`;
+  }
+
+  /** The six streams of the shard that has this field among the shards. */
+  shardsOf(field: string): readonly string[] {
+    const [group = '', shard = ''] = field.split(' ');
+    return LANES.map((lane) => this.shard(group, shard, lane));
+  }
+
   /** The six streams of what `node` reads. */
   streamsOf(source: Source, node: string): readonly string[] {
-    return source.kind === 'inbox'
-      ? this.inboxes(node)
-      : this.groupsOf(groupField(source.group, source.pattern));
+    switch (source.kind) {
+      case 'inbox':
+        return this.inboxes(node);
+      case 'group':
+        return this.groupsOf(groupField(source.group, source.pattern));
+      case 'shard':
+        return this.shardsOf(shardField(source));
+    }
   }
 }
 
@@ -67,6 +89,11 @@ export function nodeField(node: string, pattern: string): string {
 /** The field of a group's interest. */
 export function groupField(group: string, pattern: string): string {
   return `g ${group} ${pattern}`;
+}
+
+/** The field of a shard. */
+export function shardField({ group, shard }: Pick<Shard, 'group' | 'shard'>): string {
+  return `${group} ${shard}`;
 }
 
 /** The consumer group of every stream. */

@@ -8,7 +8,7 @@ import { type BrokerSettings, reconnectPauseMs } from '../../src/protocol/broker
 import type { Host } from '../../src/protocol/clock.ts';
 import { pause } from '../../src/protocol/deadline.ts';
 import { isTroupeError, TroupeError } from '../../src/protocol/errors.ts';
-import { Client, type Connect, type Connection } from './client.ts';
+import { Client, type Connect, type Connection, textIn } from './client.ts';
 
 /** The two connections of one session. */
 export interface Session {
@@ -20,6 +20,8 @@ export interface Session {
   readonly readerId: number;
   /** The number of the session of this incarnation, from 1. */
   readonly number: number;
+  /** The number of its life, from 1: another one after others have taken it for dead. */
+  readonly life: number;
 }
 
 /** What the value of a node begins with as long as this session is its present one; see `scripts.ts`. */
@@ -30,6 +32,12 @@ export function fenceOf(
   return [name, `${incarnation} ${number} `];
 }
 
+/** The answer to a script that compares the fence. Throws where this session is not the present one any more. */
+export function checkPresent(reply: unknown): unknown {
+  if (textIn(reply) === 'gone') throw new Error('other nodes have taken this one for dead');
+  return reply;
+}
+
 /** What a link needs of its broker. */
 export interface LinkPorts {
   readonly connect: Connect;
@@ -37,8 +45,8 @@ export interface LinkPorts {
   readonly shown: string;
   readonly settings: BrokerSettings;
   readonly host: Host;
-  /** Begins a session at the server; answers its number. What it throws ends the attempt. */
-  readonly enter: (writer: Connection, signal: AbortSignal) => Promise<number>;
+  /** Begins a session at the server; answers its number, and that of the life it is in. What it throws ends the attempt. */
+  readonly enter: (writer: Connection, signal: AbortSignal) => Promise<Pick<Session, 'number' | 'life'>>;
   /** Puts everything back in its place. What it throws ends the session. */
   readonly restore: (session: Session) => Promise<void>;
   /** There is a session in which everything is restored. */
@@ -186,8 +194,8 @@ export class Link {
     try {
       const [writer, reader] = [await client(), await client()];
       const readerId = Number(await reader.call(connectTimeoutMs, 'CLIENT', 'ID'));
-      const number = await enter(writer, signal);
-      const made = lifeOf({ writer, reader, readerId, number }, clients, host.clock.now());
+      const { number, life: lives } = await enter(writer, signal);
+      const made = lifeOf({ writer, reader, readerId, number, life: lives }, clients, host.clock.now());
       life = made;
       this.life = made;
       for (const each of clients) each.onEnd = (cause) => this.drop(made, cause);

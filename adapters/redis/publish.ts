@@ -50,14 +50,14 @@ export class Publisher {
     const endMs = this.ports.clock.now() + this.ports.settings.publishTimeoutMs;
     while (results.length < frames.length) {
       const part = partOf(frames, results.length);
-      const sent = part.filter(({ to, lane }) => !refused.has(wayOf(to, lane)));
+      const sent = refused.size === 0 ? part : part.filter(({ to, lane }) => !refused.has(wayOf(to, lane)));
       const given = sent.length === 0 ? [] : await this.part(session, sent, endMs);
       let next = 0;
       for (const frame of part) {
-        const way = wayOf(frame.to, frame.lane);
-        const result = frame === sent[next] ? (given[next++] ?? 'unknown') : (refused.get(way) ?? 'full');
-        if (result !== 'ok') refused.set(way, result === 'unknown' ? 'unavailable' : result);
+        const result = frame === sent[next] ? (given[next++] ?? 'unknown') : refusalOf(refused, frame);
         results.push(result);
+        if (result !== 'ok')
+          refused.set(wayOf(frame.to, frame.lane), result === 'unknown' ? 'unavailable' : result);
       }
     }
     return results;
@@ -100,17 +100,17 @@ export class Publisher {
       hasTopic ? interests.version : '-',
       settings.maxLength,
     ];
-    for (const { to, lane, bytes } of frames) {
-      const places = to.kind === 'node' ? [keys.inbox(to.node, lane)] : interests.streams(to.topic, lane);
-      const numbers = places.map((key) => numberOf(streams, key));
+    for (const { to, lane, frames: run } of runsOf(frames)) {
+      const places = placesOf(to, lane, this.ports);
       parameters.push(
         numberOf(ways, wayOf(to, lane)),
-        to.kind === 'node' ? to.node : '',
+        to.kind === 'node' ? to.node : to.kind === 'shard' ? '-' : '',
         to.kind === 'topic' ? to.topic : '',
-        bytes as Buffer, // the broker copied it into one
-        numbers.length,
-        ...numbers,
+        places.length,
       );
+      for (const key of places) parameters.push(numberOf(streams, key));
+      parameters.push(run.length);
+      for (const { bytes } of run) parameters.push(bytes as Buffer); // the broker copied it into one
     }
     const names = [keys.nodes, keys.version, ...streams.keys()];
     return textIn(await session.writer.run(leftMs, PUBLISH, names, parameters));
@@ -143,9 +143,59 @@ function partOf(frames: readonly OutFrame[], from: number): readonly OutFrame[] 
   return frames.slice(from, end);
 }
 
+/** Why what goes the way of this frame was refused. */
+function refusalOf(refused: ReadonlyMap<string, PublishResult>, { to, lane }: OutFrame): PublishResult {
+  return refused.get(wayOf(to, lane)) ?? 'full';
+}
+
+/** Frames behind each other that go the same way. */
+interface Run {
+  readonly to: Destination;
+  readonly lane: Lane;
+  readonly frames: OutFrame[];
+}
+
+function runsOf(frames: readonly OutFrame[]): readonly Run[] {
+  const runs: Run[] = [];
+  for (const frame of frames) {
+    const { to, lane } = frame;
+    const run = runs.at(-1);
+    if (run !== undefined && run.lane === lane && isSame(run.to, to, lane)) run.frames.push(frame);
+    else runs.push({ to, lane, frames: [frame] });
+  }
+  return runs;
+}
+
+function isSame(one: Destination, other: Destination, lane: Lane): boolean {
+  return one === other || wayOf(one, lane) === wayOf(other, lane);
+}
+
+/** The streams that a frame goes to. */
+function placesOf(
+  to: Destination,
+  lane: Lane,
+  { keys, interests }: Pick<PublisherPorts, 'keys' | 'interests'>,
+): readonly string[] {
+  switch (to.kind) {
+    case 'node':
+      return [keys.inbox(to.node, lane)];
+    case 'topic':
+      return interests.streams(to.topic, lane);
+    case 'shard':
+      return [keys.shard(to.group, to.shard, lane)];
+  }
+}
+
 /** A name for the way on which frames keep their order. */
 function wayOf(to: Destination, lane: Lane): string {
-  return to.kind === 'node' ? `${lane} n ${to.node}` : `${lane} t ${to.topic}`;
+  switch (to.kind) {
+    case 'node':
+      return `${lane} n ${to.node}`;
+    case 'topic':
+      return `${lane} t ${to.topic}`;
+    case 'shard':
+      return `${lane} s ${to.group} ${to.shard}`;
+  }
 }
 
 /** The number of a name, from 1 in the order in which they are first asked for. */

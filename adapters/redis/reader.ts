@@ -7,9 +7,9 @@
 import type { Clock } from '../../src/protocol/clock.ts';
 import { pause } from '../../src/protocol/deadline.ts';
 import { listIn, textIn } from './client.ts';
-import { READERS } from './keys.ts';
-import type { Session } from './link.ts';
-import { RELEASE, TAKE_OVER } from './scripts.ts';
+import { type Keys, READERS } from './keys.ts';
+import { checkPresent, type Session } from './link.ts';
+import { LOOK_OVER, RELEASE, TAKE_OVER } from './scripts.ts';
 import { type Entry, entriesIn, type Outlet, ReadStream } from './stream.ts';
 
 /** What a reader needs of its broker. */
@@ -19,16 +19,20 @@ export interface ReaderPorts {
   /** Name and fence of the node. */
   readonly fence: readonly [name: string, fence: string];
   readonly consumer: string;
-  /** The key of all nodes. */
-  readonly nodes: string;
+  readonly keys: Pick<Keys, 'nodes' | 'shards'>;
   readonly timeoutMs: number;
+  /** Milliseconds that a read waits at the server. */
+  readonly blockMs: number;
+  /** Called before anything is read or given out: whoever stood still may own nothing any more. */
+  readonly check: () => void;
   /** The session is of no use any more. */
   readonly failed: (error: Error) => void;
 }
 
-/** Milliseconds that a read waits at the server, and those beyond it after which a server that does not answer is given up. */
-const BLOCK_MS = 5_000;
+/** Milliseconds beyond those that a read waits after which a server that does not answer is given up. */
 const WATCHDOG_MS = 2_000;
+/** Streams that are looked over by one command. */
+const LOOKED_OVER_MAX = 256;
 /** Milliseconds between two attempts to wake a read that has not reached the server yet: at first, doubled each time, and at most. */
 const WAKE_AGAIN_MS = 2;
 const WAKE_AGAIN_MAX_MS = 128;
@@ -46,6 +50,9 @@ export class Reader {
   /** Most urgent first. */
   private streams: readonly ReadStream[] = [];
   private waiting: Wait | undefined = undefined;
+  /** What is done now, and what was given back of what came too late. */
+  private step: Promise<void> = Promise.resolve();
+  private givenBack: Promise<unknown> = Promise.resolve();
   private isOver = false;
   private readonly ending = new AbortController();
 
@@ -59,20 +66,26 @@ export class Reader {
    */
   async run(): Promise<void> {
     while (!this.isOver) {
-      const open = this.streams.filter(({ count }) => count > 0);
-      const behind = open.filter(({ isBehind }) => isBehind);
-      if (behind.length > 0) await this.takeOver(behind);
-      else if (open.some(({ isHot }) => isHot)) await this.pass(open);
-      else if (open.length > 0) await this.waitAtServer(open);
-      else await this.waitHere();
+      this.ports.check();
+      if (this.isOver) return;
+      this.step = this.next();
+      await this.step;
     }
+  }
+
+  private next(): Promise<void> {
+    const open = this.streams.filter(({ count }) => count > 0);
+    const behind = open.filter(({ isBehind }) => isBehind);
+    if (behind.length > 0) return this.takeOver(behind);
+    if (open.some(({ isHot }) => isHot)) return this.pass(open);
+    return open.length > 0 ? this.waitAtServer(open) : this.waitHere();
   }
 
   /** Reads for these as well, if they have not been stopped. */
   add(outlets: readonly Outlet[]): void {
     for (const outlet of outlets) {
       if (outlet.isStopped) continue;
-      const stream = this.byKey.get(outlet.key) ?? new ReadStream(outlet.key, outlet.lane);
+      const stream = this.byKey.get(outlet.key) ?? new ReadStream(outlet);
       if (!stream.outlets.includes(outlet)) stream.outlets.push(outlet);
       stream.isBehind = true;
       this.byKey.set(outlet.key, stream);
@@ -80,7 +93,8 @@ export class Reader {
     this.sort();
   }
 
-  remove(outlets: readonly Outlet[]): void {
+  /** Reads for these no more. Resolves when nothing that was read for them is on its way. */
+  remove(outlets: readonly Outlet[]): Promise<void> {
     for (const outlet of outlets) {
       const stream = this.byKey.get(outlet.key);
       const place = stream?.outlets.indexOf(outlet) ?? -1;
@@ -88,7 +102,10 @@ export class Reader {
       stream.outlets.splice(place, 1);
       if (stream.outlets.length === 0) this.byKey.delete(outlet.key);
     }
+    const { step } = this;
     this.sort();
+    const over = (): Promise<unknown> => this.givenBack;
+    return step.then(over, over).then(() => undefined);
   }
 
   /** There is room again in a stream that had none. */
@@ -98,12 +115,29 @@ export class Reader {
   }
 
   /** There may be something to take over. */
-  sweep(keys: Iterable<string> = this.byKey.keys()): void {
+  sweep(keys: Iterable<string>): void {
     for (const key of keys) {
       const stream = this.byKey.get(key);
       if (stream !== undefined) stream.isBehind = true;
     }
     this.waiting?.wake();
+  }
+
+  /** Looks where there is something to take over, without waking a read for nothing. Rejects as the connection does. */
+  async lookOver(): Promise<void> {
+    const { session, fence, consumer, keys, timeoutMs } = this.ports;
+    const streams = this.streams.toSorted(
+      (a, b) => Number(a.lease !== undefined) - Number(b.lease !== undefined),
+    );
+    for (let from = 0; from < streams.length; from += LOOKED_OVER_MAX) {
+      const page = streams.slice(from, from + LOOKED_OVER_MAX);
+      const owned = page.filter(({ lease }) => lease !== undefined).length;
+      const names = [keys.nodes, ...page.map(({ key }) => key)];
+      const parameters = [...fence, consumer, owned];
+      const found = checkPresent(await session.writer.run(timeoutMs, LOOK_OVER, names, parameters));
+      const behind = listIn(found).flatMap((place) => page[Number(place) - 1]?.key ?? []);
+      if (behind.length > 0 && !this.isOver) this.sweep(behind);
+    }
   }
 
   end(): void {
@@ -118,17 +152,25 @@ export class Reader {
   }
 
   private async takeOver(behind: readonly ReadStream[]): Promise<void> {
-    const { session, fence, consumer, nodes, timeoutMs } = this.ports;
     const asked = behind.map(async (stream) => {
-      const { count, key } = stream;
+      const { count } = stream;
       stream.isBehind = false; // whatever is released from now on is seen by the next one
-      const reply = await session.reader.run(timeoutMs, TAKE_OVER, [nodes, key], [...fence, consumer, count]);
-      if (textIn(reply) === 'gone') throw new Error('other nodes have taken this one for dead');
-      const entries = entriesIn(reply);
+      const entries = entriesIn(checkPresent(await this.takeOverOf(stream, count)));
       if (entries.length >= count) stream.isBehind = true;
       return [stream, entries] as const;
     });
     for (const [stream, entries] of await Promise.all(asked)) this.handOut(stream, entries);
+  }
+
+  private takeOverOf({ key, lease }: ReadStream, count: number): Promise<unknown> {
+    const { session, fence, consumer, keys, timeoutMs } = this.ports;
+    const names = [keys.nodes, key];
+    const parameters = [...fence, consumer, count];
+    if (lease !== undefined) {
+      names.push(keys.shards);
+      parameters.push(lease.field, lease.value);
+    }
+    return session.reader.run(timeoutMs, TAKE_OVER, names, parameters);
   }
 
   /** One look at every stream that has room, without waiting. */
@@ -159,7 +201,7 @@ export class Reader {
       },
     };
     this.waiting = wait;
-    const reply = await this.read(open, count, ['BLOCK', BLOCK_MS]);
+    const reply = await this.read(open, count, ['BLOCK', this.ports.blockMs]);
     this.waiting = undefined;
     this.arrived([{ count, streams: open, reply }]);
   }
@@ -198,11 +240,11 @@ export class Reader {
     count: number,
     block: readonly (string | number)[],
   ): Promise<unknown> {
-    const { session, consumer } = this.ports;
+    const { session, consumer, blockMs } = this.ports;
     const keys = streams.map(({ key }) => key);
     const news = streams.map(() => '>');
     return session.reader.call(
-      BLOCK_MS + WATCHDOG_MS,
+      blockMs + WATCHDOG_MS,
       'XREADGROUP',
       'GROUP',
       READERS,
@@ -239,14 +281,16 @@ export class Reader {
   }
 
   private handOut(stream: ReadStream, entries: readonly Entry[]): void {
+    this.ports.check();
     if (this.isOver) return; // the next session takes them over
     const left = stream.handOut(entries);
     if (left.length === 0) return;
     // Its reader was stopped while they were on their way.
     const { session, timeoutMs, consumer, failed } = this.ports;
-    session.writer.run(timeoutMs, RELEASE, [stream.key], [consumer, ...left]).then(
+    const given = session.writer.run(timeoutMs, RELEASE, [stream.key], [consumer, ...left]).then(
       () => this.sweep([stream.key]),
       (error: unknown) => failed(error as Error),
     );
+    this.givenBack = Promise.all([this.givenBack, given]);
   }
 }

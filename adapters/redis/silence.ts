@@ -19,6 +19,14 @@ export class Silence {
     }
   }
 
+  /** Milliseconds until the next of those that matter will have been silent for `ms`; undefined where all have been, or there is none. */
+  nextWithin(ms: number, matters: (name: string, value: string) => boolean): number | undefined {
+    const left = [...this.seen].flatMap(([name, { value, silentMs }]) =>
+      silentMs < ms && matters(name, value) ? [ms - silentMs] : [],
+    );
+    return left.length === 0 ? undefined : Math.min(...left);
+  }
+
   /** Those that were silent for at least `ms`, with their values. */
   silentFor(ms: number): readonly (readonly [name: string, value: string])[] {
     return [...this.seen].flatMap(([name, { value, silentMs }]) =>

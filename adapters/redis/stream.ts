@@ -12,6 +12,12 @@ const COUNT_MAX = 256;
 const ANSWER_BYTES = 8 * 1_048_576;
 const COUNT_MIN = ANSWER_BYTES / FRAME_BYTES_MAX;
 
+/** The right to read a shard, as the table of shards has it: what was given out under another one is not settled under this one. */
+export interface Lease {
+  readonly field: string;
+  readonly value: string;
+}
+
 /** A frame that was given out. */
 export class RedisDelivery implements Delivery {
   readonly lane: Lane;
@@ -42,6 +48,8 @@ export class Outlet {
   readonly lane: Lane;
   readonly window: number;
   readonly receive: (deliveries: readonly RedisDelivery[]) => void;
+  /** The right by which it is read, where it is of a shard. */
+  readonly lease: Lease | undefined;
   readonly unsettled = new Set<RedisDelivery>();
   isStopped = false;
 
@@ -50,11 +58,13 @@ export class Outlet {
     lane: Lane,
     window: number,
     receive: (deliveries: readonly RedisDelivery[]) => void,
+    lease?: Lease,
   ) {
     this.key = key;
     this.lane = lane;
     this.window = window;
     this.receive = receive;
+    this.lease = lease;
   }
 
   get room(): number {
@@ -67,6 +77,8 @@ export class ReadStream {
   readonly key: string;
   readonly lane: Lane;
   readonly outlets: Outlet[] = [];
+  /** The right by which it is read, where it is of a shard. */
+  readonly lease: Lease | undefined;
   /** There may be something to take over: what another session was given, or what was released. */
   isBehind = true;
   /** The last answer was as long as it could be, so that there may be more. */
@@ -75,9 +87,10 @@ export class ReadStream {
   private countMax = COUNT_MIN;
   private turn = 0;
 
-  constructor(key: string, lane: Lane) {
+  constructor({ key, lane, lease }: Pick<Outlet, 'key' | 'lane' | 'lease'>) {
     this.key = key;
     this.lane = lane;
+    this.lease = lease;
   }
 
   get room(): number {

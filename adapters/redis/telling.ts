@@ -1,13 +1,16 @@
-/** Tells the server of interests: of a node in patterns, and of groups. It remembers nothing: every new session is told anew of all that holds. */
+/**
+ * Tells the server what a node wants: interests in patterns, groups, and what it says of itself. It remembers nothing: every new session is told anew of
+ * all that holds.
+ */
 
 import type { NodeIdentity } from '../../src/protocol/broker.ts';
 import type { Host } from '../../src/protocol/clock.ts';
 import { settledWithin } from '../../src/protocol/deadline.ts';
 import type { TroupeError } from '../../src/protocol/errors.ts';
-import { Refusal, textIn } from './client.ts';
+import { Refusal } from './client.ts';
 import type { Keys } from './keys.ts';
-import { fenceOf, type Link, type Session } from './link.ts';
-import { INTEREST } from './scripts.ts';
+import { checkPresent, fenceOf, type Link, type Session } from './link.ts';
+import { DESCRIBE, INTEREST, type Script } from './scripts.ts';
 
 /** What telling needs of its broker. */
 export interface TellingPorts {
@@ -31,32 +34,54 @@ export class Telling {
    * Begins or ends an interest, now or, while there is no connection, when there is one again. Rejects with `ERR_BROKER_UNAVAILABLE` when
    * that does not happen in time.
    */
-  async tell(field: string, isWanted: boolean): Promise<void> {
+  tell(field: string, isWanted: boolean): Promise<void> {
+    return this.whenUp((session) => this.tellIn(session, field, isWanted));
+  }
+
+  /** The same in a session. Rejects as its connection does, and when the session is not the present one any more. */
+  async tellIn(session: Session, field: string, isWanted: boolean): Promise<void> {
+    const { keys, keptMs } = this.ports;
+    const streams = field.startsWith('g ') ? keys.groupsOf(field) : [];
+    await this.run(session, INTEREST, [...keys.tables, ...streams], [field, isWanted ? '1' : '0', keptMs]);
+  }
+
+  /** Says something of this node; answers in which life it was said. Rejects as `tell` does. */
+  describe(number: number, about: string): Promise<number> {
+    const { keys } = this.ports;
+    return this.whenUp(async (session) => {
+      await this.run(session, DESCRIBE, [keys.nodes, keys.about], [number, about]);
+      return session.life;
+    });
+  }
+
+  private async whenUp<T>(tellIn: (session: Session) => Promise<T>): Promise<T> {
     const { host, link, timeoutMs, unavailable } = this.ports;
     const late = new AbortController();
-    const told = async (): Promise<void> => {
+    const told = async (): Promise<T> => {
       for (;;) {
         const session = await link.whenUp(late.signal);
         try {
-          return await this.tellIn(session, field, isWanted);
+          return await tellIn(session);
         } catch (error) {
           if (error instanceof Refusal || late.signal.aborted) throw unavailable((error as Error).message);
           link.drop(session, error as Error);
         }
       }
     };
-    await settledWithin(host.clock, timeoutMs, told(), () => {
+    return settledWithin(host.clock, timeoutMs, told(), () => {
       late.abort();
       throw unavailable(`it did not answer within ${timeoutMs} ms`);
     });
   }
 
-  /** The same in a session. Rejects as its connection does, and when the session is not the present one any more. */
-  async tellIn(session: Session, field: string, isWanted: boolean): Promise<void> {
-    const { node, keys, keptMs, timeoutMs } = this.ports;
-    const streams = field.startsWith('g ') ? keys.groupsOf(field) : [];
-    const parameters = [...fenceOf(node, session), field, isWanted ? '1' : '0', keptMs];
-    const reply = await session.writer.run(timeoutMs, INTEREST, [...keys.tables, ...streams], parameters);
-    if (textIn(reply) === 'gone') throw new Error('other nodes have taken this one for dead');
+  private async run(
+    session: Session,
+    script: Script,
+    keys: readonly string[],
+    parameters: readonly (string | number)[],
+  ): Promise<void> {
+    const { node, timeoutMs } = this.ports;
+    const all = [...fenceOf(node, session), ...parameters];
+    checkPresent(await session.writer.run(timeoutMs, script, keys, all));
   }
 }

@@ -38,6 +38,7 @@ export class Behaviour {
     this.kernel = kernel;
     this.agent = kernel.prepared(agent);
     this.isValidating = agent.options.validate === 'always';
+    // Stryker disable next-line ConditionalExpression,EqualityOperator: where none ages, times are only a cost; the rest is tested.
     this.isAging = agent.options.mailbox.agingMs > 0;
     this.tally = kernel.telemetry.tallyOf(agent.protocol.name);
     this.addEntries(agent.protocol.messages as Readonly<Record<string, MessageDefinition>>, false);
@@ -47,6 +48,7 @@ export class Behaviour {
   /** The entry of a message that is told or sent. Throws `ERR_MESSAGE_UNKNOWN` for a name that this verb does not take. */
   tellEntry(name: string): MessageEntry {
     const last = this.lastTold;
+    // Stryker disable next-line ConditionalExpression: the Map has the same entry, and is slower; the rest is tested.
     if (last !== undefined && last.name === name) return last;
     const entry = this.tells.get(name);
     if (entry === undefined) throw unknownMessage(this.agent.protocol, name, 'tell');
@@ -74,6 +76,7 @@ export class Behaviour {
 
   /** The entry that a topic feeds: any message that is told, internal ones too. Throws `ERR_OPTION_INVALID`. */
   feedEntry(name: unknown): MessageEntry {
+    // Stryker disable next-line ConditionalExpression: for the compiler; only strings are keys. The rest is tested.
     const entry = typeof name === 'string' ? (this.tells.get(name) ?? this.internals.get(name)) : undefined;
     if (entry !== undefined) return entry;
     throw invalidOption('subscribe: as', 'the name of a message made by tell(...)', name);
@@ -82,6 +85,7 @@ export class Behaviour {
   /** The payload as it may be delivered: as it is, or checked. Throws `ERR_MESSAGE_INVALID`. */
   admissible(entry: MessageEntry, payload: unknown): unknown {
     if (!this.isValidating) return payload;
+    // Stryker disable next-line OptionalChaining: for the compiler; an entry is made of its definition.
     const checked = checkPayload(this.definitionOf(entry)?.payload, payload);
     if (checked.ok) return checked.value;
     throw new TroupeError('ERR_MESSAGE_INVALID', {
@@ -96,6 +100,7 @@ export class Behaviour {
    */
   replyProblem(entry: MessageEntry, reply: unknown, replier: Sender): TroupeError | undefined {
     if (reply !== undefined && !this.isValidating) return undefined;
+    // Stryker disable next-line OptionalChaining: as in `admissible`.
     const schema = this.definitionOf(entry)?.reply;
     if (schema === undefined || isTypeOnly(schema)) return undefined;
     const checked = check(schema, reply);
@@ -146,7 +151,9 @@ export class Behaviour {
   private addEntries(messages: Readonly<Record<string, MessageDefinition>>, isInternal: boolean): void {
     for (const [name, { kind }] of Object.entries(messages)) {
       const handler = this.agent.options.on[name];
+      // Stryker disable next-line ConditionalExpression: for the compiler; agent(...) has seen to it.
       if (handler === undefined)
+        // Stryker disable next-line StringLiteral: as above.
         throw new Error(`agent '${this.agent.protocol.name}' was defined without a handler for '${name}'`);
       const entries = isInternal ? this.internals : kind === 'tell' ? this.tells : this.asks;
       entries.set(name, { name, kind, isInternal, handler });
@@ -161,7 +168,9 @@ export function unknownMessage(
   kind: 'tell' | 'ask',
 ): TroupeError<'ERR_MESSAGE_UNKNOWN'> {
   const messages = protocol.messages as Readonly<Record<string, MessageDefinition>>;
-  const known = Object.keys(messages).filter((each) => messages[each]?.kind === kind);
+  const known = Object.entries(messages)
+    .filter(([, definition]) => definition.kind === kind)
+    .map(([each]) => each);
   return new TroupeError('ERR_MESSAGE_UNKNOWN', { protocol: protocol.name, message: shownName(name), known });
 }
 

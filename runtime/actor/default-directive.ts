@@ -48,10 +48,11 @@ export function retryAfterMs(error: unknown): number {
 
 /** A field of an error. Reading it may run the error's own code, which may fail. */
 function field(error: object, name: string): unknown {
+  let value: unknown;
   try {
-    return Reflect.get(error, name);
-    // Stryker disable next-line BlockStatement: for the linter; without it undefined is returned too.
+    value = Reflect.get(error, name);
   } catch {
-    return undefined;
+    // Then it is as if there were no such field.
   }
+  return value;
 }

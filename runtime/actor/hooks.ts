@@ -52,7 +52,6 @@ export function runHook(
   let value: unknown;
   try {
     const restart = cell.rareIfAny?.restart;
-    // Stryker disable next-line ConditionalExpression,ArrowFunction: for traces, whose tests know it.
     value = restart === undefined ? hook(turn) : restart.run(() => hook(turn));
   } catch (error) {
     endOfHook(cell, turn);
@@ -73,6 +72,7 @@ function endOfHook(cell: Cell, turn: TurnContext): void {
     return;
   }
   cell.rare.zombies--;
+  // Stryker disable next-line OptionalChaining: for the compiler; what is disowned is aborted.
   throw turn.aborted?.reason;
 }
 

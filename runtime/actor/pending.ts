@@ -96,7 +96,7 @@ abstract class Pending extends Timeout implements WaitingSender, Withdrawable {
     this.isSettled = true;
     this.cell.kernel.timeouts.cancel(this);
     const { signal, from } = this.caller;
-    if (signal !== undefined && this.onAbort !== undefined) offAbort(signal, this.onAbort);
+    offAbort(signal, this.onAbort);
     if (from !== undefined) from.removePending(this);
   }
 }
@@ -108,7 +108,7 @@ export class PendingSend extends Pending {
   constructor(cell: Actor, envelope: Envelope, caller: Caller, now: number, fulfil: Settle, fail: Settle) {
     super(cell, caller, now, fulfil, fail);
     this.waiter = new Waiter(envelope, this);
-    if (!cell.wait(this.waiter)) this.reject(waitersFull(cell));
+    if (!cell.wait(this.waiter)) this.reject(noRoom(cell, caller.from));
   }
 
   override admitted(): void {
@@ -159,14 +159,14 @@ export class PendingAsk extends Pending implements Customer {
     if (verdict === 'accepted') return;
     if (verdict === 'stopped') {
       this.reject(new TroupeError('ERR_ACTOR_STOPPED', { address: cell.address }));
-    } else if (!cell.mayWait(from)) {
-      this.reject(mailboxFull(cell));
-    } else {
-      this.waiter = new Waiter(envelope, this);
-      if (!cell.wait(this.waiter)) this.reject(waitersFull(cell));
+      return;
     }
+    const waiter = new Waiter(envelope, this);
+    if (cell.mayWait(from) && cell.wait(waiter)) this.waiter = waiter;
+    else this.reject(noRoom(cell, from));
   }
 
+  // Stryker disable next-line BlockStatement: the mailbox would not find it any more; this spares the search.
   override admitted(): void {
     this.waiter = undefined;
   }
@@ -187,15 +187,18 @@ export class PendingAsk extends Pending implements Customer {
   }
 
   protected override get trace(): Trace | undefined {
+    // Stryker disable next-line OptionalChaining: as in `takeBack`; that there may be no trace is tested.
     return this.envelope?.extras?.trace;
   }
 
   protected override takeBack(error: unknown): void {
     if (this.waiter !== undefined && this.cell.leave(this.waiter)) return;
+    // Stryker disable next-line ConditionalExpression: for the compiler; whoever makes it offers its envelope in the same step.
     if (this.envelope !== undefined) this.cell.cancel(this.envelope, error);
   }
 
   protected override timeoutError(): TroupeError {
+    // Stryker disable next-line OptionalChaining,StringLiteral: as in `takeBack`.
     const message = this.envelope?.entry.name ?? '';
     return new TroupeError('ERR_ASK_TIMEOUT', {
       address: this.cell.address,
@@ -217,19 +220,21 @@ function outcomeOf(error: unknown): AskOutcome {
   return error.code === 'ERR_ACTOR_FAILED' ? 'failed' : 'refused';
 }
 
-/** The error of a message that found no room and may not wait for any. */
-export function mailboxFull(cell: Actor): TroupeError {
-  const { capacity } = cell.behaviour.agent.options.mailbox;
-  return new TroupeError('ERR_MAILBOX_FULL', { address: cell.address, capacity });
+/** A call finds no room and does not wait for any: that is counted, and its error says why. */
+export function noRoom(cell: Actor, from: Turn | undefined): TroupeError {
+  cell.behaviour.tally.refused.count('full');
+  const { address } = cell;
+  const { capacity, waitersMax } = cell.behaviour.agent.options.mailbox;
+  if (cell.mayWait(from)) return waitersFull(address, waitersMax);
+  return new TroupeError('ERR_MAILBOX_FULL', { address, capacity });
 }
 
 /** Without a stack: who floods an actor gets one of these for each send, and a stack would be most of its size. */
-export function waitersFull(cell: Actor): TroupeError {
-  const { waitersMax } = cell.behaviour.agent.options.mailbox;
+function waitersFull(address: string, waitersMax: number): TroupeError {
   const { stackTraceLimit } = Error;
   Error.stackTraceLimit = 0;
   try {
-    return new TroupeError('ERR_MAILBOX_WAITERS_FULL', { address: cell.address, waitersMax });
+    return new TroupeError('ERR_MAILBOX_WAITERS_FULL', { address, waitersMax });
   } finally {
     Error.stackTraceLimit = stackTraceLimit;
   }

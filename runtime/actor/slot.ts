@@ -51,5 +51,4 @@ export interface Lease {
 /** Children that an actor has spawned; made by the layer above. */
 export interface Children {
   stopAll(): Promise<void>;
-  readonly size: number;
 }

@@ -18,8 +18,8 @@ export interface Turn {
   readonly record: TurnRecord | undefined;
   /** Why it was aborted, once it was. */
   readonly aborted: { readonly reason: unknown } | undefined;
-  /** The turns that wait when this one asks; undefined when it has ended. */
-  askChain(): AskChain | undefined;
+  /** The turns that wait when this one asks. */
+  askChain(): AskChain;
   /** A call that ends with the turn's abortion. */
   addPending(call: Withdrawable): void;
   removePending(call: Withdrawable): void;

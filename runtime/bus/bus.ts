@@ -90,7 +90,7 @@ class LocalBus {
     this.wire =
       broker === undefined || node === undefined
         ? undefined
-        : new Wire({ kernel, router, schemas, broker, node });
+        : new Wire({ kernel, router, schemas, broker, node, refused: () => brake.noteRefusal() });
     this.outgoing = new Outgoing({ kernel, router, schemas, journal, brake, wire: this.wire });
   }
 
@@ -129,9 +129,15 @@ class LocalBus {
 
   // --- publishing -------------------------------------------------------------------------------------------------
 
-  async publish(topic: unknown, payload: unknown, options?: unknown): Promise<PublishReceipt> {
-    this.needOpen();
-    return this.outgoing.publish(checkTopic(topic), payload, publishOptions(options));
+  publish(topic: unknown, payload: unknown, options?: unknown): Promise<PublishReceipt> {
+    // As an async function, in which one promise is made for each message instead of three.
+    try {
+      this.needOpen();
+      const receipt = this.outgoing.publish(checkTopic(topic), payload, publishOptions(options));
+      return receipt instanceof Promise ? receipt : Promise.resolve(receipt);
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   async request(topic: unknown, payload: unknown, options?: unknown): Promise<unknown> {

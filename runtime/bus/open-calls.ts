@@ -85,6 +85,6 @@ export abstract class OpenCall<Result> extends Timeout {
     this.calls.delete(this);
     this.kernel.asksInFlight--;
     this.kernel.timeouts.cancel(this);
-    if (this.signal !== undefined && this.onAbort !== undefined) offAbort(this.signal, this.onAbort);
+    offAbort(this.signal, this.onAbort);
   }
 }

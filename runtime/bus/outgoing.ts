@@ -12,6 +12,7 @@ import type { NewMessage } from '../../src/protocol/store.ts';
 import { TopicMessage } from '../../src/protocol/topic-message.ts';
 import type { Kernel } from '../actor/kernel.ts';
 import { Publication } from '../routing/publication.ts';
+import { endCall } from '../routing/publication-trace.ts';
 import type { Router } from '../routing/router.ts';
 import { abortable } from './abortable.ts';
 import type { Brake } from './brake.ts';
@@ -74,7 +75,12 @@ export class Outgoing {
       if (this.way.wire !== undefined) throw invalidOption('confirm', HANDLED_UNKNOWN, settings.confirm);
       return this.confirmed(publication, settings);
     }
-    const held = this.hand(publication, this.way.journal === undefined ? undefined : new Tally());
+    const { router, wire, journal } = this.way;
+    if (wire !== undefined && journal === undefined) {
+      router.called(publication);
+      return this.sent(wire, publication);
+    }
+    const held = this.hand(publication, journal === undefined ? undefined : new Tally());
     return held === undefined ? receiptOf(publication) : held.then(() => receiptOf(publication));
   }
 
@@ -160,7 +166,7 @@ export class Outgoing {
     const { router, wire } = this.way;
     this.published++;
     if (wire === undefined) router.distribute(publication, last);
-    else wire.publish(publication);
+    else follow(publication, wire.publish(publication));
     tally?.begin(publication);
   }
 
@@ -171,14 +177,19 @@ export class Outgoing {
     return held === undefined ? undefined : abortable(held, publication.publisher.signal);
   }
 
+  /** The receipt, when the broker has it: one promise for each message, where nobody else wants to know and nobody is braked. */
+  private sent(wire: Wire, publication: Publication): Promise<PublishReceipt> {
+    this.published++;
+    const sent = wire.publish(publication);
+    if (publication.trace === undefined && !this.way.brake.isGauging) return sent;
+    follow(publication, sent);
+    return this.taken(publication).then(() => receiptOf(publication));
+  }
+
   /** The broker has it, and may brake who published it. */
   private async taken(publication: Publication): Promise<void> {
-    try {
-      await Promise.all(publication.waits ?? []);
-    } catch (error) {
-      this.way.brake.noteRefusal();
-      throw error;
-    }
+    const [sent] = publication.waits ?? [];
+    await sent;
     const held = this.way.brake.brakes(publication.fullest);
     if (held !== undefined) await abortable(held, publication.publisher.signal);
   }
@@ -230,6 +241,16 @@ export class Outgoing {
       expiresAtMs: ttlMs === Infinity ? undefined : Math.floor(publishedAtMs + ttlMs),
     };
   }
+}
+
+/** Whoever wants to know when the broker has a publication finds that as its one wait. */
+function follow(publication: Publication, sent: Promise<unknown>): void {
+  publication.waits = [
+    sent.then(() => {
+      publication.delivered = 1; // the broker
+    }),
+  ];
+  if (publication.trace !== undefined) endCall(publication.trace, publication);
 }
 
 function receiptOf({ id, delivered }: Publication): PublishReceipt {

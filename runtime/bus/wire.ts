@@ -12,6 +12,7 @@ import type {
   NodeIdentity,
   PerLane,
 } from '../../src/protocol/broker.ts';
+import type { PublishReceipt } from '../../src/protocol/bus.ts';
 import { Envelope, Extras, type Outcome } from '../../src/protocol/envelope.ts';
 import { errorText } from '../../src/protocol/error-text.ts';
 import { encodeMessage, type Frame, type WireMessage, type WirePayload } from '../../src/protocol/frame.ts';
@@ -32,7 +33,7 @@ import { type Arrival, type GivenUp, Inbound, RELEASE, type Sieve, type Taken } 
 import { Outbox } from '../remote/outbox.ts';
 import type { Parcel } from '../remote/parcel.ts';
 import { Publication } from '../routing/publication.ts';
-import { endCall, tracedHeaders } from '../routing/publication-trace.ts';
+import { tracedHeaders } from '../routing/publication-trace.ts';
 import type { Router } from '../routing/router.ts';
 import { Question } from './questions.ts';
 import type { Request } from './request.ts';
@@ -46,6 +47,8 @@ export interface WirePorts {
   readonly schemas: Schemas;
   readonly broker: Broker;
   readonly node: NodeIdentity;
+  /** Called when the broker has not got a publication in its time. */
+  readonly refused: () => void;
 }
 
 /** Milliseconds for the running handlers of a group when its last member here leaves. */
@@ -81,16 +84,18 @@ export class Wire {
   private readonly questions = new Map<string, readonly Question[]>();
   private readonly arrivals: InboxArrivals;
   private readonly unheard: () => void;
+  private readonly refused: () => void;
   private present: BrokerState = 'down';
   private arrived = 0;
   private stopped: Promise<void> = Promise.resolve();
 
-  constructor({ kernel, router, schemas, broker, node }: WirePorts) {
+  constructor({ kernel, router, schemas, broker, node, refused }: WirePorts) {
     this.kernel = kernel;
     this.router = router;
     this.schemas = schemas;
     this.broker = broker;
     this.node = node;
+    this.refused = refused;
     this.outbox = new Outbox(kernel, broker, node);
     this.arrivals = new InboxArrivals(({ node: from, stream }, frames) =>
       kernel.events.emit({ type: 'frames-missing', node: from, stream, frames }),
@@ -120,9 +125,9 @@ export class Wire {
 
   // --- out --------------------------------------------------------------------------------------------------------
 
-  /** Gives a publication to the broker; its one wait resolves when the broker has it. Throws for a payload that cannot travel. */
-  publish(publication: Publication): void {
-    this.depart(publication, 'message', publication.publisher.timeoutMs);
+  /** Gives a publication to the broker, and resolves when the broker has it. Throws for a payload that cannot travel. */
+  publish(publication: Publication): Promise<PublishReceipt> {
+    return this.depart(publication, 'message', publication.publisher.timeoutMs).taken;
   }
 
   /** As `publish`, for a question; replies come to `request`. */
@@ -140,37 +145,37 @@ export class Wire {
         parcel.refuse(reason); // if it is still here it stays here
         for (const node of workers) this.cancel(id, node, rank, request.dueAt);
       });
-      for (const wait of publication.waits ?? []) wait.catch((error: unknown) => request.withdraw(error));
+      parcel.taken.catch((error: unknown) => request.withdraw(error));
     } catch (error) {
       request.withdraw(error);
     }
   }
 
-  private depart(publication: Publication, type: 'message' | 'request', timeoutMs: number): Parcel {
-    const { kernel } = this;
+  private depart(
+    publication: Publication,
+    type: 'message' | 'request',
+    timeoutMs: number,
+  ): Parcel<PublishReceipt> {
+    const { kernel, refused } = this;
     const { id, topic, payload, content, publisher, extras, rank } = publication;
+    const { sender, signal } = publisher;
     const bytes = encodePayload(payload, this.payloadBytesMax);
     const dueAt = type === 'request' ? kernel.now() + timeoutMs : extras.deadline;
+    const expiresAtMs = this.wallTimeOf(dueAt);
     const message = encodeMessage({
       type,
       id,
       sentAtMs: content.label?.publishedAtMs ?? 0,
-      expiresAtMs: this.wallTimeOf(dueAt),
-      sender: publisher.sender?.address,
+      expiresAtMs,
+      sender: sender?.address,
       correlationId: content.label?.correlationId,
       headers: tracedHeaders(publication),
       payload: bytes,
     });
-    const { signal } = publisher;
-    const patience = { timeoutMs, signal, expiresAtMs: this.wallTimeOf(dueAt) };
-    const parcel = this.outbox.send({ kind: 'topic', topic }, rank, message, patience);
-    const sent = parcel.taken.then(() => {
-      publication.delivered = 1; // the broker
-    });
+    const receipt = { id, delivered: 1 }; // the broker
+    const patience = { timeoutMs, signal, expiresAtMs, refused: type === 'message' ? refused : undefined };
+    const parcel = this.outbox.send({ kind: 'topic', topic }, rank, message, patience, receipt);
     publication.fullest = this.fill(rank);
-    publication.waits = [sent];
-    // A question ends with its answer.
-    if (publication.trace !== undefined && type === 'message') endCall(publication.trace, publication);
     return parcel;
   }
 
@@ -184,7 +189,7 @@ export class Wire {
   private tell(to: Destination, lane: Lane, message: WireMessage, dueAt: number): void {
     // Whole seconds share a timer.
     const timeoutMs = Math.max(1, Math.ceil((dueAt - this.kernel.now()) / 1_000)) * 1_000;
-    const { taken } = this.outbox.send(to, lane, encodeMessage(message), { timeoutMs });
+    const { taken } = this.outbox.send(to, lane, encodeMessage(message), { timeoutMs }, undefined);
     taken.catch((error: unknown) => {
       if (message.type === 'cancel' || message.type === 'working') return;
       const text = `a ${message.type} of request ${message.id} could not be sent`;

@@ -44,7 +44,7 @@ export function onAbort(signal: AbortSignal, task: () => void): void {
   tasks.add(task);
 }
 
-/** Takes a task back. */
-export function offAbort(signal: AbortSignal, task: () => void): void {
-  TASKS.get(signal)?.remove(task);
+/** Takes a task back; harmless where there was no signal to wait for. */
+export function offAbort(signal: AbortSignal | undefined, task: (() => void) | undefined): void {
+  if (signal !== undefined && task !== undefined) TASKS.get(signal)?.remove(task);
 }

@@ -1,6 +1,6 @@
 /**
  * Groups of subscribers, by what they listen to and by their names. A group begins with its first member, who says how full
- * its queue may get, and ends with its last.
+ * its queue may get and what is next in it, and ends with its last.
  */
 
 import type { AnyAgentDefinition } from '../../src/protocol/agent.ts';
@@ -86,7 +86,7 @@ export class Groups<H extends Heard> {
     const others = `as for the other members of group '${subscription.group}' of '${heard.pattern}'`;
     if (heard.definition !== group.definition)
       throw invalidOption('topic', `the same topic, ${others}`, heard.definition);
-    for (const option of ['capacity', 'overflow'] as const) {
+    for (const option of ['capacity', 'overflow', 'agingMs'] as const) {
       const said = subscription[option];
       const present = group.intake[option];
       if (said !== undefined && said !== present)

@@ -17,7 +17,7 @@ import {
 } from '../../src/protocol/limits.ts';
 import type { Kernel } from '../actor/kernel.ts';
 import type { Timeout } from '../host/timeouts.ts';
-import type { Parcel } from './parcel.ts';
+import type { Load } from './parcel.ts';
 import type { Place } from './streams.ts';
 
 /** Bytes of a frame beside its messages, and beside each of them, at the most. */
@@ -42,7 +42,7 @@ export interface ChannelPorts {
 
 /** A frame that the broker has not taken yet. */
 interface Unconfirmed {
-  readonly parcels: readonly Parcel[];
+  readonly parcels: readonly Load[];
   readonly frame: OutFrame;
 }
 
@@ -52,7 +52,7 @@ export class Channel {
   private readonly to: Destination;
   private readonly lane: Lane;
   private readonly ports: ChannelPorts;
-  private waiting: Parcel[] = [];
+  private waiting: Load[] = [];
   private unconfirmed: Unconfirmed[] = [];
   private isPublishing = false;
   private isScheduled = false;
@@ -68,7 +68,7 @@ export class Channel {
   }
 
   /** Takes a message; it leaves with those that are added in the same piece of synchronous code. */
-  add(parcel: Parcel): void {
+  add(parcel: Load): void {
     this.waiting.push(parcel);
     if (this.isPublishing || this.isScheduled || this.pause !== undefined) return;
     this.isScheduled = true;
@@ -99,7 +99,7 @@ export class Channel {
     if (this.isPublishing || this.pause !== undefined) return;
     const wallMs = this.ports.kernel.host.clock.wallNow();
     this.unconfirmed = this.unconfirmed.filter(({ parcels }) => this.someWanted(parcels, wallMs));
-    while (this.unconfirmed.length < this.ports.publishFramesMax && this.pack());
+    this.packAll(wallMs);
     if (this.unconfirmed.length === 0) {
       this.ports.emptied(this);
       return;
@@ -129,30 +129,32 @@ export class Channel {
     }
   }
 
-  /** One frame more, from what waits; false when nothing does. */
-  private pack(): boolean {
-    const { kernel, node, nextPlace, frameBytesMax } = this.ports;
-    const wallMs = kernel.host.clock.wallNow();
-    const parcels: Parcel[] = [];
-    let sizeBytes = 0;
+  /** Makes frames of what waits, as many as go into one publish. */
+  private packAll(wallMs: number): void {
     let taken = 0;
-    for (const parcel of this.waiting) {
-      const isFirst = parcels.length === 0;
-      if (
-        !isFirst &&
-        (parcels.length >= PACK_MESSAGES_MAX || sizeBytes + parcel.bytes.length > PACK_BYTES_MAX)
-      )
-        break;
-      taken++;
-      if (!this.isWanted(parcel, wallMs)) continue;
+    while (this.unconfirmed.length < this.ports.publishFramesMax && taken < this.waiting.length)
+      taken = this.pack(taken, wallMs);
+    // At once for all frames: with thousands waiting, a move of the others for each would cost more than the frames.
+    this.waiting = this.waiting.slice(taken);
+  }
+
+  /** A frame of what waits from `begin` on, if somebody wants any of it. Answers where the next one begins. */
+  private pack(begin: number, wallMs: number): number {
+    const { node, nextPlace, frameBytesMax } = this.ports;
+    const parcels: Load[] = [];
+    let sizeBytes = 0;
+    let end = begin;
+    for (; end < this.waiting.length && parcels.length < PACK_MESSAGES_MAX; end++) {
+      const parcel = this.waiting[end];
+      if (parcel === undefined || !this.isWanted(parcel, wallMs)) continue;
+      if (parcels.length > 0 && sizeBytes + parcel.bytes.length > PACK_BYTES_MAX) break;
       parcels.push(parcel);
       sizeBytes += parcel.bytes.length;
     }
-    this.waiting = this.waiting.slice(taken);
-    if (parcels.length === 0) return false;
+    if (parcels.length === 0) return end;
     if (boundOf(parcels) > frameBytesMax) {
       refuseAll(parcels, this.tooLarge(parcels));
-      return true;
+      return end;
     }
     const bytes = encodeFrame(
       { node: node.name, incarnation: node.incarnation, ...nextPlace(this.key) },
@@ -160,10 +162,10 @@ export class Channel {
     );
     const frame = { to: this.to, lane: this.lane, bytes, expiresAtMs: expiryOf(parcels) };
     this.unconfirmed.push({ parcels, frame });
-    return true;
+    return end;
   }
 
-  private someWanted(parcels: readonly Parcel[], wallMs: number): boolean {
+  private someWanted(parcels: readonly Load[], wallMs: number): boolean {
     let isSome = false;
     // Each is looked at: all that have expired are told so.
     for (const parcel of parcels) isSome = this.isWanted(parcel, wallMs) || isSome;
@@ -171,14 +173,14 @@ export class Channel {
   }
 
   /** Whether somebody waits for it; what has expired on the way is told so. */
-  private isWanted(parcel: Parcel, wallMs: number): boolean {
+  private isWanted(parcel: Load, wallMs: number): boolean {
     const { expiresAtMs = Infinity } = parcel;
     if (expiresAtMs < wallMs) parcel.refuse(expired(this.key));
     return !parcel.isSettled;
   }
 
   /** Tells those who wait how it ended; false when it has not. */
-  private settle(parcels: readonly Parcel[], result: PublishResult): boolean {
+  private settle(parcels: readonly Load[], result: PublishResult): boolean {
     switch (result) {
       case 'ok':
         for (const parcel of parcels) parcel.accept();
@@ -199,7 +201,7 @@ export class Channel {
     }
   }
 
-  private tooLarge(parcels: readonly Parcel[]): TroupeError {
+  private tooLarge(parcels: readonly Load[]): TroupeError {
     const sizeBytes = boundOf(parcels);
     return new TroupeError('ERR_FRAME_TOO_LARGE', { sizeBytes, sizeBytesMax: this.ports.frameBytesMax });
   }
@@ -221,13 +223,13 @@ export class Channel {
   }
 }
 
-function refuseAll(parcels: readonly Parcel[], error: TroupeError): true {
+function refuseAll(parcels: readonly Load[], error: TroupeError): true {
   for (const parcel of parcels) parcel.refuse(error);
   return true;
 }
 
 /** Bytes that a frame of these has at the most. */
-function boundOf(parcels: readonly Parcel[]): number {
+function boundOf(parcels: readonly Load[]): number {
   return parcels.reduce((sum, { bytes }) => sum + bytes.length + FRAME_ITEM_BYTES, FRAME_HEAD_BYTES);
 }
 
@@ -236,7 +238,7 @@ function expired(address: string): TroupeError {
 }
 
 /** The time after which none of them is worth anything; undefined when one of them always is. */
-function expiryOf(parcels: readonly Parcel[]): number | undefined {
+function expiryOf(parcels: readonly Load[]): number | undefined {
   let latest = 0;
   for (const { expiresAtMs } of parcels) {
     if (expiresAtMs === undefined) return undefined;

@@ -22,6 +22,8 @@ interface OutLane {
   readonly publishes: PQueue;
   readonly channels: Map<string, Channel>;
   waiting: number;
+  /** One of its parcels has ended. */
+  readonly settled: () => void;
 }
 
 /** The outbox of one node. */
@@ -30,11 +32,7 @@ export class Outbox {
   private readonly broker: Broker;
   private readonly node: NodeIdentity;
   private readonly streams = new SentStreams();
-  private readonly lanes: readonly OutLane[] = LANES.map(() => ({
-    publishes: new PQueue({ concurrency: PUBLISHES_PER_LANE }),
-    channels: new Map(),
-    waiting: 0,
-  }));
+  private readonly lanes: readonly OutLane[] = LANES.map(() => this.emptyLane());
   private readonly idle = new Set<() => void>();
   private closed: { readonly reason: unknown } | undefined = undefined;
 
@@ -50,19 +48,22 @@ export class Outbox {
   }
 
   /**
-   * Sends a message that `encodeMessage` has made. `taken` resolves when the broker has it; it rejects with `ERR_OUTBOX_FULL` at once,
+   * Sends a message that `encodeMessage` has made. `taken` resolves with `receipt` when the broker has it; it rejects with `ERR_OUTBOX_FULL` at once,
    * `ERR_SEND_TIMEOUT` (it may have been sent), `ERR_ACTOR_UNKNOWN` where there is no such node, `ERR_FRAME_TOO_LARGE`, `ERR_BROKER_DENIED`,
    * `ERR_MESSAGE_DROPPED` when it expired on the way, `signal.reason`, or what `withdraw` was told.
    */
-  send(to: Destination, lane: Lane, bytes: Uint8Array, patience: ParcelPatience): Parcel {
+  send<Receipt>(
+    to: Destination,
+    lane: Lane,
+    bytes: Uint8Array,
+    patience: ParcelPatience,
+    receipt: Receipt,
+  ): Parcel<Receipt> {
     const out = this.lane(lane);
     const destination = nameOf(to);
     const { waiting } = out;
     out.waiting++;
-    const parcel = new Parcel(this.kernel, destination, bytes, patience, () => {
-      out.waiting--;
-      this.look();
-    });
+    const parcel = new Parcel(this.kernel, destination, bytes, patience, receipt, out.settled);
     if (this.closed !== undefined) parcel.refuse(this.closed.reason);
     else if (waiting >= OUTBOX_WAITING_MAX)
       parcel.refuse(new TroupeError('ERR_OUTBOX_FULL', { destination, waiting }));
@@ -91,6 +92,19 @@ export class Outbox {
       for (const channel of channels.values()) channel.withdraw(reason);
       channels.clear();
     }
+  }
+
+  private emptyLane(): OutLane {
+    const lane: OutLane = {
+      publishes: new PQueue({ concurrency: PUBLISHES_PER_LANE }),
+      channels: new Map(),
+      waiting: 0,
+      settled: () => {
+        lane.waiting--;
+        this.look();
+      },
+    };
+    return lane;
   }
 
   private get isEmpty(): boolean {

@@ -11,29 +11,39 @@ export interface ParcelPatience {
   readonly signal?: AbortSignal | undefined;
   /** Milliseconds since 1970 after which the message is not worth sending any more. */
   readonly expiresAtMs?: number | undefined;
+  /** Called when it is refused, before whoever waits hears of it. */
+  readonly refused?: (() => void) | undefined;
 }
 
-/** It is its own timeout. Settles once. */
-export class Parcel extends Timeout {
+/** A parcel, for whoever passes it on. */
+export type Load = Pick<Parcel<unknown>, 'bytes' | 'expiresAtMs' | 'isSettled' | 'accept' | 'refuse'>;
+
+const NOBODY = (): void => undefined;
+
+/** It is its own timeout. Settles once: `taken` resolves with what its maker calls the receipt. */
+export class Parcel<Receipt> extends Timeout {
   readonly bytes: Uint8Array;
   readonly expiresAtMs: number | undefined;
-  readonly taken: Promise<void>;
+  readonly taken: Promise<Receipt>;
   isSettled = false;
   private readonly kernel: Kernel;
   private readonly destination: string;
   private readonly timeoutMs: number;
   private readonly signal: AbortSignal | undefined;
   private readonly onAbort: (() => void) | undefined;
+  private readonly onRefused: (() => void) | undefined;
   private readonly onSettled: () => void;
-  private fulfil: () => void = () => undefined;
-  private fail: (error: unknown) => void = () => undefined;
+  private readonly receipt: Receipt;
+  private fulfil: (receipt: Receipt) => void = NOBODY;
+  private fail: (error: unknown) => void = NOBODY;
 
   /** `onSettled` is called once, whichever way it ends. */
   constructor(
     kernel: Kernel,
     destination: string,
     bytes: Uint8Array,
-    { timeoutMs, signal, expiresAtMs }: ParcelPatience,
+    { timeoutMs, signal, expiresAtMs, refused }: ParcelPatience,
+    receipt: Receipt,
     onSettled: () => void,
   ) {
     super();
@@ -43,8 +53,10 @@ export class Parcel extends Timeout {
     this.timeoutMs = timeoutMs;
     this.signal = signal;
     this.expiresAtMs = expiresAtMs;
+    this.onRefused = refused;
     this.onSettled = onSettled;
-    this.taken = new Promise<void>((resolve, reject) => {
+    this.receipt = receipt;
+    this.taken = new Promise<Receipt>((resolve, reject) => {
       this.fulfil = resolve;
       this.fail = reject;
     });
@@ -55,11 +67,13 @@ export class Parcel extends Timeout {
 
   /** The broker has it. */
   accept(): void {
-    if (this.letGo()) this.fulfil();
+    if (this.letGo()) this.fulfil(this.receipt);
   }
 
   refuse(error: unknown): void {
-    if (this.letGo()) this.fail(error);
+    if (!this.letGo()) return;
+    this.onRefused?.();
+    this.fail(error);
   }
 
   override timedOut(): void {
@@ -71,7 +85,7 @@ export class Parcel extends Timeout {
     if (this.isSettled) return false;
     this.isSettled = true;
     this.kernel.timeouts.cancel(this);
-    if (this.signal !== undefined && this.onAbort !== undefined) offAbort(this.signal, this.onAbort);
+    offAbort(this.signal, this.onAbort);
     this.onSettled();
     return true;
   }

@@ -8,7 +8,7 @@
 import { type AnyAgentDefinition, agent, type MailboxOptions } from '../../src/protocol/agent.ts';
 import { type RetrySettings, retryOption } from '../../src/protocol/agent-settings.ts';
 import { type ChildSpec, childSpec } from '../../src/protocol/child-spec.ts';
-import { MAILBOX_CAPACITY, POOL_SIZE_MAX, TURN_TIMEOUT_MS } from '../../src/protocol/limits.ts';
+import { AGING_MS, MAILBOX_CAPACITY, POOL_SIZE_MAX, TURN_TIMEOUT_MS } from '../../src/protocol/limits.ts';
 import {
   choiceOption,
   durationOption,
@@ -59,6 +59,7 @@ export interface FunctionSubscription {
   readonly concurrency: number;
   readonly overflow: SubscriptionOverflow | undefined;
   readonly capacity: number | undefined;
+  readonly agingMs: number | undefined;
   /** What `capacity` is where nobody says it. */
   readonly usualCapacity: number;
   readonly turns: TurnOptions;
@@ -70,10 +71,11 @@ export interface TurnOptions {
   readonly retry: RetrySettings | undefined;
 }
 
-/** How full a subscriber's mailbox gets, and what happens then. */
+/** How full a subscriber's mailbox gets, what happens then, and what is next in it. */
 export interface IntakeOptions {
   readonly overflow: SubscriptionOverflow;
   readonly capacity: number;
+  readonly agingMs: number;
 }
 
 /** Reads `subscribe(topic, handler, options)`. Throws `ERR_OPTION_INVALID`. */
@@ -86,12 +88,12 @@ export function functionSubscription(
     message: unknown,
     meta: MessageMeta,
   ) => unknown; // any function can be called
-  const known = ['overflow', 'capacity', 'concurrency', 'group', 'retry', 'turnTimeoutMs'];
+  const known = ['overflow', 'capacity', 'agingMs', 'concurrency', 'group', 'retry', 'turnTimeoutMs'];
   const given = objectOption('subscribe options', options, known);
   const concurrency = integerOption('concurrency', given['concurrency'], 1, 1);
   if (concurrency > POOL_SIZE_MAX)
     throw invalidOption('concurrency', `at most ${POOL_SIZE_MAX}`, concurrency);
-  const { overflow, capacity } = intakeOptions(given);
+  const { overflow, capacity, agingMs } = intakeOptions(given);
   const infinity = true;
   return {
     receiver: new FunctionReceiver(call),
@@ -99,6 +101,7 @@ export function functionSubscription(
     concurrency,
     overflow: given['overflow'] === undefined ? undefined : overflow,
     capacity: given['capacity'] === undefined ? undefined : capacity,
+    agingMs: given['agingMs'] === undefined ? undefined : agingMs,
     usualCapacity,
     turns: {
       turnTimeoutMs: durationOption('turnTimeoutMs', given['turnTimeoutMs'], TURN_TIMEOUT_MS, { infinity }),
@@ -111,11 +114,13 @@ export function functionSubscription(
 export function intakeOptions(given: {
   readonly overflow?: unknown;
   readonly capacity?: unknown;
+  readonly agingMs?: unknown;
   readonly usualCapacity?: number;
 }): IntakeOptions {
   return {
     overflow: choiceOption('overflow', given.overflow, SUBSCRIPTION_OVERFLOWS, 'backpressure'),
     capacity: integerOption('capacity', given.capacity, 1, given.usualCapacity ?? MAILBOX_CAPACITY),
+    agingMs: durationOption('agingMs', given.agingMs, AGING_MS, { zero: true }),
   };
 }
 
@@ -136,8 +141,8 @@ export function deliveryAgent(mailbox: MailboxOptions | undefined, turns?: TurnO
 }
 
 /** A mailbox's options for a subscriber's. What `latest` replaces is seen to before the mailbox. */
-export function mailboxFor({ overflow, capacity }: IntakeOptions): MailboxOptions {
-  return { capacity, overflow: overflow === 'latest' ? 'drop-oldest' : overflow };
+export function mailboxFor({ overflow, capacity, agingMs }: IntakeOptions): MailboxOptions {
+  return { capacity, agingMs, overflow: overflow === 'latest' ? 'drop-oldest' : overflow };
 }
 
 /**

@@ -6,7 +6,7 @@
 
 import type { AnyAgentDefinition } from '../../src/protocol/agent.ts';
 import { TroupeError } from '../../src/protocol/errors.ts';
-import { PULL_WINDOW, PULLS_MAX } from '../../src/protocol/limits.ts';
+import { AGING_MS, PULL_WINDOW, PULLS_MAX } from '../../src/protocol/limits.ts';
 import { choiceOption, integerOption, objectOption, signalOption } from '../../src/protocol/options.ts';
 import {
   type PulledMessage,
@@ -91,7 +91,11 @@ export class PulledMessages implements Receiver, Demand {
   /** The agent of the actor that messages wait in; its arguments are this object. */
   agent(): AnyAgentDefinition {
     const { window: capacity, overflow } = this.options;
-    const mailbox = { ...mailboxFor({ capacity, overflow }), criticalReserve: 0, selfReserve: 0 };
+    const mailbox = {
+      ...mailboxFor({ capacity, overflow, agingMs: AGING_MS }),
+      criticalReserve: 0,
+      selfReserve: 0,
+    };
     const cellOf = (behaviour: Behaviour, slot: Slot): PulledCell => {
       this.cell = new PulledCell(behaviour, slot, this);
       return this.cell;

@@ -60,7 +60,10 @@ export interface OutFrame {
   readonly lane: Lane;
   /** At most `capabilities.frameBytesMax`. */
   readonly bytes: Uint8Array;
-  /** Milliseconds since 1970 after which the broker may drop it; the reader checks again. Absent for never. */
+  /**
+   * Milliseconds since 1970 after which nobody wants it: the broker may make it a dead letter `expired` then, or deliver it all the same, since readers
+   * check. It never drops it in silence. Absent for never.
+   */
   readonly expiresAtMs?: number | undefined;
 }
 

@@ -79,7 +79,7 @@ export function encodeMessage(message: WireMessage): Uint8Array {
     (sender === undefined ? 0 : HAS_SENDER) |
     (correlationId === undefined ? 0 : HAS_CORRELATION) |
     (headers === undefined ? 0 : HAS_HEADERS);
-  const writer = new WireWriter(128 + payload.bytes.length);
+  const writer = new WireWriter();
   writer.byte(WIRE_TYPES.indexOf(type));
   writer.byte(parts);
   writer.text(id);
@@ -102,9 +102,7 @@ export function encodeMessage(message: WireMessage): Uint8Array {
 
 /** A frame of messages that `encodeMessage` has made. */
 export function encodeFrame(head: Omit<Frame, 'messages'>, messages: readonly Uint8Array[]): Uint8Array {
-  let size = 64 + head.node.length + head.incarnation.length;
-  for (const message of messages) size += message.length + 5;
-  const writer = new WireWriter(size);
+  const writer = new WireWriter();
   writer.byte(MAGIC >> 8);
   writer.byte(MAGIC & 0xff);
   writer.byte(VERSION);
@@ -135,7 +133,7 @@ export function decodeFrame(bytes: Uint8Array): Frame {
   if (count === 0 || count > FRAME_MESSAGES_MAX)
     throw invalidFrame(`it says it has ${count} messages, and 1 to ${FRAME_MESSAGES_MAX} are possible`);
   const messages: WireMessage[] = [];
-  for (let n = 0; n < count; n++) messages.push(decodeMessage(new WireReader(reader.bytes())));
+  for (let n = 0; n < count; n++) messages.push(reader.part(decodeMessage));
   reader.end();
   return { node, incarnation, stream, sequence, messages };
 }
@@ -157,7 +155,6 @@ function decodeMessage(reader: WireReader): WireMessage {
   const bytes = reader.bytes();
   if (codec === 'none' && bytes.length > 0)
     throw invalidFrame('it has a payload where it says there is none');
-  reader.end();
   return { type, id, sentAtMs, expiresAtMs, sender, correlationId, headers, payload: { codec, bytes } };
 }
 

@@ -166,6 +166,8 @@ export const BROKER_HEARTBEAT_MS = 3_000;
 export const BROKER_DOWN_AFTER_MS = 10_000;
 /** Shards of a group at the most: each is six queues at the broker. */
 export const SHARDS_MAX = 1_024;
+/** Milliseconds before a shard that another owns is asked for again, and up to twice that: what is released is had within a second. */
+export const SHARD_CLAIM_AGAIN_MS = 250;
 /** Unsettled frames of each lane, most urgent first: urgent lanes are short, and most of the work is normal. */
 export const LANE_WINDOWS = [64, 64, 128, 256, 128, 64] as const;
 /** The same for a member of a group: few, so that what comes in a burst is spread over all members. */

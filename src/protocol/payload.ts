@@ -5,7 +5,6 @@ import { invalidFrame, type WirePayload } from './frame.ts';
 import { jsonOf } from './json-value.ts';
 
 const TEXT = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
-const UTF8 = new TextEncoder();
 const NONE: WirePayload = { codec: 'none', bytes: new Uint8Array(0) };
 
 /**
@@ -20,7 +19,7 @@ export function encodePayload(payload: unknown, bytesMax: number): WirePayload {
       throw new TroupeError('ERR_PAYLOAD_TOO_LARGE', { sizeBytes, sizeBytesMax: bytesMax });
     return { codec: 'bytes', bytes: Uint8Array.from(payload) };
   }
-  return { codec: 'json', bytes: UTF8.encode(jsonOf(payload, bytesMax).text) };
+  return { codec: 'json', bytes: Buffer.from(jsonOf(payload, bytesMax).text) };
 }
 
 /** What was sent. Throws `ERR_FRAME_INVALID`. @internal */

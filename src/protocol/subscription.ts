@@ -65,14 +65,19 @@ export interface SubscribeOptions {
   /** Messages it holds; 1,000 unless said. */
   readonly capacity?: number | undefined;
   /**
+   * Milliseconds for which a message waits instead of one a priority above it: `background` is five priorities below `critical`, so it goes before
+   * what becomes `critical` five times as long after it. 0 unless said: the most urgent one is always next, and less urgent ones may wait for ever.
+   */
+  readonly agingMs?: number | undefined;
+  /**
    * Messages handled at once, 1 to 10,000; 1 unless said. More than one start in the order of one queue, the most urgent
    * first, and end in any order.
    */
   readonly concurrency?: number | undefined;
   /**
    * Makes it compete: of the subscribers to one topic or pattern with the same group each message goes to one, whichever is
-   * free first. They share one queue: `capacity` and `overflow` are those of the group's first member, and a later one says
-   * the same or nothing. A name is a letter, then letters, digits, `_` and `-`.
+   * free first. They share one queue: `capacity`, `overflow` and `agingMs` are those of the group's first member, and a later
+   * one says the same or nothing. A name is a letter, then letters, digits, `_` and `-`.
    */
   readonly group?: string | undefined;
   /**

@@ -6,21 +6,21 @@
 import { TroupeError } from './errors.ts';
 
 const TEXT = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
-const UTF8 = new TextEncoder();
 /** Bits of a whole number that JavaScript counts exactly, in groups of seven. */
 const LENGTH_BYTES_MAX = 8;
 
-/** Writes into a buffer that grows. */
-export class WireWriter {
-  private buffer: Uint8Array;
-  private view: DataView;
-  private size = 0;
+/** Bytes that are kept to write in: some of the largest packed frames. What is larger is let go again. */
+const SCRATCH_BYTES = 262_144;
 
-  /** `sizeHint`: bytes to begin with. */
-  constructor(sizeHint: number) {
-    this.buffer = new Uint8Array(sizeHint);
-    this.view = new DataView(this.buffer.buffer);
-  }
+let scratch = Buffer.allocUnsafeSlow(4_096);
+
+/**
+ * Writes into memory that all writers share, so that small texts cost no memory of their own: what one writes is taken before the next one
+ * begins.
+ */
+export class WireWriter {
+  private buffer = scratch;
+  private size = 0;
 
   byte(value: number): void {
     this.reserve(1);
@@ -40,14 +40,15 @@ export class WireWriter {
 
   number(value: number): void {
     this.reserve(8);
-    this.view.setFloat64(this.size, value);
-    this.size += 8;
+    this.size = this.buffer.writeDoubleBE(value, this.size);
   }
 
   text(value: string): void {
-    // The length of the text comes before it, and is known exactly only for plain ASCII.
-    const bytes = UTF8.encode(value);
-    this.bytes(bytes);
+    const bytes = Buffer.byteLength(value);
+    this.length(bytes);
+    this.reserve(bytes);
+    this.buffer.write(value, this.size);
+    this.size += bytes;
   }
 
   bytes(value: Uint8Array): void {
@@ -57,18 +58,20 @@ export class WireWriter {
     this.size += value.length;
   }
 
-  /** What was written. The writer is used up. */
+  /** A copy of what was written. The writer is used up. */
   take(): Uint8Array {
-    return this.buffer.subarray(0, this.size);
+    const bytes = Buffer.allocUnsafe(this.size);
+    this.buffer.copy(bytes, 0, 0, this.size);
+    if (this.buffer.length <= SCRATCH_BYTES) scratch = this.buffer;
+    return bytes;
   }
 
   private reserve(bytes: number): void {
     const needed = this.size + bytes;
     if (needed <= this.buffer.length) return;
-    const grown = new Uint8Array(Math.max(needed, this.buffer.length * 2));
-    grown.set(this.buffer);
+    const grown = Buffer.allocUnsafeSlow(Math.max(needed, this.buffer.length * 2));
+    this.buffer.copy(grown, 0, 0, this.size);
     this.buffer = grown;
-    this.view = new DataView(grown.buffer);
   }
 }
 
@@ -77,14 +80,18 @@ export class WireReader {
   private readonly source: Uint8Array;
   private readonly view: DataView;
   private at = 0;
+  /** Where the part ends that is being read. */
+  private limit: number;
 
-  constructor(source: Uint8Array) {
-    this.source = source;
-    this.view = new DataView(source.buffer, source.byteOffset, source.byteLength);
+  constructor({ buffer, byteOffset, byteLength }: Uint8Array) {
+    // Parts of a plain array are made at half the cost of those of a Buffer.
+    this.source = new Uint8Array(buffer, byteOffset, byteLength);
+    this.view = new DataView(buffer, byteOffset, byteLength);
+    this.limit = byteLength;
   }
 
   byte(): number {
-    const value = this.source[this.at++];
+    const value = this.at < this.limit ? this.source[this.at++] : undefined;
     if (value === undefined) throw cut();
     return value;
   }
@@ -108,9 +115,7 @@ export class WireReader {
 
   /** A finite number. */
   number(): number {
-    if (this.at + 8 > this.source.length) throw cut();
-    const value = this.view.getFloat64(this.at);
-    this.at += 8;
+    const value = this.view.getFloat64(this.take(8));
     if (!Number.isFinite(value)) throw invalid('a number in it is not finite');
     return value;
   }
@@ -128,15 +133,34 @@ export class WireReader {
   /** A view of the bytes, not a copy. */
   bytes(): Uint8Array {
     const size = this.length();
-    if (size > this.source.length - this.at) throw cut();
-    const bytes = this.source.subarray(this.at, this.at + size);
-    this.at += size;
-    return bytes;
+    const begin = this.take(size);
+    return this.source.subarray(begin, begin + size);
+  }
+
+  /** What `read` makes of a byte string; it may read no more and no less than that. */
+  part<T>(read: (reader: WireReader) => T): T {
+    const size = this.length();
+    const end = this.take(size) + size;
+    const { limit } = this;
+    this.at = end - size;
+    this.limit = end;
+    const value = read(this);
+    this.end();
+    this.limit = limit;
+    return value;
   }
 
   /** Nothing may be left. */
   end(): void {
-    if (this.at !== this.source.length) throw invalid('something stands behind its end');
+    if (this.at !== this.limit) throw invalid('something stands behind its end');
+  }
+
+  /** Where the next `size` bytes begin, which are there. */
+  private take(size: number): number {
+    const begin = this.at;
+    if (size > this.limit - begin) throw cut();
+    this.at = begin + size;
+    return begin;
   }
 }
 

@@ -251,7 +251,7 @@ function table(scene: SceneName, rows: readonly Row[]): string {
 function headings(scene: SceneName): readonly string[] {
   switch (scene) {
     case 'throughput':
-      return ['messages/s', 'of raw', ''];
+      return ['messages/s', 'of raw', 'us sending', 'us handling', ''];
     case 'round-trip':
       return ['p50 ms', 'p99 ms', 'requests/s', 'p50 of raw', ''];
     case 'critical':
@@ -282,6 +282,8 @@ function cells(scene: SceneName, row: Row, raw: Row | undefined): readonly strin
       return [
         span(of('perSecond')),
         shown(ratio('perSecond')),
+        span(of('senderUs')),
+        span(of('handlerUs')),
         word ?? verdict(row, ratio('perSecond')) ?? loss(row),
       ];
     case 'round-trip': {

@@ -30,6 +30,9 @@ export interface PairResult {
   readonly received: number;
   readonly copies: number;
   readonly perSecond: number;
+  /** Microseconds of processor time for each message, in both processes: what other work on the machine changes least. */
+  readonly senderUs: number;
+  readonly handlerUs: number;
   readonly p50Ms: number;
   readonly p99Ms: number;
   /** Less urgent messages that were handled between the sending of an urgent one and its handling: the mean. */
@@ -74,6 +77,8 @@ interface Report {
   readonly type: 'ready' | 'done' | 'urgent' | 'count';
   readonly received: number;
   readonly copies: number;
+  /** Processor time that the handling process has used so far. */
+  readonly usedUs: number;
 }
 
 /** Runs the role that this process has been given. */
@@ -95,7 +100,7 @@ async function handleAll(carrier: Carrier, scene: Scene): Promise<void> {
   let received = 0;
   let copies = 0;
   const tell = (type: Report['type']): void => {
-    process.send?.({ type, received, copies } satisfies Report);
+    process.send?.({ type, received, copies, usedUs: usedUs() } satisfies Report);
   };
   const handle: Handle = async (text) => {
     if (text.startsWith(URGENT)) {
@@ -176,14 +181,23 @@ async function measure(
   reports: Reports,
   other: ChildProcess,
 ): Promise<PairResult> {
-  const none = { perSecond: 0, p50Ms: 0, p99Ms: 0, overtaken: 0, grownMiB: 0, accepted: 0 };
+  const none = {
+    perSecond: 0,
+    senderUs: 0,
+    handlerUs: 0,
+    p50Ms: 0,
+    p99Ms: 0,
+    overtaken: 0,
+    grownMiB: 0,
+    accepted: 0,
+  };
   const { count, size } = scene;
   if (scene.name === 'stopped') {
     other.kill('SIGSTOP');
     return { ...none, sent: 0, received: 0, copies: 0, ...(await offer(sender, size)) };
   }
   await publishAll(sender, size, 0, WARM_UP);
-  await reports.next('done');
+  const warm = await reports.next('done');
   const counted = async (): Promise<{ readonly received: number; readonly copies: number }> => {
     other.send('finish');
     const { received, copies } = await reports.next('done');
@@ -192,10 +206,13 @@ async function measure(
   switch (scene.name) {
     case 'throughput': {
       const began = performance.now();
+      const before = usedUs();
       await publishAll(sender, size, WARM_UP, count);
-      await reports.next('done');
+      const { usedUs: handled } = await reports.next('done');
       const perSecond = (count / (performance.now() - began)) * 1_000;
-      return { ...none, sent: count + WARM_UP, ...(await counted()), perSecond };
+      const senderUs = (usedUs() - before) / count;
+      const handlerUs = (handled - warm.usedUs) / count;
+      return { ...none, sent: count + WARM_UP, ...(await counted()), perSecond, senderUs, handlerUs };
     }
     case 'round-trip': {
       const asked = await askAll(sender, size, count);
@@ -283,6 +300,12 @@ async function offer(sender: Sender, size: number): Promise<Partial<PairResult>>
     if (n % 100 === 0) await new Promise((resolve) => setImmediate(resolve));
   }
   return { grownMiB: memoryMiB() - before, accepted };
+}
+
+/** Processor time of this process, in all of its threads. */
+function usedUs(): number {
+  const { user, system } = process.cpuUsage();
+  return user + system;
 }
 
 function memoryMiB(): number {

@@ -1,7 +1,8 @@
 /**
- * Goal: every adapter keeps the promises of the broker port, and all keep them alike, on the real server.
- * Method: one suite, run for each adapter through its harness. Numbers are those of the list of conformance cases; a case that an
- * adapter cannot have is skipped, and its name says by which flag. Nothing here knows a broker by its name.
+ * Goal: every adapter keeps the promises of the broker port, and a bus above it those of messages, and all keep them alike, on the real
+ * server.
+ * Method: one suite, run for each adapter through its harness. Numbers are those of the list of conformance cases (docs/brokers.md); a
+ * case that an adapter cannot have is skipped, and its name says by which flag. Nothing here knows a broker by its name.
  *
  * `TROUPE_SOAK=full` runs the long cases at full length. `TROUPE_SEED` and `TROUPE_SCHEDULE` run one schedule of faults again.
  */
@@ -9,6 +10,9 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe } from 'vitest';
 import type { BrokerHarness } from '../support/broker-harness.ts';
 import { BrokerPlay } from '../support/broker-play.ts';
+import { busMessageCases } from './broker/bus-messages.ts';
+import { busQueueCases } from './broker/bus-queues.ts';
+import { busRequestCases } from './broker/bus-requests.ts';
 import { type BrokerCases, caseFor, sizesOf } from './broker/cases.ts';
 import { dataCases } from './broker/data.ts';
 import { faultCases } from './broker/faults.ts';
@@ -57,5 +61,10 @@ export function brokerContract(harness: BrokerHarness): void {
     describe('shards', () => shardCases(cases));
     describe('faults', () => faultCases(cases));
     describe('schedules', () => scheduleCases(cases));
+    describe('a bus above it', () => {
+      busMessageCases(cases);
+      busQueueCases(cases);
+      busRequestCases(cases);
+    });
   });
 }

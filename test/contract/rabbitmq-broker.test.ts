@@ -16,6 +16,8 @@ const CLASSIC: BrokerCapabilities = {
   keepsOrderOnRedelivery: true,
   frameBytesMax: FRAME_BYTES_MAX,
   takeoverMs: 10_000,
+  downMs: 11_000,
+  grantMs: 1_000,
   leavesNothing: true,
   passesFullTopics: true,
 };

@@ -85,6 +85,8 @@ const harness: BrokerHarness = {
     keepsOrderOnRedelivery: false,
     frameBytesMax: FRAME_BYTES_MAX,
     takeoverMs: TIMES.downAfterMs + 3 * TIMES.heartbeatMs,
+    downMs: TIMES.downAfterMs + 2 * TIMES.heartbeatMs,
+    grantMs: 1_000,
     leavesNothing: true,
   },
   host,

@@ -132,6 +132,40 @@ describe.skipIf(found.isForeign)('RabbitMQ', () => {
     expect(got).toEqual(Array.from({ length: count }, (_n, at) => at));
   });
 
+  it('keeps a shard that is owned and not read for longer than expiresMs', async () => {
+    fresh();
+    const options = { expiresMs: 600 };
+    const [first, second] = [await open('first', options), await open('second', options)];
+    const shard = { group: 'g', shard: 1, shards: 2 };
+    const told: (number | string)[] = [];
+    const claims = await Promise.all(
+      [first, second].map(({ shards }, at) =>
+        shards?.claim(shard, { granted: (epoch) => told.push(epoch), lost: () => told.push(`lost ${at}`) }),
+      ),
+    );
+    await expect.poll(() => told.length, SOON).toBe(1);
+    const frame: OutFrame = { to: { kind: 'shard', ...shard }, lane: 3, bytes: Uint8Array.of(1) };
+    expect(await first.publish([frame])).toEqual(['ok']);
+    const token = async (): Promise<string | undefined> => {
+      const lines = await server.control('list_queues', '--no-table-headers', 'name', 'messages');
+      return lines.split('\n').find((line) => line.startsWith(`${prefix}.sh.g.1.token\t`));
+    };
+    // A queue that nobody reads would be gone after a third of this.
+    const endMs = systemHost.clock.now() + 3 * options.expiresMs;
+    await expect.poll(() => systemHost.clock.now() > endMs, SOON).toBe(true);
+    await expect.poll(token, SOON).toBe(`${prefix}.sh.g.1.token\t1`);
+    expect(await first.backlog({ kind: 'shard', ...shard })).toEqual([0, 0, 0, 1, 0, 0]);
+    expect(told.length).toBe(1);
+    await Promise.all(claims.map((claim) => claim?.release()));
+    const third = await second.shards?.claim(shard, {
+      granted: (epoch) => told.push(epoch),
+      lost: () => told.push('lost'),
+    });
+    await expect.poll(() => told.length, SOON).toBeGreaterThan(1);
+    expect(told).toEqual(told.toSorted());
+    await third?.release();
+  });
+
   it('denies the topics that a user may not publish, one by one, and takes all else', async () => {
     fresh();
     await server.control('add_user', 'narrow', 'secret');

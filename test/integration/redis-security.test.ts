@@ -95,6 +95,41 @@ describe.skipIf(usable.isForeign)('redis security', () => {
     await shared.stop();
     expect(await broker.backlog({ kind: 'inbox' })).toEqual([0, 0, 0, 0, 0, 0]);
     await broker.unlisten('news.*');
+    await smokeShard(broker);
+    await broker.close();
+  }
+
+  /** Says something of itself, claims a shard, reads a frame of it by its right, and gives it back. */
+  async function smokeShard(broker: Broker): Promise<void> {
+    await broker.members?.describe('smokes');
+    expect(broker.members?.view()).toMatchObject([{ name: 'smoke', about: 'smokes' }]);
+    const shard = { group: 'accounts', shard: 0, shards: 2 } as const;
+    let granted: () => void = () => undefined;
+    const owned = new Promise<void>((resolve) => {
+      granted = resolve;
+    });
+    const owner = { granted: () => granted(), lost: () => undefined };
+    const claim = await broker.shards?.claim(shard, owner);
+    await owned;
+    const got: Delivery[] = [];
+    let done: () => void = () => undefined;
+    const both = new Promise<void>((resolve) => {
+      done = resolve;
+    });
+    const receive = (deliveries: readonly Delivery[]): void => {
+      got.push(...deliveries);
+      if (got.length === 2) done();
+    };
+    const reading = await broker.consume({ kind: 'shard', ...shard }, { windows: LANE_WINDOWS, receive });
+    const frame = { to: { kind: 'shard', ...shard }, lane: 3, bytes: new Uint8Array([1]) } as const;
+    expect(await broker.publish([frame, frame])).toEqual(['ok', 'ok']);
+    await both;
+    const [first, second] = got;
+    if (first === undefined || second === undefined) throw new Error('Two frames were expected.');
+    reading.acknowledge([first]);
+    await reading.deadLetter(second, { reason: 'test' });
+    expect(await broker.backlog({ kind: 'shard', ...shard })).toEqual([0, 0, 0, 0, 0, 0]);
+    await claim?.release();
   }
 
   it('works over TLS with an authority, a certificate of its own and the name of the server', async () => {

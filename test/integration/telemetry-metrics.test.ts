@@ -81,6 +81,41 @@ describe('the metrics', () => {
     expect(byWord(collected, 'troupe.restarts', 'troupe.restart.reason')).toEqual({ failed: 1 });
   });
 
+  it('count a send as rejected that is not even let wait', async () => {
+    const collect = recordMetrics();
+    const { system, settle } = await testSystem();
+    const ref = await system.spawn(puppet({ mailbox: { capacity: 1, criticalReserve: 0, waitersMax: 1 } }));
+    system.suspend(ref);
+    ref.tell('act', () => undefined);
+    const sends = [1, 2].map(() => endingOf(ref.send('act', () => undefined)));
+    await settle();
+    expect(sends.map(({ is }) => is)).toEqual([undefined, 'ERR_MAILBOX_WAITERS_FULL']);
+    const collected = await collect();
+    expect(byWord(collected, 'troupe.messages.rejected', 'troupe.admission')).toEqual({ full: 1 });
+    system.resume(ref);
+    await settle();
+    expect(sends[0]?.is).toBe('resolved');
+  });
+
+  it.each([
+    ['where nobody may wait', { overflow: 'reject', capacity: 1, criticalReserve: 0 }],
+    ['where as many wait as may', { waitersMax: 0, capacity: 1, criticalReserve: 0 }],
+  ] as const)(
+    'count each call once that a full mailbox refuses, whatever its verb, %s',
+    async (_, mailbox) => {
+      const collect = recordMetrics();
+      const { system, settle } = await testSystem();
+      const ref = await system.spawn(puppet({ mailbox }));
+      system.suspend(ref);
+      ref.tell('act', () => undefined);
+      expect(ref.tell('act', () => undefined)).toBe('full');
+      const refused = [endingOf(ref.send('act', () => undefined)), endingOf(ref.ask('answer', () => 1))];
+      await settle();
+      expect(refused.map(({ is }) => is)).not.toContain('resolved');
+      expect(byWord(await collect(), 'troupe.messages.rejected', 'troupe.admission')).toEqual({ full: 3 });
+    },
+  );
+
   it('tell depth and wait by priority, what is in flight, and who waits for room', async () => {
     const collect = recordMetrics();
     const { system, settle, advance } = await testSystem();

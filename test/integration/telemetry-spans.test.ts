@@ -2,7 +2,8 @@ import { context, propagation, SpanKind, SpanStatusCode, trace } from '@opentele
 import { BatchSpanProcessor, InMemorySpanExporter, NodeTracerProvider } from '@opentelemetry/sdk-trace-node';
 import { agent, ask, protocol, rejected, supervisor, tell, topic, type } from 'troupe';
 import { memoryStore } from 'troupe/store';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
+import { recordMetrics } from '../support/metrics.ts';
 import { deferred, endingOf, type PuppetContext, type PuppetRef, puppet } from '../support/puppet.ts';
 import { busBench } from '../support/test-bus.ts';
 import { testSystem } from '../support/test-system.ts';
@@ -69,6 +70,52 @@ describe('the spans of a message', () => {
     expect(turn?.parentSpanContext?.spanId).toBe(send?.spanContext().spanId);
     expect([send?.status.code, turn?.status.code]).toEqual([SpanStatusCode.UNSET, SpanStatusCode.UNSET]);
   });
+
+  it('are as long as a send waits for room, and say whether it got in', async () => {
+    const traces = recordTraces();
+    const { system, advance, settle } = await testSystem();
+    const ref = await system.spawn(puppet({ mailbox: { capacity: 1, criticalReserve: 0 } }));
+    system.suspend(ref);
+    ref.tell('act', () => undefined);
+    const sends = [
+      endingOf(ref.send('act', () => undefined, { timeoutMs: 100 })),
+      endingOf(ref.send('act', () => undefined)),
+    ];
+    await settle();
+    expect(traces.named('send puppet')).toHaveLength(1);
+    await advance(100);
+    system.resume(ref);
+    await settle();
+    expect(sends.map(({ is }) => is)).toEqual(['ERR_SEND_TIMEOUT', 'resolved']);
+    const said = traces
+      .named('send puppet')
+      .map(({ attributes }) => [attributes['troupe.admission'], attributes['error.type']]);
+    expect(said).toEqual([
+      ['accepted', undefined],
+      [undefined, 'ERR_SEND_TIMEOUT'],
+      ['accepted', undefined],
+    ]);
+  });
+
+  it.each(['traces', 'measures', 'nothing'] as const)(
+    'of a call that a function of the user’s throws at have that error, and so has the caller (recorded: %s)',
+    async (recorded) => {
+      const traces = recorded === 'traces' ? recordTraces() : undefined;
+      if (recorded === 'measures') recordMetrics();
+      const { system } = await testSystem();
+      const error = new RangeError('no key');
+      const key = (): never => {
+        throw error;
+      };
+      const pool = await system.spawn(puppet().pool({ size: 1, routing: 'sticky', key }));
+      expect(() => pool.tell('act', () => undefined)).toThrow(error);
+      expect(() => pool.send('act', () => undefined)).toThrow(error);
+      await expect(pool.ask('answer', () => 1)).rejects.toBe(error);
+      const sends = traces?.named('send puppet').map(({ attributes }) => attributes['error.type']);
+      expect(sends ?? []).toEqual(traces === undefined ? [] : ['RangeError', 'RangeError', 'RangeError']);
+      expect(system.inspect(pool)?.counts.accepted).toBe(0);
+    },
+  );
 
   it('are named by the template of a typed topic, and say the topic beside it', async () => {
     const traces = recordTraces();
@@ -276,6 +323,23 @@ describe('the end of a turn', () => {
     });
   });
 
+  it('that failed has below it a restart that is an error where the actor is stopped before it comes back', async () => {
+    const traces = recordTraces();
+    const { system, settle } = await testSystem();
+    const ref = await system.spawn(puppet(), { backoff: { minMs: 1_000 } });
+    ref.tell('act', () => {
+      throw new Error('fail');
+    });
+    await settle();
+    await system.stop(ref);
+    const [restart] = traces.named('restart puppet');
+    expect(restart?.attributes).toMatchObject({ 'error.type': 'ERR_ACTOR_STOPPED' });
+    expect(restart?.status).toEqual({
+      code: SpanStatusCode.ERROR,
+      message: expect.stringContaining(ref.address),
+    });
+  });
+
   it('with `resume` is no cause of a later restart', async () => {
     const traces = recordTraces();
     const { system, settle, advance } = await testSystem({
@@ -293,6 +357,44 @@ describe('the end of a turn', () => {
     const [restart] = traces.named('restart puppet');
     expect(restart?.attributes['troupe.restart.reason']).toBe('killed');
     expect(restart?.parentSpanContext).toBeUndefined();
+  });
+});
+
+describe('a restart', () => {
+  it('is the parent of what its hooks do, before and after a wait: of their own spans, and of what they send', async () => {
+    const traces = recordTraces();
+    const { system, advance } = await testSystem();
+    const next = await system.spawn(puppet());
+    const think = (name: string): void => trace.getTracer('user').startActiveSpan(name, (span) => span.end());
+    const ref = await system.spawn(
+      puppet({
+        state: (_args, ctx) => {
+          if (ctx.generation === 0) return [];
+          think('starting');
+          return [];
+        },
+        onRestart: async (ctx) => {
+          think('leaving');
+          await Promise.resolve();
+          ctx.tell(next, 'act', () => undefined);
+        },
+      }),
+      { restart: 'permanent' },
+    );
+    ref.tell('act', () => {
+      throw new Error('fail');
+    });
+    await advance(60_000);
+    expect(traces.tree()).toEqual([
+      'send puppet',
+      '  process puppet',
+      '    dead-letter act',
+      '    restart puppet',
+      '      leaving',
+      '      send puppet',
+      '        process puppet',
+      '      starting',
+    ]);
   });
 });
 
@@ -328,9 +430,31 @@ describe('a dead letter', () => {
     await settle();
     expect(traces.tree()).toHaveLength(2);
     const [send] = traces.named('send puppet');
+    expect(send?.attributes['troupe.call']).toBe(call);
     if (call === 'tell') expect(send?.attributes['troupe.admission']).toBe('actor-unknown');
     else expect(send?.attributes['error.type']).toBe('ERR_ACTOR_UNKNOWN');
   });
+
+  it.each(['tell', 'send', 'ask'] as const)(
+    'of a call while the system shuts down is in the trace of that call: %s',
+    async (call) => {
+      const traces = recordTraces();
+      const { system } = await testSystem();
+      const ref = await system.spawn(puppet());
+      await system.shutdown();
+      if (call === 'tell') ref.tell('act', () => undefined, { headers: { traceparent } });
+      else if (call === 'send')
+        await ref.send('act', () => undefined, { headers: { traceparent } }).catch(() => undefined);
+      else await ref.ask('answer', () => 1, { headers: { traceparent } }).catch(() => undefined);
+      const message = call === 'ask' ? 'answer' : 'act';
+      expect(traces.tree()).toEqual(['send puppet', `  dead-letter ${message}`]);
+      const [send] = traces.named('send puppet');
+      expect(send?.spanContext().traceId).toBe(TRACE);
+      expect(send?.attributes['troupe.call']).toBe(call);
+      if (call === 'tell') expect(send?.attributes['troupe.admission']).toBe('stopped');
+      else expect(send?.attributes['error.type']).toBe('ERR_ACTOR_STOPPED');
+    },
+  );
 
   it('of a zombie is in the trace of the turn that was given up', async () => {
     const gate = deferred();
@@ -698,6 +822,28 @@ describe('an SDK', () => {
     const turns = traces.named('process puppet');
     expect(turns.map((turn) => turn.parentSpanContext?.spanId)).toContain(SPAN);
     expect(turns).toHaveLength(2);
+  });
+
+  it('that is absent costs a message nothing but the look whether it is: nobody is told of calls and turns', async () => {
+    const { system, kernel, settle } = await testSystem();
+    const told = (['sending', 'continuing', 'ticking', 'turn', 'publishing'] as const).map((name) =>
+      vi.spyOn(kernel.telemetry, name),
+    );
+    const ref = await system.spawn(puppet());
+    ref.tell('act', (ctx) => ctx.continue('next', () => undefined), { ttlMs: 1_000 });
+    await ref.send('act', () => undefined);
+    await ref.ask('answer', () => 1);
+    system.ref(puppet().protocol, 'nobody').tell('act', () => undefined);
+    await settle();
+    expect(system.inspect(ref)?.counts.handled).toBe(3);
+    let stale: PuppetContext | undefined;
+    ref.tell('act', (ctx) => {
+      stale = ctx;
+    });
+    await settle();
+    await system.stop(ref);
+    expect(() => stale?.tell(ref, 'act', () => undefined)).toThrow();
+    expect(told.flatMap((spy) => spy.mock.calls)).toEqual([]);
   });
 
   it('that is taken out again is not asked any more', async () => {

@@ -9,6 +9,9 @@ const ROOM = 'adapters/memory/room.ts';
 const CONSUMER = 'adapters/memory/consumer.ts';
 const CLIENT = 'adapters/memory/client.ts';
 const BROKER = 'adapters/memory/broker.ts';
+const PRESENCE = 'adapters/memory/presence.ts';
+const SHARD_TABLE = 'adapters/memory/shard-table.ts';
+const SHARDS = 'adapters/memory/shards.ts';
 
 export const BROKER_BUGS: readonly PlantedBug[] = [
   {
@@ -141,8 +144,8 @@ export const BROKER_BUGS: readonly PlantedBug[] = [
   {
     name: 'a full place of a topic is not told',
     file: ROOM,
-    find: "if (!queue.offer({ lane, bytes, expiresAtMs, topic, publisher }, wallNowMs)) result = 'full';",
-    replace: 'queue.offer({ lane, bytes, expiresAtMs, topic, publisher }, wallNowMs);',
+    find: "if (!queue.offer({ lane, bytes, topic, publisher })) result = 'full';",
+    replace: 'queue.offer({ lane, bytes, topic, publisher });',
     tests,
   },
   {
@@ -284,6 +287,62 @@ export const BROKER_BUGS: readonly PlantedBug[] = [
     file: BROKER,
     find: '() => session.room.leave(session.record)',
     replace: '() => undefined',
+    tests,
+  },
+  {
+    name: 'an owner without a connection hears that it lost a shard after another was granted',
+    file: SHARDS,
+    find: 'LOST_SHARE = 0.8',
+    replace: 'LOST_SHARE = 1.2',
+    tests,
+  },
+  {
+    name: 'two owners of a shard have one epoch',
+    file: SHARD_TABLE,
+    find: '    held.epoch++;',
+    replace: '    held.epoch ||= 1;',
+    tests,
+  },
+  {
+    name: 'a shard stays with a node that is dead',
+    file: ROOM,
+    find: '(record) => this.shards.forsake(record)',
+    replace: '() => undefined',
+    tests,
+  },
+  {
+    name: 'a node that was dead comes back as who it was',
+    file: PRESENCE,
+    find: 'if (record.isDead) record.life++;',
+    replace: '',
+    tests,
+  },
+  {
+    name: 'an outage of the server is the death of all',
+    file: PRESENCE,
+    find: 'if (this.connected().length === 0) for (const record of this.timers.keys()) this.forget(record);',
+    replace: '',
+    tests,
+  },
+  {
+    name: 'nobody looks for the dead after an outage',
+    file: PRESENCE,
+    find: 'if (this.connected().length === 1)',
+    replace: 'if (this.connected().length === 0)',
+    tests: ['test/unit/memory-broker.test.ts'],
+  },
+  {
+    name: 'a node that closes is taken for lost',
+    file: PRESENCE,
+    find: 'this.left.add(keyOf(memberOf(record)));',
+    replace: '',
+    tests,
+  },
+  {
+    name: 'a shard is read on after it was released',
+    file: SHARDS,
+    find: '    await this.ports.unread(shard);',
+    replace: '',
     tests,
   },
 ];

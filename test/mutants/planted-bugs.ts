@@ -1,6 +1,7 @@
 /** Bugs that were made, or could be, each with the tests that must notice it. The names say what the bug does. */
 
 import { BROKER_BUGS } from './broker-bugs.ts';
+import { BUS_BUGS } from './bus-bugs.ts';
 import type { PlantedBug } from './planted-bug.ts';
 
 const MAILBOX = ['test/unit/mailbox.test.ts', 'test/unit/admission.test.ts', 'test/unit/heap.test.ts'];
@@ -138,7 +139,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: 'an ask leaves its listener on the signal',
     file: 'runtime/actor/pending.ts',
-    find: 'if (signal !== undefined && this.onAbort !== undefined) offAbort(signal, this.onAbort);',
+    find: 'offAbort(signal, this.onAbort);',
     replace: '',
     tests: ['test/unit/ask.test.ts'],
   },
@@ -494,5 +495,41 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     replace: '',
     tests: ['test/property/ask.property.test.ts'],
   },
+  {
+    name: 'an ask waits for the token of another turn',
+    file: 'runtime/actor/cell.ts',
+    find: 'const isAnswer = isAsked && !turn.isReplied && !turn.isStashed;',
+    replace: 'const isAnswer = isAsked && !turn.isReplied && !turn.isStashed && !isTakenCare(value);',
+    tests: ['test/unit/context.test.ts'],
+  },
+  {
+    name: 'what is refused while a system shuts down is not counted',
+    file: 'runtime/actor/local-ref.ts',
+    find: 'kernel.telemetry.tallyOf(name).refused.count(verdict);',
+    replace: "if (verdict !== 'stopped') kernel.telemetry.tallyOf(name).refused.count(verdict);",
+    tests: ['test/unit/shutdown.test.ts'],
+  },
+  {
+    name: 'an ask that finds no room is not counted',
+    file: 'runtime/actor/pending.ts',
+    find: 'else this.reject(noRoom(cell, from));',
+    replace: "else this.reject(new TroupeError('ERR_MAILBOX_FULL', { address: cell.address, capacity: 1 }));",
+    tests: ['test/integration/telemetry-metrics.test.ts'],
+  },
+  {
+    name: 'the hooks of a restart are outside its span',
+    file: 'runtime/actor/hooks.ts',
+    find: 'restart === undefined ? hook(turn) : restart.run(() => hook(turn));',
+    replace: 'hook(turn);',
+    tests: ['test/integration/telemetry-spans.test.ts'],
+  },
+  {
+    name: 'a turn keeps calls that have ended',
+    file: 'runtime/actor/pending.ts',
+    find: '    if (from !== undefined) from.removePending(this);\n',
+    replace: '',
+    tests: ['test/unit/pending.test.ts'],
+  },
   ...BROKER_BUGS,
+  ...BUS_BUGS,
 ];

@@ -176,6 +176,21 @@ export class PlayNode {
     };
   }
 
+  /** Tells of all that is given to whoever consumes on this node from now on. */
+  onDeliveries(hear: (deliveries: readonly Delivery[]) => void): void {
+    const { broker } = this;
+    const consume = broker.consume.bind(broker);
+    const heard: Broker['consume'] = (source, options) =>
+      consume(source, {
+        ...options,
+        receive: (deliveries) => {
+          hear(deliveries);
+          options.receive(deliveries);
+        },
+      });
+    Object.assign(broker, { consume: heard });
+  }
+
   /** Publishes in one call. */
   publish(frames: readonly OutFrame[]): Promise<readonly PublishResult[]> {
     return this.play.within(this.broker.publish(frames), 'publish');
@@ -239,6 +254,7 @@ export class BrokerPlay {
   readonly harness: BrokerHarness;
   readonly prefix = `t${RUN}-${++worldsMade}`;
   private readonly nodes: PlayNode[] = [];
+  private readonly endings: (() => Promise<void>)[] = [];
   private passing: Promise<void> | undefined;
 
   constructor(harness: BrokerHarness) {
@@ -343,8 +359,14 @@ export class BrokerPlay {
     await this.passAll(ms);
   }
 
+  /** Has this done before its nodes are closed. */
+  beforeEnd(ending: () => Promise<void>): void {
+    this.endings.push(ending);
+  }
+
   /** Closes all nodes and removes what is left. */
   async end(): Promise<void> {
+    for (const ending of this.endings) await ending();
     const living = this.nodes.filter((node) => !node.isKilled);
     await Promise.all(living.map((node) => node.close()));
     await Promise.all(this.nodes.map((node) => this.within(node.broker.close(), 'close', 30_000)));

@@ -11,6 +11,7 @@ import { Topology } from '../../adapters/rabbitmq/topology.ts';
 import { systemHost } from '../../runtime/host/system-clock.ts';
 import { type Broker, type BrokerCapabilities, LANES, type Source } from '../../src/protocol/broker.ts';
 import type { Host } from '../../src/protocol/clock.ts';
+import type { Shard, ShardOwner } from '../../src/protocol/sharding.ts';
 import type { BrokerHarness, ConnectedNode, ConnectRequest, DeadFrame } from './broker-harness.ts';
 import { type Proxy, startProxy } from './proxy.ts';
 import { killBehind, PROXY_LINK_FAULTS, proxyLink } from './proxy-link.ts';
@@ -90,6 +91,7 @@ export function rabbitmqHarness(
     return [
       ...inboxes,
       ...sources.flatMap((source) => LANES.map((lane) => topology.queue(source, '', lane))),
+      ...sources.flatMap((source) => (source.kind === 'shard' ? [topology.token(source)] : [])),
     ];
   };
 
@@ -106,6 +108,14 @@ export function rabbitmqHarness(
         return consume(source, how);
       },
     });
+    const claim = broker.shards?.claim.bind(broker.shards);
+    if (broker.shards !== undefined && claim !== undefined)
+      Object.assign(broker.shards, {
+        claim: (shard: Shard, owner: ShardOwner) => {
+          world.sources.push({ kind: 'shard', ...shard });
+          return claim(shard, owner);
+        },
+      });
     return {
       broker: noting,
       link: hasLink ? proxyLink(proxy) : undefined,
@@ -174,6 +184,7 @@ export function rabbitmqHarness(
       await operate(async (channel) => {
         for (const name of [...names, topology.deadLetters]) await channel.deleteQueue(name);
         await channel.deleteExchange(topology.exchange);
+        await channel.deleteExchange(topology.members);
       });
     },
     faults: found.isForeign

@@ -69,6 +69,39 @@ describe('an observer that kills the actor it hears of', () => {
     },
   );
 
+  it('P24 P31 when its turn has failed leaves the message one outcome where messages are tried again', async () => {
+    const { system, advance } = await testSystem();
+    const agent = puppet({ onFailure: { retry: { attemptsMax: 3, backoff: AT_ONCE } } });
+    const ref = await system.spawn(agent, { backoff: AT_ONCE });
+    killOnce(system, ref, ({ type }) => type === 'actor-failed');
+    let runs = 0;
+    ref.tell('act', () => {
+      runs++;
+      FAIL();
+    });
+    await advance(0);
+    expect(runs).toBe(1);
+    expect(system.inspect(ref)).toMatchObject({ generation: 1, restarts: 1, counts: { failed: 1 } });
+  });
+
+  it('P24 P31 when its turn is given up for a child that collapsed starts one next life', async () => {
+    const { system, advance } = await testSystem();
+    const ref = await system.spawn(puppet(), { backoff: AT_ONCE });
+    killOnce(system, ref, ({ type }) => type === 'turn-disowned');
+    ref.tell('act', async (ctx) => {
+      const child = await ctx.spawn(puppet({ decide: () => 'escalate' }));
+      child.tell('act', FAIL);
+      await never();
+    });
+    await advance(0);
+    expect(system.inspect(ref)).toMatchObject({
+      generation: 1,
+      restarts: 1,
+      counts: { failed: 1 },
+      lastError: { code: 'ERR_ACTOR_KILLED' },
+    });
+  });
+
   it('P24 P31 when its turn is disowned starts one next life, which has not failed', async () => {
     const { system, advance } = await testSystem();
     const ref = await system.spawn(puppet({ turnTimeoutMs: 10 }), { backoff: AT_ONCE });

@@ -1,9 +1,19 @@
-import { agent, ask, protocol, supervisor, tell, type } from 'troupe';
-import { describe, expect, it } from 'vitest';
+import { agent, ask, isTroupeError, protocol, supervisor, tell, topic, type } from 'troupe';
+import { describe, expect, it, vi } from 'vitest';
 import { z } from 'zod';
-import { deferred, endingOf, never, Puppet, type PuppetContext, puppet } from '../support/puppet.ts';
+import { TURNS_PER_SLICE } from '../../src/protocol/limits.ts';
+import {
+  deferred,
+  endingOf,
+  never,
+  Puppet,
+  type PuppetAskContext,
+  type PuppetContext,
+  puppet,
+} from '../support/puppet.ts';
 import { unhandledDuring } from '../support/rejections.ts';
 import { testSystem } from '../support/test-system.ts';
+import { VirtualClock } from '../support/virtual-clock.ts';
 
 const Counter = protocol('counter', {
   add: tell(type<number>()),
@@ -129,7 +139,10 @@ describe('the turns of an actor', () => {
     });
     await settle();
     expect(made).toBe(64);
-    expect(system.inspect(ref)?.lastError).toMatchObject({ code: 'ERR_MAILBOX_FULL' });
+    expect(system.inspect(ref)?.lastError).toMatchObject({
+      code: 'ERR_MAILBOX_FULL',
+      details: { address: `${ref.address} (continue)`, capacity: 64 },
+    });
   });
 
   it('P59 take a control item before any message', async () => {
@@ -193,6 +206,41 @@ describe('the turns of an actor', () => {
   });
 });
 
+describe('a place in the run queue', () => {
+  it('is taken once for all that is there to do, and only where a turn could start', async () => {
+    const { system, settle, kernel } = await testSystem({ order: 'engine' });
+    const add = vi.spyOn(kernel.scheduler, 'add');
+    const taken = async (): Promise<number> => {
+      await settle();
+      const { length } = add.mock.calls;
+      add.mockClear();
+      return length;
+    };
+    const ref = await system.spawn(puppet());
+    expect(await taken()).toBe(0);
+    for (let n = 0; n < TURNS_PER_SLICE; n++) ref.tell('act', () => undefined);
+    expect(await taken()).toBe(1);
+    const gate = deferred();
+    ref.tell('act', () => gate.promise);
+    expect(await taken()).toBe(1);
+    ref.tell('act', () => undefined);
+    ref.tell('act', () => undefined);
+    expect(await taken()).toBe(0);
+    gate.resolve();
+    expect(await taken()).toBe(1);
+    system.suspend(ref);
+    ref.tell('act', () => undefined);
+    expect(await taken()).toBe(0);
+    system.resume(ref);
+    expect(await taken()).toBe(1);
+    system.suspend(ref);
+    system.resume(ref);
+    expect(await taken()).toBe(0);
+    for (let n = 0; n <= TURNS_PER_SLICE; n++) ref.tell('act', () => undefined);
+    expect(await taken()).toBe(2);
+  });
+});
+
 describe('signals', () => {
   it('P58 act within one macrotask beside a full mailbox and a turn that never settles', async () => {
     const { system, settle } = await testSystem();
@@ -236,6 +284,22 @@ describe('signals', () => {
     expect(ref.tell('act', () => undefined)).toBe('stopped');
   });
 
+  it.each([
+    ['before a more urgent one, once it has waited long enough', { agingMs: 100 }, ['patient', 'urgent']],
+    ['behind a more urgent one, however long it waits, without agingMs', {}, ['urgent', 'patient']],
+  ])('take a message %s', async (_, mailbox, order) => {
+    const { system, advance, settle } = await testSystem();
+    const seen: string[] = [];
+    const ref = await system.spawn(puppet({ mailbox }));
+    system.suspend(ref);
+    ref.tell('act', () => seen.push('patient'), { priority: 'low' });
+    await advance(1_000);
+    ref.tell('act', () => seen.push('urgent'), { priority: 'urgent' });
+    system.resume(ref);
+    await settle();
+    expect(seen).toEqual(order);
+  });
+
   it('P61 cancel a queued message: its slot is free at once and the order of the others unchanged', async () => {
     const { system, settle } = await testSystem();
     const seen: string[] = [];
@@ -276,6 +340,58 @@ describe('a message', () => {
     expect(system.deadLetters.list().map(({ reason, attempts }) => ({ reason, attempts }))).toEqual([
       { reason: 'expired', attempts: 0 },
       { reason: 'expired', attempts: 0 },
+    ]);
+  });
+
+  it('P60 that is asked and whose time is up gets no turn either, although its timer is late', async () => {
+    class LateClock extends VirtualClock {
+      lateMs = 0;
+
+      override now(): number {
+        return super.now() + this.lateMs;
+      }
+    }
+    const clock = new LateClock();
+    const { system, settle, events } = await testSystem({ clock });
+    const seen: string[] = [];
+    const ref = await system.spawn(puppet());
+    ref.tell('act', () => {
+      clock.lateMs = 51; // it keeps the event loop to itself
+    });
+    const asked = endingOf(ref.ask('answer', () => seen.push('late'), { timeoutMs: 50 }));
+    await settle();
+    expect(asked.is).toBe('ERR_MESSAGE_DROPPED');
+    expect(seen).toEqual([]);
+    expect(events).toContainEqual(expect.objectContaining({ type: 'message-dead', reason: 'expired' }));
+  });
+
+  it('P51 that has waited for agingMs for each rank between goes before a more urgent one', async () => {
+    const { system, settle, advance } = await testSystem();
+    const seen: string[] = [];
+    const ref = await system.spawn(puppet({ mailbox: { agingMs: 10 } }));
+    system.suspend(ref);
+    ref.tell('act', () => seen.push('low'), { priority: 'low' });
+    await advance(39);
+    ref.tell('act', () => seen.push('in time'), { priority: 'critical' });
+    await advance(1);
+    ref.tell('act', () => seen.push('too late'), { priority: 'critical' });
+    system.resume(ref);
+    await settle();
+    expect(seen).toEqual(['in time', 'low', 'too late']);
+  });
+
+  it('that is refused is told to observers, with why and how urgent it was', async () => {
+    const { system, events } = await testSystem();
+    const ref = await system.spawn(puppet({ mailbox: { capacity: 1, criticalReserve: 0 } }));
+    system.suspend(ref);
+    ref.tell('act', () => undefined);
+    ref.tell('act', () => undefined, { priority: 'urgent' });
+    await system.stop(ref);
+    ref.tell('act', () => undefined);
+    const refused = { type: 'message-refused', address: ref.address, message: 'act' };
+    expect(events.filter(({ type }) => type === 'message-refused')).toEqual([
+      { ...refused, verdict: 'full', priority: 'urgent' },
+      { ...refused, verdict: 'stopped', priority: 'normal' },
     ]);
   });
 
@@ -388,7 +504,11 @@ describe('a turn that misbehaves', () => {
     await advance(499);
     expect(asked.is).toBeUndefined();
     await advance(1);
-    expect(asked).toMatchObject({ is: 'ERR_ACTOR_FAILED', error: { cause: { code: 'ERR_TURN_TIMEOUT' } } });
+    const details = { address: ref.address, message: 'answer', timeoutMs: 500 };
+    expect(asked).toMatchObject({
+      is: 'ERR_ACTOR_FAILED',
+      error: { cause: { code: 'ERR_TURN_TIMEOUT', details } },
+    });
     expect(signal?.reason).toMatchObject({ code: 'ERR_TURN_TIMEOUT' });
     expect(system.inspect(ref)).toMatchObject({ status: 'restarting', zombies: 1, turn: undefined });
     await advance(100);
@@ -491,6 +611,27 @@ describe('a turn that misbehaves', () => {
     expect(system.inspect(ref)).toMatchObject({ status: 'running', generation: 1 });
   });
 
+  it('is told to observers, with the message and the topic that it came from', async () => {
+    const News = topic('news', type<string>());
+    const Reader = protocol('reader', { read: tell(type<string>()) });
+    const error = new Error('bad news');
+    const reader = agent(Reader, {
+      subscribe: [{ topic: News, as: 'read' }],
+      on: {
+        read: () => {
+          throw error;
+        },
+      },
+    });
+    const { system, advance, events } = await testSystem();
+    const { address } = await system.spawn(reader, { backoff: QUICK });
+    await system.publish(News, {}, 'text');
+    await advance(100);
+    expect(events.filter(({ type }) => type === 'actor-failed')).toEqual([
+      { type: 'actor-failed', address, generation: 0, error, message: 'read', topic: 'news' },
+    ]);
+  });
+
   it('P39 leaves no unhandled rejection, and an observer or log that throws disturbs nothing', async () => {
     const { system, advance, kernel } = await testSystem({
       log: () => {
@@ -518,17 +659,22 @@ describe('a turn that misbehaves', () => {
 describe('the context', () => {
   it('of a turn that has ended still sends, but cannot reply, stash or continue: ERR_TURN_ENDED', async () => {
     const { system, settle } = await testSystem();
-    const kept: PuppetContext[] = [];
+    const kept: PuppetAskContext[] = [];
     const seen: string[] = [];
     const ref = await system.spawn(puppet());
-    ref.tell('act', (ctx) => kept.push(ctx));
-    await settle();
+    await ref.ask('answer', (own) => kept.push(own));
     const [ctx] = kept;
     if (ctx === undefined) throw new Error('no context');
-    expect(() => ctx.stash()).toThrow(expect.objectContaining({ code: 'ERR_TURN_ENDED' }));
-    expect(() => ctx.continue('next', () => undefined)).toThrow(
-      expect.objectContaining({ code: 'ERR_TURN_ENDED' }),
-    );
+    const refused: Record<string, () => unknown> = {
+      stash: () => ctx.stash(),
+      continue: () => ctx.continue('next', () => undefined),
+      reply: () => ctx.reply(1),
+      replyTo: () => ctx.replyTo,
+    };
+    for (const [call, run] of Object.entries(refused))
+      expect(run).toThrow(
+        expect.objectContaining({ code: 'ERR_TURN_ENDED', details: { address: ref.address, call } }),
+      );
     expect(ctx.tell(ref, 'act', () => seen.push('told'))).toBe('accepted');
     await settle();
     expect(seen).toEqual(['told']);
@@ -537,7 +683,7 @@ describe('the context', () => {
   it('P36 of a zombie is fenced: nothing it calls is seen', async () => {
     const { system, advance, settle, kernel } = await testSystem();
     const gate = deferred();
-    const threw: string[] = [];
+    const threw: Record<string, unknown> = {};
     const touched: string[] = [];
     const other = await system.spawn(puppet());
     const child = puppet({
@@ -553,7 +699,7 @@ describe('the context', () => {
         await gate.promise;
         const calls: Record<string, () => unknown> = {
           state: () => ctx.state.push('mark'),
-          setState: () => {
+          'set state': () => {
             ctx.state = ['set'];
           },
           tell: () => ctx.tell(other, 'act', () => touched.push('tell')),
@@ -569,9 +715,9 @@ describe('the context', () => {
           link: () => ctx.link(other),
           unlink: () => ctx.unlink(other),
           setIdleTimeout: () => ctx.setIdleTimeout(10),
-          once: () => ctx.timers.once('key', 1, 'next', () => touched.push('once')),
-          every: () => ctx.timers.every('key', 1, 'next', () => touched.push('every')),
-          cancel: () => ctx.timers.cancel('key'),
+          'timers.once': () => ctx.timers.once('key', 1, 'next', () => touched.push('once')),
+          'timers.every': () => ctx.timers.every('key', 1, 'next', () => touched.push('every')),
+          'timers.cancel': () => ctx.timers.cancel('key'),
           stash: () => ctx.stash(),
           unstash: () => ctx.unstash(),
           continue: () => ctx.continue('next', () => touched.push('continue')),
@@ -583,7 +729,7 @@ describe('the context', () => {
             await call();
             touched.push(`${name} did not throw`);
           } catch (error) {
-            if ((error as { code?: unknown }).code === 'ERR_GENERATION_STALE') threw.push(name);
+            if (isTroupeError(error, 'ERR_GENERATION_STALE')) threw[name] = error.details;
           }
         }
         expect(ctx.signal.aborted).toBe(true);
@@ -597,7 +743,11 @@ describe('the context', () => {
     gate.resolve();
     await settle();
     expect(touched).toEqual([]);
-    expect(threw).toHaveLength(23);
+    expect(Object.keys(threw)).toHaveLength(23);
+    for (const [name, details] of Object.entries(threw)) {
+      const call = name === 'set state' ? 'state' : name;
+      expect(details).toEqual({ address: ref.address, call });
+    }
     expect(system.inspect(ref)).toMatchObject({ ...before, zombies: 0 });
     expect(system.inspect(other)?.counts.accepted).toBe(0);
     expect(system.deadLetters.stats().byReason).toEqual({

@@ -243,6 +243,27 @@ describe('an ask', () => {
     expect(system.inspect(other)?.mailbox.waiting).toBe(0);
   });
 
+  it('P76 that the turn has answered or put aside is not answered by what the handler returns then', async () => {
+    const { system, settle } = await testSystem();
+    const ref = await system.spawn(puppet());
+    const answered = endingOf(
+      ref.ask('answer', (ctx) => {
+        ctx.reply('first');
+        return 'second';
+      }),
+    );
+    const stashed = endingOf(
+      ref.ask('answer', (ctx) => {
+        ctx.stash();
+        return 'too early';
+      }),
+    );
+    await settle();
+    expect(answered).toMatchObject({ is: 'resolved', value: 'first' });
+    expect(stashed.is).toBeUndefined();
+    expect(system.deadLetters.list()).toEqual([]);
+  });
+
   it('P81 to oneself is rejected without waiting, naming the path', async () => {
     const { system } = await testSystem();
     const ref = await system.spawn(puppet(), { name: 'self' });
@@ -405,6 +426,7 @@ describe('an ask', () => {
     const asks = [0, 1, 2].map(() => endingOf(ref.ask('answer', () => gate.promise)));
     await settle();
     expect(asks.map(({ is }) => is)).toEqual([undefined, undefined, 'ERR_ASKS_IN_FLIGHT_FULL']);
+    expect(asks[2]?.error).toMatchObject({ details: { max: 2 } });
     gate.resolve();
     await settle();
     expect(kernel.asksInFlight).toBe(0);
@@ -513,6 +535,23 @@ describe('an ask', () => {
   });
 });
 
+describe('a call whose signal is aborted already', () => {
+  it('P56 P80 is rejected with the reason of that, and its message gets nowhere', async () => {
+    const { system, settle } = await testSystem();
+    const ref = await system.spawn(puppet());
+    const seen: string[] = [];
+    const enough = new Error('enough');
+    const signal = AbortSignal.abort(enough);
+    const sent = endingOf(ref.send('act', () => seen.push('sent'), { signal }));
+    const asked = endingOf(ref.ask('answer', () => seen.push('asked'), { signal }));
+    await settle();
+    expect([sent.error, asked.error]).toEqual([enough, enough]);
+    expect(seen).toEqual([]);
+    expect(system.inspect(ref)?.counts.accepted).toBe(0);
+    expect(system.deadLetters.stats().total).toBe(0);
+  });
+});
+
 describe('a send', () => {
   it('P55 settles at its timeout, at its abort, and when the actor stops', async () => {
     const { system, settle, advance, kernel, clock } = await testSystem();
@@ -532,7 +571,8 @@ describe('a send', () => {
     expect(aborted).toMatchObject({ is: 'rejected', error: { message: 'enough' } });
     await system.stop(ref);
     await settle();
-    expect(stopped.is).toBe('ERR_ACTOR_STOPPED');
+    const { address } = ref;
+    expect(stopped).toMatchObject({ is: 'ERR_ACTOR_STOPPED', error: { details: { address } } });
     expect([kernel.timeouts.size, clock.pending]).toEqual([0, 0]);
   });
 

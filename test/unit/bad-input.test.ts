@@ -535,6 +535,31 @@ describe('a payload under validate: always', () => {
     const error = await refusal(async () => (await system.spawn(wrong)).ask('read', { from: 1 }));
     expect(error).toMatchObject({ code: 'ERR_ACTOR_FAILED', cause: { code: 'ERR_REPLY_INVALID' } });
   });
+
+  it('goes as it is without that, and so does a reply, and a dead letter that is replayed', async () => {
+    const { system, settle } = await testSystem();
+    const { desk, taken } = deskAgent();
+    const ref = await system.spawn(
+      agent(Desk, {
+        on: {
+          note: (ctx) => ctx.stopSelf(),
+          clear: () => undefined,
+          read: (_ctx, wrong) => [wrong] as never,
+        },
+      }),
+      { name: 'desk' },
+    );
+    const wrong = { text: 5 } as never;
+    expect(await ref.ask('read', wrong)).toEqual([wrong]);
+    ref.tell('note', wrong);
+    ref.tell('note', wrong); // it finds an actor that ends, or has ended
+    await settle();
+    await system.spawn(desk, { name: 'desk' });
+    const [letter] = system.deadLetters.list();
+    await system.deadLetters.replay(letter?.id ?? '');
+    await settle();
+    expect(taken).toEqual([wrong]);
+  });
 });
 
 describe('a ref', () => {

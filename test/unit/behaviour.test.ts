@@ -1,5 +1,5 @@
 import { describe, expect, it, vi } from 'vitest';
-import { endingOf, Puppet, type PuppetContext, puppet } from '../support/puppet.ts';
+import { endingOf, Puppet, type PuppetContext, type PuppetRef, puppet } from '../support/puppet.ts';
 import { testSystem } from '../support/test-system.ts';
 
 const NOTHING = (): void => undefined;
@@ -51,6 +51,29 @@ describe('a decide', () => {
   });
 });
 
+describe('a decide that fails', () => {
+  it.each<[string, () => 'stop']>([
+    [
+      'that throws',
+      () => {
+        throw new Error('in decide');
+      },
+    ],
+    ['that answers nonsense', () => 'retry' as 'stop'],
+  ])('%s means restart: a message with attempts left is tried again', async (_, decide) => {
+    const { system, advance } = await testSystem();
+    const onFailure = { retry: { attemptsMax: 2, backoff: AT_ONCE } };
+    const ref = await system.spawn(puppet({ decide, onFailure }), { backoff: AT_ONCE });
+    const attempts: number[] = [];
+    ref.tell('act', (ctx) => {
+      attempts.push(ctx.message.attempt);
+      if (ctx.message.attempt === 1) throw new Error('fail');
+    });
+    await advance(100);
+    expect(attempts).toEqual([1, 2]);
+  });
+});
+
 describe('a bare call in a turn', () => {
   it.each([
     ['development', 1],
@@ -71,6 +94,24 @@ describe('a bare call in a turn', () => {
           text: 'ref.tell() inside a turn is a call from outside; use ctx.tell(ref, ...) to carry sender and deadline',
         }),
       ),
+    );
+  });
+});
+
+describe('the warning of a bare call', () => {
+  it.each([
+    ['tell', (ref: PuppetRef) => ref.tell('act', NOTHING)],
+    ['send', (ref: PuppetRef) => ref.send('act', NOTHING)],
+    ['ask', (ref: PuppetRef) => ref.ask('answer', () => 1)],
+  ])('names the verb to use: %s', async (verb, call) => {
+    vi.stubEnv('NODE_ENV', 'development');
+    const { system, settle, logs } = await testSystem();
+    const target = await system.spawn(puppet());
+    const ref = await system.spawn(puppet());
+    ref.tell('act', () => void call(target));
+    await settle();
+    expect(logs.map(({ text }) => text)).toContain(
+      `ref.${verb}() inside a turn is a call from outside; use ctx.${verb}(ref, ...) to carry sender and deadline`,
     );
   });
 });

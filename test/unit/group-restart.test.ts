@@ -1,6 +1,6 @@
 import { type Strategy, supervisor } from 'troupe';
 import { describe, expect, it } from 'vitest';
-import { deferred, endingOf, puppet } from '../support/puppet.ts';
+import { deferred, endingOf, never, puppet } from '../support/puppet.ts';
 import { testSystem } from '../support/test-system.ts';
 
 const AT_ONCE = { minMs: 0, maxMs: 0 };
@@ -104,6 +104,7 @@ describe('a group restart', () => {
   it('P37 aborts the turn of a sibling that takes too long, and its asker hears the cause before the new start', async () => {
     const { system, advance, seen } = await trio('one-for-all', { shutdownMs: 50 });
     const { a, b } = system.refs;
+    const reasons: unknown[] = [];
     const asked = endingOf(
       a.ask(
         'answer',
@@ -111,6 +112,7 @@ describe('a group restart', () => {
           new Promise((_resolve, reject) => {
             ctx.signal.addEventListener('abort', () => {
               seen.push('a aborts');
+              reasons.push(ctx.signal.reason);
               reject(new Error('aborted'));
             });
           }),
@@ -119,6 +121,7 @@ describe('a group restart', () => {
     b.tell('act', FAIL);
     await advance(50);
     expect(asked).toMatchObject({ is: 'ERR_ACTOR_FAILED', error: { cause: { message: 'fail' } } });
+    expect(reasons).toEqual([asked.error]);
     expect(seen).toEqual([
       'b failed fail',
       'c sibling fail',
@@ -129,6 +132,35 @@ describe('a group restart', () => {
       'c starts',
     ]);
     expect(system.inspect(a)?.counts).toMatchObject({ accepted: 1, cancelled: 1 });
+  });
+
+  it('P37 tells nobody that an actor has stopped which comes back, also where no failure is the cause', async () => {
+    const { system, advance } = await testSystem({
+      root: supervisor({
+        strategy: 'one-for-all',
+        children: {
+          a: puppet().child({ shutdownMs: 50 }),
+          b: puppet().child({ restart: 'permanent', backoff: AT_ONCE }),
+          c: puppet().child({ shutdownMs: 50 }),
+        },
+      }),
+    });
+    const { a, b, c } = system.refs;
+    const reasons: unknown[] = [];
+    const asked = endingOf(
+      a.ask('answer', (ctx) => {
+        ctx.signal.addEventListener('abort', () => reasons.push(ctx.signal.reason));
+        return never();
+      }),
+    );
+    c.tell('act', never);
+    b.tell('act', (ctx) => ctx.stopSelf());
+    await advance(50 + 1_000 + 50); // c ends first, after its grace
+    expect(asked.is).toBe('ERR_ACTOR_FAILED');
+    expect(reasons).toEqual([asked.error]);
+    await advance(1_000);
+    for (const sibling of [a, c])
+      expect(system.inspect(sibling)).toMatchObject({ status: 'running', generation: 1, zombies: 1 });
   });
 
   it('P24 P30 folds in a sibling that fails while it is stopped, and counts one unit', async () => {

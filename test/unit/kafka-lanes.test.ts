@@ -27,11 +27,11 @@ class Stage {
     });
   }
 
-  offer(lane: Lane, number: number, expiresAtMs?: number): void {
+  offer(lane: Lane, number: number): void {
     const { account } = this;
     const mark = account.take(account.next);
     const bytes = new Uint8Array([number]);
-    const common = { lane, bytes, topic: undefined, expiresAtMs, mark, account };
+    const common = { lane, bytes, topic: undefined, mark, account };
     this.lanes.offer({ ...common, deliveries: 0, isRedelivered: false });
   }
 
@@ -145,16 +145,6 @@ describe('the lanes of a reader of Kafka', () => {
     await stage.turn();
     stage.lanes.settle([stage.delivery(1)]);
     expect([stage.got, stage.account.safe]).toEqual([['3:1', '3:1r'], 1]);
-  });
-
-  it('settle what has expired without giving it', async () => {
-    const stage = new Stage();
-    const now = stage.host.clock.wallNow();
-    stage.offer(3, 1, now - 1);
-    stage.offer(3, 2, now + 1);
-    stage.attach(1);
-    await stage.turn();
-    expect([stage.got, stage.account.safe]).toEqual([['3:2'], 1]);
   });
 
   it('give each reader bytes of its own', async () => {

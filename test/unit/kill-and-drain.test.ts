@@ -31,7 +31,7 @@ function logging(seen: string[]) {
 describe('kill', () => {
   it('P4 ends a life without hooks; its supervisor starts the next one, which gets what is queued', async () => {
     const seen: string[] = [];
-    const { system, advance, settle } = await testSystem();
+    const { system, advance, settle, logs } = await testSystem();
     const ref = await system.spawn(logging(seen), { backoff: AT_ONCE });
     const asked = endingOf(ref.ask('answer', never));
     ref.tell('act', (ctx) => seen.push(`generation ${ctx.generation}`));
@@ -40,6 +40,7 @@ describe('kill', () => {
     await advance(0);
     expect(asked).toMatchObject({ is: 'ERR_ACTOR_FAILED', error: { cause: { code: 'ERR_ACTOR_KILLED' } } });
     expect(seen).toEqual(['state', 'state', 'generation 1']);
+    expect(logs.filter(({ level }) => level === 'error')).toEqual([]); // no hook has failed
     expect(system.inspect(ref)).toMatchObject({
       zombies: 1,
       counts: { accepted: 2, handled: 1, cancelled: 1 },
@@ -185,6 +186,29 @@ describe('drain', () => {
     await system.drain(ref);
     expect(system.inspect(ref)?.status ?? 'stopped').toBe('stopped');
     await system.drain(ref);
+  });
+});
+
+describe('drain of a suspended actor', () => {
+  it.each(['what is queued', 'what it wants to do next'])('waits until it may do %s', async (what) => {
+    const seen: string[] = [];
+    const gate = deferred();
+    const { system, settle } = await testSystem();
+    const ref = await system.spawn(puppet());
+    ref.tell('act', async (ctx) => {
+      await gate.promise;
+      if (what === 'what it wants to do next') ctx.continue('next', () => seen.push(what));
+    });
+    await settle();
+    if (what === 'what is queued') ref.tell('act', () => seen.push(what));
+    system.suspend(ref);
+    const drained = endingOf(system.drain(ref));
+    gate.resolve();
+    await settle();
+    expect([seen, drained.is]).toEqual([[], undefined]);
+    system.resume(ref);
+    await settle();
+    expect([seen, drained.is]).toEqual([[what], 'resolved']);
   });
 });
 

@@ -1,6 +1,8 @@
-import { agent, protocol, supervisor, tell } from 'troupe';
+import { agent, ask, protocol, supervisor, tell, topic, type } from 'troupe';
 import { describe, expect, it } from 'vitest';
+import { startSystem } from '../../runtime/system.ts';
 import type { AgentDefinition } from '../../src/protocol/agent.ts';
+import { HandHost } from '../support/hand-host.ts';
 import type { PuppetContext, PuppetRef } from '../support/puppet.ts';
 import { deferred, endingOf, never, Puppet, puppet } from '../support/puppet.ts';
 import { unhandledDuring } from '../support/rejections.ts';
@@ -28,7 +30,8 @@ describe('a start', () => {
     await settle();
     gate.resolve();
     await settle();
-    expect(spawned).toMatchObject({ is: 'ERR_START_FAILED', error: { cause } });
+    const details = { address: expect.stringMatching(/^\/user\/late#/) };
+    expect(spawned).toMatchObject({ is: 'ERR_START_FAILED', error: { cause, details } });
     expect(asked.is).toBe('ERR_ACTOR_STOPPED');
     expect(notices).toEqual(['failed']);
     expect(stops).toEqual([]);
@@ -106,7 +109,9 @@ describe('a start', () => {
     await advance(499);
     expect(stuck.is).toBeUndefined();
     await advance(1);
-    expect(stuck).toMatchObject({ is: 'ERR_START_FAILED', error: { cause: { code: 'ERR_TURN_TIMEOUT' } } });
+    const details = { message: 'state', timeoutMs: 500 };
+    const cause = { code: 'ERR_TURN_TIMEOUT', details };
+    expect(stuck).toMatchObject({ is: 'ERR_START_FAILED', error: { cause } });
   });
 
   it.each(['sync', 'async'])(
@@ -131,12 +136,46 @@ describe('a start', () => {
       await settle();
       expect(spawned).toMatchObject({
         is: 'ERR_START_FAILED',
-        error: { cause: { code: 'ERR_ACTOR_STOPPED' } },
+        error: {
+          cause: {
+            code: 'ERR_ACTOR_STOPPED',
+            details: { address: expect.stringMatching(/^\/user\/brief#/) },
+          },
+        },
       });
       expect(system.lookup(Puppet, 'brief')).toBeUndefined();
       expect(kernel.timeouts.size).toBe(0);
     },
   );
+
+  it('of an agent without `state` is over at once, and leaves it undefined', async () => {
+    const host = new HandHost();
+    const system = await startSystem({ name: 'bare', log: false }, host);
+    const Plain = protocol('plain', { state: ask(type<void>(), type<string>()) });
+    const ref = await system.spawn(agent(Plain, { on: { state: (ctx) => typeof ctx.state } }));
+    expect(system.inspect(ref)?.status).toBe('running');
+    const asked = endingOf(ref.ask('state'));
+    while (await host.turn());
+    expect(asked.value).toBe('undefined');
+  });
+
+  it('is told to observers once, and each later one as a restart', async () => {
+    const { system, advance, events } = await testSystem();
+    const ref = await system.spawn(puppet(), { backoff: QUICK });
+    for (let n = 0; n < 2; n++)
+      ref.tell('act', () => {
+        throw new Error('fail');
+      });
+    await advance(200);
+    const { address } = ref;
+    expect(
+      events.filter((event) => event.type === 'actor-started' || event.type === 'actor-restarted'),
+    ).toEqual([
+      { type: 'actor-started', address },
+      { type: 'actor-restarted', address, generation: 1 },
+      { type: 'actor-restarted', address, generation: 2 },
+    ]);
+  });
 
   it('that spawns itself over and over fails as a whole, and the system goes on', async () => {
     const { system, settle, advance } = await testSystem();
@@ -249,6 +288,47 @@ describe('a restart', () => {
     expect(logs.filter(({ level }) => level === 'error')).toMatchObject([
       { address: ref.address, text: 'onRestart failed', fields: { error } },
     ]);
+  });
+
+  it.each([
+    ['without children', false],
+    ['with a child', true],
+  ])('%s or hooks reports no hook that failed, nor does the stop after it', async (_kind, hasChild) => {
+    const { system, advance, logs } = await testSystem();
+    const ref = await system.spawn(puppet(), { backoff: QUICK });
+    ref.tell('act', async (ctx) => {
+      if (hasChild) await ctx.spawn(puppet());
+      throw new Error('fail');
+    });
+    await advance(100);
+    expect(system.inspect(ref)).toMatchObject({ status: 'running', generation: 1 });
+    await system.stop(ref);
+    expect(logs.filter(({ level }) => level === 'error')).toEqual([]);
+  });
+
+  it('needs no message to have come: one is killed, fails to start, starts, and is stopped or drained', async () => {
+    const host = new HandHost();
+    const system = await startSystem({ name: 'bare', log: false }, host);
+    const settle = async (): Promise<void> => {
+      while (await host.turn());
+    };
+    let starts = 0;
+    const agent = puppet({
+      state: () => {
+        if (++starts === 2) throw new Error('second start fails');
+        return [];
+      },
+    });
+    const ref = await system.spawn(agent, { backoff: { minMs: 0, maxMs: 0 } });
+    const killed = endingOf(system.kill(ref));
+    await settle();
+    expect([killed.is, starts]).toEqual(['resolved', 3]);
+    expect(system.inspect(ref)).toMatchObject({ status: 'running', generation: 1, restarts: 2 });
+    const stopped = endingOf(system.stop(ref));
+    const drained = endingOf(system.drain(await system.spawn(puppet())));
+    await settle();
+    expect([stopped.is, drained.is]).toEqual(['resolved', 'resolved']);
+    expect(system.inspect(ref)?.status).toBe('stopped');
   });
 
   it('waits without a timer for a hook that has for ever', async () => {
@@ -378,10 +458,13 @@ describe('a stop', () => {
     const { system, settle, advance, kernel } = await testSystem();
     const aborted: unknown[] = [];
     const ref = await system.spawn(puppet({ turnTimeoutMs: Infinity }), { shutdownMs: 700 });
-    ref.tell('act', (ctx) => {
-      ctx.signal.addEventListener('abort', () => aborted.push(ctx.signal.reason));
-      return never();
-    });
+    const { address } = ref;
+    const running = endingOf(
+      ref.ask('answer', (ctx) => {
+        ctx.signal.addEventListener('abort', () => aborted.push(ctx.signal.reason));
+        return never();
+      }),
+    );
     const asked = endingOf(ref.ask('answer', () => 1));
     await settle();
     const stopped = endingOf(system.stop(ref));
@@ -390,17 +473,78 @@ describe('a stop', () => {
     await advance(699);
     expect(aborted).toEqual([]);
     await advance(1);
-    expect(aborted).toMatchObject([{ code: 'ERR_ACTOR_STOPPED' }]);
+    expect(aborted).toMatchObject([{ code: 'ERR_ACTOR_STOPPED', details: { address } }]);
     await advance(999);
-    expect(stopped.is).toBeUndefined();
+    expect([stopped.is, running.is]).toEqual([undefined, undefined]);
     await advance(1);
-    expect(stopped.is).toBe('resolved');
+    expect([stopped.is, running.is]).toEqual(['resolved', 'ERR_ACTOR_STOPPED']);
     expect(system.inspect(ref)).toMatchObject({
       status: 'stopped',
       zombies: 1,
       counts: { accepted: 2, cancelled: 1 },
     });
     expect(kernel.timeouts.size).toBe(0);
+  });
+
+  it('P27 waits without a timer for a turn that has for ever', async () => {
+    const { system, advance, kernel } = await testSystem();
+    const gate = deferred();
+    const ref = await system.spawn(puppet({ turnTimeoutMs: Infinity }), { shutdownMs: Infinity });
+    ref.tell('act', () => gate.promise);
+    await advance(0);
+    const stopped = endingOf(system.stop(ref));
+    await advance(1e9);
+    expect([stopped.is, kernel.timeouts.size]).toEqual([undefined, 0]);
+    gate.resolve();
+    await advance(0);
+    expect(stopped.is).toBe('resolved');
+    expect(system.inspect(ref)?.counts.handled).toBe(1);
+  });
+
+  it('P27 takes a turn that ends in the instant in which its time is up for one that has ended', async () => {
+    const { system, advance } = await testSystem();
+    const silent = await system.spawn(puppet());
+    silent.tell('act', never);
+    const ref = await system.spawn(puppet(), { shutdownMs: 700 });
+    const asked = endingOf(ref.ask('answer', (ctx) => ctx.ask(silent, 'answer', never, { timeoutMs: 700 })));
+    await advance(0);
+    const stopped = endingOf(system.stop(ref));
+    await advance(700);
+    expect(asked).toMatchObject({ is: 'ERR_ACTOR_FAILED', error: { cause: { code: 'ERR_ASK_TIMEOUT' } } });
+    expect(stopped.is).toBe('resolved');
+    expect(system.inspect(ref)).toMatchObject({ zombies: 0, counts: { accepted: 1, failed: 1 } });
+  });
+
+  it('has ended timers and subscriptions before its onStop runs, and leaves no timer', async () => {
+    const { system, advance, clock } = await testSystem();
+    const News = topic('news', type<string>());
+    const Reader = protocol('reader', { read: tell(type<string>()), start: tell() });
+    const gate = deferred();
+    const heard: string[] = [];
+    const reader = agent(Reader, {
+      subscribe: [{ topic: News, as: 'read' }],
+      onIdle: () => heard.push('idle'),
+      onStop: () => gate.promise,
+      internal: { tick: tell() },
+      on: {
+        read: (_ctx, text) => heard.push(text),
+        start: (ctx) => {
+          ctx.setIdleTimeout(10);
+          ctx.timers.every('key', 10, 'tick');
+        },
+        tick: () => heard.push('tick'),
+      },
+    });
+    const ref = await system.spawn(reader, { shutdownMs: 1_000 });
+    ref.tell('start');
+    await advance(0);
+    const stopped = endingOf(system.stop(ref));
+    await system.publish(News, {}, 'late');
+    await advance(100);
+    gate.resolve();
+    await advance(0);
+    expect(stopped.is).toBe('resolved');
+    expect([heard, system.deadLetters.list(), clock.pending]).toEqual([[], [], 0]);
   });
 
   it('P27 gives onStop only what is left of the time', async () => {

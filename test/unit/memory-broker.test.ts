@@ -500,16 +500,14 @@ describe('a memory broker', () => {
     expect(LANES).toHaveLength(6);
   });
 
-  it('drops what has expired, and makes room by it', async () => {
-    const [a, b] = [await open('a', { maxLength: 2 }), await open('b', { maxLength: 2 })];
+  it('delivers what has expired: its reader makes a dead letter of it', async () => {
+    const [a, b] = [await open('a'), await open('b')];
     const soon = clock.wallNow() + 1_000;
     await settled(a.publish(['1', '2'].map((text) => ({ ...to('b', text), expiresAtMs: soon }))));
-    expect(await settled(a.publish([to('b', '3')]))).toEqual(['full']);
     await pass(1_000);
-    expect(await settled(a.publish([to('b', '3')]))).toEqual(['ok']);
     const got = await read(b);
     await pass(10);
-    expect(got.texts()).toEqual(['3']);
+    expect(got.texts()).toEqual(['1', '2']);
   });
 
   it('forgets the inbox of a dead node after its time', async () => {
@@ -584,6 +582,18 @@ describe('a memory broker', () => {
     await settled(Promise.resolve(first?.release()));
     await pass(10);
     expect(granted).toEqual(['a', 'c']);
+  });
+
+  it('lets nobody read a shard that it does not own', async () => {
+    const a = await open('a');
+    const reading = a.consume(
+      { kind: 'shard', group: 'g', shard: 0, shards: 1 },
+      { windows: LANE_WINDOWS, receive: () => undefined },
+    );
+    await expect(reading).rejects.toMatchObject({
+      code: 'ERR_SHARD_NOT_OWNED',
+      details: { group: 'g', shard: 0 },
+    });
   });
 
   it('keeps no timer of a system that has nothing to do', async () => {

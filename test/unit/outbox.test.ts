@@ -47,7 +47,7 @@ async function sending(answer: Answer) {
     } = {},
   ) => {
     const { to = { kind: 'topic', topic: 't' }, lane = 3, size = 1, timeoutMs = 30_000, ...patience } = given;
-    return endingOf(outbox.send(to, lane, bytesOf(id, size), { timeoutMs, ...patience }).taken);
+    return endingOf(outbox.send(to, lane, bytesOf(id, size), { timeoutMs, ...patience }, id).taken);
   };
   const idsSent = (): string[][] => published.flatMap((frames) => frames.map(idsOf));
   return { ...bench, kernel, outbox, send, published, idsSent };

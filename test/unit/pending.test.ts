@@ -1,5 +1,6 @@
 import { describe, expect, it, vi } from 'vitest';
-import { deferred, endingOf, never, puppet } from '../support/puppet.ts';
+import type { Turn } from '../../runtime/actor/turn.ts';
+import { deferred, type Ending, endingOf, never, puppet } from '../support/puppet.ts';
 import { testSystem } from '../support/test-system.ts';
 
 const NOTHING = (): void => undefined;
@@ -49,12 +50,27 @@ describe('a call that waits', () => {
     expect(waits.is).toBe('resolved');
   });
 
+  it('is refused with the bound of the mailbox where nobody may wait for room', async () => {
+    const { system, settle } = await testSystem();
+    const ref = await system.spawn(puppet({ mailbox: { ...TIGHT, overflow: 'reject' } }));
+    system.suspend(ref);
+    ref.tell('act', NOTHING);
+    const calls = [endingOf(ref.send('act', NOTHING)), endingOf(ref.ask('answer', () => 1))];
+    await settle();
+    for (const { error } of calls)
+      expect(error).toMatchObject({
+        code: 'ERR_MAILBOX_FULL',
+        details: { address: ref.address, capacity: 1 },
+      });
+  });
+
   it('of an actor that is stopped says whose mailbox it was', async () => {
     const { ref, system, settle } = await full();
     await system.stop(ref);
-    const asked = endingOf(ref.ask('answer', () => 1));
+    const calls = [endingOf(ref.ask('answer', () => 1)), endingOf(ref.send('act', NOTHING))];
     await settle();
-    expect(asked.error).toMatchObject({ code: 'ERR_ACTOR_STOPPED', details: { address: ref.address } });
+    for (const { error } of calls)
+      expect(error).toMatchObject({ code: 'ERR_ACTOR_STOPPED', details: { address: ref.address } });
   });
 
   it('lets go of the signal it was given, however it ends', async () => {
@@ -73,6 +89,35 @@ describe('a call that waits', () => {
     system.resume(ref);
     await settle();
     expect([sent.is, listeners()]).toEqual(['resolved', 0]);
+  });
+});
+
+describe('a call that is made in a turn', () => {
+  it('is let go by its turn when it ends, however it ends', async () => {
+    const { ref: slow, system, advance, settle } = await full();
+    const quick = await system.spawn(puppet());
+    const caller = await system.spawn(puppet());
+    const gate = deferred();
+    const held = new Set<unknown>();
+    const endings: Ending[] = [];
+    caller.tell('act', (ctx) => {
+      const turn = ctx as unknown as Turn; // what the engine has of it
+      vi.spyOn(turn, 'addPending').mockImplementation((call) => void held.add(call));
+      vi.spyOn(turn, 'removePending').mockImplementation((call) => void held.delete(call));
+      endings.push(
+        endingOf(ctx.ask(quick, 'answer', () => 1)),
+        endingOf(ctx.ask(quick, 'answer', () => Promise.reject(new Error('fail')))),
+        endingOf(ctx.send(slow, 'act', NOTHING, { timeoutMs: 100 })),
+      );
+      return gate.promise;
+    });
+    await settle();
+    expect(endings.map(({ is }) => is)).toEqual(['resolved', 'ERR_ACTOR_FAILED', undefined]);
+    expect(held.size).toBe(1);
+    await advance(100);
+    expect(endings[2]?.is).toBe('ERR_SEND_TIMEOUT');
+    expect(held.size).toBe(0);
+    gate.resolve();
   });
 });
 

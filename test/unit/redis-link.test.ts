@@ -38,7 +38,7 @@ class Stage {
         setImmediate(task);
       },
     },
-    enter: async () => ++this.sessions,
+    enter: async () => ({ number: ++this.sessions, life: 1 }),
     restore: (session) => this.restoring(session),
     up: () => {
       this.ups++;

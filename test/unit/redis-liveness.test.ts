@@ -36,14 +36,20 @@ class Stage {
   readonly done: string[] = [];
   readonly failures: Error[] = [];
   readonly refusals: Error[] = [];
+  readonly looks: ReadonlyMap<string, string>[] = [];
+  over = '';
   beats = 0;
   delayMs = 0;
-  heartbeat = this.newHeartbeat();
+  heartbeat: Heartbeat;
 
   constructor() {
     this.server.respond = ({ script, parameters }) => {
-      if (script === TAKE_OUT) this.done.push(`out ${String(parameters[10])}`);
-      else if (script === FORGET) this.done.push(`forget ${String(parameters[9])}`);
+      if (script === TAKE_OUT) {
+        const [name, value] = [String(parameters[10]), String(parameters[11])];
+        this.done.push(`out ${name}`);
+        return Buffer.from(`- ${value.split(' ').slice(0, 3).join(' ')}`);
+      }
+      if (script === FORGET) this.done.push(`forget ${String(parameters[9])}`);
       if (script !== BEAT) return 1;
       const reply = [flat(this.nodes), flat(this.groups)];
       if (this.delayMs === 0) return reply;
@@ -51,6 +57,7 @@ class Stage {
         this.clock.setTimer(this.delayMs, () => resolve(reply));
       });
     };
+    this.heartbeat = this.newHeartbeat();
   }
 
   newHeartbeat(): Heartbeat {
@@ -62,18 +69,25 @@ class Stage {
       keys: new Keys('troupe'),
       keptMs: 1_000_000,
       groups: () => [],
+      signed: () => undefined,
+      look: async (rows) => {
+        this.looks.push(new Map(rows));
+      },
+      isOver: (_, value) => value === this.over,
+      keep: async () => undefined,
       beaten: () => {
         this.beats++;
       },
       refused: (error) => this.refusals.push(error),
       failed: (error) => this.failures.push(error),
     });
-    made.start();
+    made.begin().catch((error: unknown) => this.failures.push(error as Error));
     return made;
   }
 
-  pass(ms: number): Promise<void> {
-    return this.clock.advance(ms, settle);
+  async pass(ms: number): Promise<void> {
+    await settle(); // the first sign of life goes out at once
+    await this.clock.advance(ms, settle);
   }
 }
 
@@ -84,9 +98,9 @@ function flat(table: ReadonlyMap<string, string>): Buffer[] {
 describe('the heartbeat of a Redis adapter', () => {
   it('takes a node out that was silent for downAfterMs, and one that changes never', async () => {
     const stage = new Stage();
-    stage.nodes.set('dead', 'a 1 5');
+    stage.nodes.set('dead', 'a 1 1 l 0 5');
     for (let beat = 0; beat < 12; beat++) {
-      stage.nodes.set('well', `b 1 ${beat}`);
+      stage.nodes.set('well', `b 1 1 l 0 ${beat}`);
       await stage.pass(3_000);
       // First seen at 3 s: at 12 s it was silent for 9 s, at 15 s for 12.
       expect(stage.done.length > 0).toBe(beat >= 4);
@@ -94,43 +108,66 @@ describe('the heartbeat of a Redis adapter', () => {
     expect(new Set(stage.done)).toEqual(new Set(['out dead']));
   });
 
+  it('looks again at the moment at which the most silent node has been silent for downAfterMs', async () => {
+    const stage = new Stage();
+    await stage.pass(1_000);
+    stage.nodes.set('dead', 'a 1 1 l 0 5');
+    // Seen at 3 s.
+    await stage.pass(11_999);
+    expect([stage.done, stage.looks.length]).toEqual([[], 5]);
+    await stage.pass(1);
+    expect([stage.done, stage.looks.at(-1)?.get('dead')]).toEqual([['out dead'], '- a 1 1']);
+    // And goes on at its own pace.
+    stage.nodes.set('dead', '- a 1 1');
+    await stage.pass(9_000);
+    expect([stage.done, stage.looks.length]).toEqual([['out dead'], 9]);
+  });
+
+  it('takes out at once what was told to have ended, and lives again since the server forgot', async () => {
+    const stage = new Stage();
+    stage.over = 'a 1 1 l 0 5';
+    stage.nodes.set('undead', stage.over);
+    await stage.pass(3_000);
+    expect(stage.done).toEqual(['out undead']);
+  });
+
   it('counts no time in which this process stood still: everything may have stood still with it', async () => {
     const stage = new Stage();
-    stage.nodes.set('other', 'a 1 5');
+    stage.nodes.set('other', 'a 1 1 l 0 5');
     await stage.pass(9_000);
     stage.clock.leap(20_000);
     await stage.pass(3_000);
     expect(stage.done).toEqual([]);
-    stage.nodes.set('other', 'a 1 6');
+    stage.nodes.set('other', 'a 1 1 l 0 6');
     await stage.pass(9_000);
     expect(stage.done).toEqual([]);
   });
 
   it('counts no time in which the server did not answer', async () => {
     const stage = new Stage();
-    stage.nodes.set('other', 'a 1 5');
+    stage.nodes.set('other', 'a 1 1 l 0 5');
     await stage.pass(3_000);
     stage.delayMs = 4_900;
     await stage.pass(3 * 7_900);
-    expect([stage.done, stage.beats]).toEqual([[], 4]);
+    expect([stage.done, stage.beats]).toEqual([[], 5]);
   });
 
   it('begins anew in each session', async () => {
     const stage = new Stage();
-    stage.nodes.set('other', 'a 1 5');
+    stage.nodes.set('other', 'a 1 1 l 0 5');
     await stage.pass(9_000);
     stage.heartbeat.end();
     expect(stage.clock.pending).toBe(0);
     stage.heartbeat = stage.newHeartbeat();
-    await stage.pass(12_000);
+    await stage.pass(9_999);
     expect(stage.done).toEqual([]);
-    await stage.pass(3_000);
+    await stage.pass(1);
     expect(stage.done).toEqual(['out other']);
   });
 
   it('forgets what is dead or without members after expiresMs, and not before', async () => {
     const stage = new Stage();
-    stage.nodes.set('gone', '- a 1');
+    stage.nodes.set('gone', '- a 1 1');
     stage.groups.set('g workers work', '17');
     await stage.pass(60_000);
     expect(stage.done).toEqual([]);
@@ -147,7 +184,7 @@ describe('the heartbeat of a Redis adapter', () => {
     expect([stage.refusals.length, stage.failures]).toEqual([2, []]);
     stage.server.respond = respond;
     await stage.pass(3_000);
-    expect(stage.beats).toBe(1);
+    expect(stage.beats).toBe(2);
     refusal = "READONLY You can't write against a read only replica.";
     stage.server.respond = () => Promise.reject(new Refusal(refusal));
     await stage.pass(9_000);
@@ -165,17 +202,27 @@ describe('the heartbeat of a Redis adapter', () => {
 describe('entering under a name', () => {
   const clock = new VirtualClock();
 
-  function enter(holder: () => string, signal = new AbortController().signal): Promise<number> {
+  async function enter(
+    holder: () => string,
+    signal = new AbortController().signal,
+    firstAnswerMs = 0,
+  ): Promise<number> {
     const server = new FakeConnection();
+    let asked = 0;
     server.respond = ({ script, parameters }) => {
       if (script !== ENTER) return undefined;
       const value = holder();
       // A name that is free, or whose holder is known to be dead, is given.
-      return value === '' || parameters[12] === value ? 1 : Buffer.from(value);
+      const answer = value === '' || parameters[14] === value ? [1, 1, 0] : Buffer.from(value);
+      if (asked++ > 0 || firstAnswerMs === 0) return answer;
+      return new Promise((resolve) => {
+        clock.setTimer(firstAnswerMs, () => resolve(answer));
+      });
     };
     const keys = [...new Keys('troupe').tables, ...new Keys('troupe').inboxes('me')];
     const ports = { node: { name: 'me', incarnation: 'new' }, host: { clock }, settings, keys };
-    return enterUnder({ ...ports, keptMs: 1_000_000, patterns: () => [] }, server, signal);
+    const state = () => ({ session: 0, life: 0, about: '', aboutNumber: 0, patterns: [] });
+    return (await enterUnder({ ...ports, keptMs: 1_000_000, state }, server, signal)).session;
   }
 
   it('has a free name at once', async () => {
@@ -203,6 +250,19 @@ describe('entering under a name', () => {
     await clock.advance(9_000, settle);
     expect(number).toBeUndefined();
     await clock.advance(6_000, settle);
+    await entered;
+    expect(number).toBe(1);
+  });
+
+  it('counts no time before it has seen the holder, however long the first answer takes', async () => {
+    let number: number | undefined;
+    const entered = enter(() => 'old 1 5', undefined, 3_000).then((given) => {
+      number = given;
+    });
+    // Seen at 3 s: at 15 s it had been silent for 9 s when it was last looked at.
+    await clock.advance(15_500, settle);
+    expect(number).toBeUndefined();
+    await clock.advance(3_000, settle);
     await entered;
     expect(number).toBe(1);
   });

@@ -22,8 +22,10 @@ class Stage {
     clock: this.clock,
     fence: ['me', 'life 1 '],
     consumer: 'me.life.1',
-    nodes: 'nodes',
+    keys: { nodes: 'nodes', shards: 'shards' },
     timeoutMs: 1_000,
+    blockMs: 5_000,
+    check: () => undefined,
     failed: (error) => this.failures.push(error),
   });
 
@@ -187,13 +189,19 @@ describe('the reader of a Redis adapter', () => {
     await stage.begin(first, second);
     const read = stage.read;
     first.isStopped = true;
-    stage.reader.remove([first]);
+    let isQuiet = false;
+    const quiet = stage.reader.remove([first]).then(() => {
+      isQuiet = true;
+    });
     const entries = ['1', '2', '3'].map((id) => [Buffer.from(id), [Buffer.from('b'), Buffer.from(id)]]);
     read.answer([[Buffer.from('s3'), entries]]);
     await settle();
     expect([first.unsettled.size, second.unsettled.size]).toEqual([0, 2]);
     const release = stage.writerSide.waiting.find(({ script }) => script === RELEASE);
     expect(release?.parameters).toEqual(['s3', 'me.life.1', '3']);
+    expect(isQuiet).toBe(false);
+    release?.answer(1);
+    await quiet;
   });
 
   it('takes over before it reads, as much as there is room for, and goes on when there is more', async () => {

@@ -259,6 +259,21 @@ describe('a replay', () => {
     await ended;
   });
 
+  it('of an ask is handled without a reply too: nobody waits for one', async () => {
+    const Till = protocol('till', { price: ask(type<string>(), z.number()) });
+    const forgets = (() => undefined) as unknown as () => number; // what untyped code may write
+    const till = agent(Till, { decide: () => 'resume', on: { price: forgets } });
+    const { system, settle } = await testSystem();
+    const ref = await system.spawn(till);
+    const asked = endingOf(ref.ask('price', 'abc'));
+    await settle();
+    expect(asked).toMatchObject({ is: 'ERR_ACTOR_FAILED', error: { cause: { code: 'ERR_REPLY_MISSING' } } });
+    await system.deadLetters.replay(system.deadLetters.list()[0]?.id ?? '');
+    await settle();
+    expect(system.inspect(ref)?.counts).toMatchObject({ failed: 1, handled: 1 });
+    expect(system.deadLetters.list()).toEqual([]);
+  });
+
   it('of an ask is handled, and its reply goes nowhere', async () => {
     const { job, state } = workshop();
     const { system, settle } = await testSystem();

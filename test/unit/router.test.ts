@@ -2,8 +2,10 @@ import { agent, ask, isTroupeError, protocol, tell, topic, type } from 'troupe';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import type { Router } from '../../runtime/routing/router.ts';
+import { startSystem } from '../../runtime/system.ts';
 import type { SubscribeOptions } from '../../src/protocol/subscription.ts';
 import type { System } from '../../src/protocol/system.ts';
+import { HandHost } from '../support/hand-host.ts';
 import { testSystem } from '../support/test-system.ts';
 
 /** What a promise has come to by now; `undefined` while it is open. */
@@ -846,6 +848,24 @@ describe('the end of a subscription', () => {
       deadLettered: 0,
     });
     expect(routerOf(system).size).toBe(0);
+  });
+
+  it('may come before any message', async () => {
+    const host = new HandHost();
+    const system = await startSystem({ name: 'bare', log: false }, host);
+    const News = topic('news', z.string());
+    const Reader = protocol('reader', { hear: tell(z.string()) });
+    const reader = agent(Reader, {
+      state: async (_args: void, ctx) => {
+        const subscription = await ctx.subscribe(News, { as: 'hear' });
+        await subscription.unsubscribe();
+      },
+      on: { hear: () => undefined },
+    });
+    const ref = await system.spawn(reader);
+    expect(system.inspect(ref)?.status).toBe('running');
+    await system.publish(News, {}, 'nobody');
+    expect(system.inspect(ref)?.counts.accepted).toBe(0);
   });
 
   it('comes with the end of an actor, whether it was fed or subscribed itself', async () => {

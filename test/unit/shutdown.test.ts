@@ -242,6 +242,34 @@ describe('a shutdown', () => {
     );
   });
 
+  it('kills at its deadline also what had not been told to end, with what is queued there', async () => {
+    const seen: string[] = [];
+    const { system, events, advance, settle } = await testSystem({
+      root: supervisor({
+        children: {
+          first: puppet({ onStop: () => seen.push('first stops') }).child(),
+          last: puppet({ onStop: never }).child({ shutdownMs: 100_000 }),
+        },
+      }),
+    });
+    const { first } = system.refs;
+    first.tell('act', never);
+    first.tell('act', NOTHING);
+    await settle();
+    const ending = endingOf(system.shutdown({ deadlineMs: 1_000 }));
+    await advance(1_000);
+    expect(ending.is).toBe('resolved');
+    expect(seen).toEqual([]);
+    expect(system.deadLetters.list()).toMatchObject([{ message: 'act', reason: 'killed' }]);
+    expect(events).toContainEqual(
+      expect.objectContaining({
+        type: 'actor-stopped',
+        address: expect.stringMatching(/^\/root\/first#/),
+        reason: 'killed',
+      }),
+    );
+  });
+
   it('tells the log of a task that failed', async () => {
     const { system, logs } = await testSystem();
     const error = new Error('no disk');
@@ -306,6 +334,35 @@ describe('a shutdown', () => {
       expect.objectContaining({ code: 'ERR_ACTOR_STOPPED' }),
     );
     await ended;
+  });
+
+  it('refuses calls from outside as a stopped actor does: each is counted, an event, and a dead letter of its priority', async () => {
+    const { system, kernel, events, settle } = await testSystem();
+    const ref = await system.spawn(puppet());
+    const held = deferred();
+    ref.tell('act', () => held.promise);
+    await settle();
+    const ending = system.shutdown({ drainMs: 100 });
+    await settle();
+    expect(system.inspect(ref)?.status).toBe('running'); // it drains
+    const said = { priority: 'high' } as const;
+    expect(ref.tell('act', NOTHING, said)).toBe('stopped');
+    const sent = ref.send('act', NOTHING, said);
+    const asked = ref.ask('answer', () => 1, said);
+    const stopped = { code: 'ERR_ACTOR_STOPPED', details: { address: ref.address } };
+    await expect(sent).rejects.toMatchObject(stopped);
+    await expect(asked).rejects.toMatchObject(stopped);
+    const { address } = ref;
+    const letters = [{ message: 'act' }, { message: 'act' }, { message: 'answer' }];
+    expect(system.deadLetters.list()).toMatchObject(
+      letters.map((letter) => ({ ...letter, ...said, address, reason: 'stopped' })),
+    );
+    expect(events.filter(({ type }) => type === 'message-refused')).toMatchObject(
+      letters.map((letter) => ({ ...letter, address, verdict: 'stopped', priority: 'high' })),
+    );
+    expect(kernel.telemetry.tallyOf('puppet').refused.of('stopped')).toBe(3);
+    held.resolve();
+    await ending;
   });
 
   it('leaves a system that refuses everything, and says why', async () => {

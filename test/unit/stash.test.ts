@@ -59,10 +59,30 @@ describe('the stash', () => {
       endingOf(ref.ask('answer', (ctx) => (ctx.generation === 0 ? ctx.stash() : 'later'))),
     );
     await settle();
-    expect(asks[2]).toMatchObject({ is: 'ERR_ACTOR_FAILED', error: { cause: { code: 'ERR_STASH_FULL' } } });
+    const details = { address: ref.address, stashMax: 2 };
+    const cause = { code: 'ERR_STASH_FULL', details };
+    expect(asks[2]).toMatchObject({ is: 'ERR_ACTOR_FAILED', error: { cause } });
     expect(system.inspect(ref)?.counts).toMatchObject({ accepted: 3, failed: 1 });
     await advance(100);
     expect(asks.map(({ is }) => is)).toEqual(['resolved', 'resolved', 'ERR_ACTOR_FAILED']);
+  });
+
+  it('takes a message once, however often its turn puts it aside', async () => {
+    const { system, settle } = await testSystem();
+    const seen: string[] = [];
+    let isOpen = false;
+    const ref = await system.spawn(puppet());
+    ref.tell('act', (ctx) => {
+      if (isOpen) seen.push('handled');
+      else for (let n = 0; n < 3; n++) ctx.stash();
+    });
+    await settle();
+    expect(system.inspect(ref)?.mailbox.stashed).toBe(1);
+    isOpen = true;
+    ref.tell('act', (ctx) => ctx.unstash());
+    await settle();
+    expect(seen).toEqual(['handled']);
+    expect(system.inspect(ref)?.counts).toMatchObject({ accepted: 2, handled: 2 });
   });
 
   it('counts against the capacity', async () => {
@@ -71,6 +91,20 @@ describe('the stash', () => {
     for (let i = 0; i < 2; i++) ref.tell('act', (ctx) => ctx.stash());
     await settle();
     expect(ref.tell('act', () => undefined)).toBe('full');
+  });
+
+  it('P64 is full at the capacity, where that is less than stashMax', async () => {
+    const { system, settle } = await testSystem();
+    const ref = await system.spawn(puppet({ mailbox: { capacity: 1, criticalReserve: 2, stashMax: 9 } }), {
+      backoff: QUICK,
+    });
+    const asks = [1, 2].map(() =>
+      endingOf(ref.ask('answer', (ctx) => ctx.stash(), { priority: 'critical' })),
+    );
+    await settle();
+    expect(asks[0]?.is).toBeUndefined();
+    const details = { address: ref.address, stashMax: 1 };
+    expect(asks[1]).toMatchObject({ is: 'ERR_ACTOR_FAILED', error: { cause: { details } } });
   });
 
   it('takes a continuation, which is a message like any other from then on', async () => {

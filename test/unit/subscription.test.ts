@@ -7,6 +7,49 @@ import { testSystem } from '../support/test-system.ts';
 
 const NO_DELAY = { minMs: 0, maxMs: 0 };
 
+describe('a subscription with agingMs', () => {
+  it.each([
+    ['alone', {}],
+    ['in a group', { group: 'g' }],
+    ['with concurrency', { concurrency: 2 }],
+  ])('handles what has waited long before what is more urgent: %s', async (_, options) => {
+    const { system, settle, advance } = await testSystem();
+    const handler = new Holding();
+    await system.subscribe('jobs', handler.handle, { agingMs: 100, ...options });
+    for (const place of [0, 1]) await system.publish('jobs', `in hand ${place}`, { priority: 'critical' });
+    await system.publish('jobs', 'patient', { priority: 'background' });
+    for (let step = 0; step < 12; step++) {
+      await advance(50);
+      await system.publish('jobs', `critical ${step}`, { priority: 'critical' });
+    }
+    await settle();
+    while (handler.held.length > 0) {
+      handler.finish();
+      await settle();
+    }
+    // Five priorities of 100 ms: it goes before what came after 500 ms, which is the tenth; equals go in their order.
+    const got = handler.got.slice(2);
+    expect(got.indexOf('patient')).toBe(9);
+    expect(got[8]).toBe('critical 8');
+  });
+
+  it('is checked, and is not there unless said', async () => {
+    const { system, settle } = await testSystem();
+    await expect(system.subscribe('jobs', () => undefined, { agingMs: -1 })).rejects.toMatchObject({
+      code: 'ERR_OPTION_INVALID',
+      details: { option: 'agingMs' },
+    });
+    const handler = new Holding();
+    await system.subscribe('jobs', handler.handle);
+    for (const priority of ['critical', 'background', 'critical'] as const)
+      await system.publish('jobs', priority, { priority });
+    await settle();
+    handler.finish();
+    await settle();
+    expect(handler.got).toEqual(['critical', 'critical']);
+  });
+});
+
 describe('a subscription with retry', () => {
   it('tries a message attemptsMax times with its backoff, then buries it with all causes, and keeps the order', async () => {
     const { system, settle, advance } = await testSystem();
@@ -285,7 +328,7 @@ describe('a group', () => {
     expect(quick.got).toEqual(['first', 'critical', 'normal', 'low', 'background']);
   });
 
-  it('has capacity and overflow of its first member, and refuses others by name', async () => {
+  it('has capacity, overflow and agingMs of its first member, and refuses others by name', async () => {
     const { system } = await testSystem();
     const Jobs = topic('jobs', type<object>());
     const join = (filter: string | TopicFilter<object>, options: object): Promise<Subscription> =>
@@ -303,6 +346,9 @@ describe('a group', () => {
     });
     await expect(join(Jobs, { overflow: 'reject' })).rejects.toMatchObject({
       details: { option: 'overflow' },
+    });
+    await expect(join(Jobs, { agingMs: 5 })).rejects.toMatchObject({
+      details: { option: 'agingMs', given: '5' },
     });
     await expect(join('jobs', {})).rejects.toMatchObject({ details: { option: 'topic' } });
     await expect(join(Jobs.where({}), {})).resolves.toBeDefined();

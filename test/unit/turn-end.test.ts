@@ -67,6 +67,26 @@ describe('a turn that has put its message aside', () => {
 });
 
 describe('the end of a turn', () => {
+  it.each(['resume', 'stop', 'escalate'] as const)(
+    'that failed is final for its message where decide says %s, although messages are tried again',
+    async (directive) => {
+      let runs = 0;
+      const { system, advance } = await testSystem();
+      const agent = puppet({
+        decide: () => directive,
+        onFailure: { retry: { attemptsMax: 3, backoff: AT_ONCE } },
+      });
+      const ref = await system.spawn(agent, { backoff: AT_ONCE });
+      ref.tell('act', () => {
+        runs++;
+        FAIL();
+      });
+      await advance(1_000);
+      expect(runs).toBe(1);
+      expect(system.deadLetters.list()).toMatchObject([{ reason: 'handler-failed', message: 'act' }]);
+    },
+  );
+
   it('that failed and is resumed lets the actor leave that wanted to', async () => {
     const { system, settle } = await testSystem();
     const ref = await system.spawn(puppet({ decide: () => 'resume' }));
@@ -135,6 +155,34 @@ describe('the end of a turn', () => {
 });
 
 describe('a child that collapses', () => {
+  it('fails its parent also between two turns, and the parent hears why', async () => {
+    const causes: unknown[] = [];
+    const { system, advance } = await testSystem();
+    const parent = puppet({ onRestart: (_ctx, failure) => causes.push(failure) });
+    const ref = await system.spawn(parent, { backoff: AT_ONCE });
+    const error = new Error('fail');
+    ref.tell('act', async (ctx) => {
+      const child = await ctx.spawn(puppet({ decide: () => 'escalate' }));
+      ctx.tell(child, 'act', () => Promise.reject(error));
+    });
+    await advance(0);
+    const { lastError, ...rest } = system.inspect(ref) ?? {};
+    expect(lastError).toMatchObject({ code: 'ERR_RESTART_INTENSITY', cause: error });
+    expect(causes).toEqual([{ kind: 'failed', cause: lastError }]);
+    expect(rest).toMatchObject({ status: 'running', generation: 1 });
+  });
+
+  it('ends a temporary parent for good', async () => {
+    const { system, advance } = await testSystem();
+    const ref = await system.spawn(puppet(), { restart: 'temporary' });
+    ref.tell('act', async (ctx) => {
+      const child = await ctx.spawn(puppet({ decide: () => 'escalate' }));
+      ctx.tell(child, 'act', FAIL);
+    });
+    await advance(1_000);
+    expect(system.inspect(ref)?.status).toBe('stopped');
+  });
+
   it('while its parent stops does not bring the parent back', async () => {
     const gate = deferred();
     const { system, advance, settle } = await testSystem();

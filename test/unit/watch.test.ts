@@ -354,6 +354,25 @@ describe('watch', () => {
     expect(told).toEqual([b]);
   });
 
+  it('of an agent without onTerminated is a line for debugging, and no failure', async () => {
+    const { system, settle, logs } = await testSystem();
+    const other = await system.spawn(puppet());
+    const ref = await system.spawn(puppet());
+    ref.tell('act', (ctx) => ctx.watch(other));
+    await settle();
+    await system.stop(other);
+    await settle();
+    expect(logs).toEqual([
+      expect.objectContaining({
+        level: 'debug',
+        address: ref.address,
+        text: 'a watched actor ended',
+        fields: { ref: other.address, reason: 'shutdown' },
+      }),
+    ]);
+    expect(system.inspect(ref)).toMatchObject({ status: 'running', generation: 0 });
+  });
+
   it('of oneself is never told', async () => {
     const { system, settle, notices, watcher } = await watching();
     watcher.tell('act', (ctx) => ctx.watch(ctx.self));

@@ -22,7 +22,7 @@ export function lifeCases({ has, when }: BrokerCases): void {
       60_000,
     );
 
-  when('35: refuses a name that a living node has, and harms nobody', async (play) => {
+  when('refuses a name that a living node has, and harms nobody', async (play) => {
     const first = await play.node({ name: 'taken' });
     const reading = await first.read();
     const second = await play.newNode({ name: 'taken' });
@@ -34,7 +34,7 @@ export function lifeCases({ has, when }: BrokerCases): void {
     await play.untilGot(reading, 1);
   });
 
-  when('35: frees a name by close, and its next holder begins with an empty inbox', async (play) => {
+  when('frees a name by close, and its next holder begins with an empty inbox', async (play) => {
     const from = await play.node();
     const first = await play.node({ name: 'again' });
     await first.listen('news');
@@ -48,7 +48,7 @@ export function lifeCases({ has, when }: BrokerCases): void {
     expect(reading.numbers).toEqual([7]);
   });
 
-  when('36: frees the name of a node that was killed', async (play) => {
+  when('frees the name of a node that was killed', async (play) => {
     const from = await play.node();
     const first = await play.node({ name: 'phoenix' });
     await from.publishAll([frame(toNode(first), 1)]);
@@ -71,14 +71,14 @@ export function lifeCases({ has, when }: BrokerCases): void {
     }
   });
 
-  when('36: lets one node of two that open under a name at once have it', async (play) => {
+  when('lets one node of two that open under a name at once have it', async (play) => {
     const nodes = [await play.newNode({ name: 'race' }), await play.newNode({ name: 'race' })];
     const refusals = await Promise.all(nodes.map((node) => refusalOf(play, node)));
     expect(refusals.filter((refusal) => refusal === undefined)).toHaveLength(1);
     expect(refusals.find((refusal) => refusal !== undefined)).toMatchObject({ code: 'ERR_NAME_TAKEN' });
   });
 
-  when('52: reads the inbox once', async (play) => {
+  when('reads the inbox once', async (play) => {
     const [from, to] = [await play.node(), await play.node()];
     const first = await to.read();
     await expect(to.read()).rejects.toMatchObject({ code: 'ERR_OPTION_INVALID' });

@@ -150,7 +150,7 @@ export function loadCases({ has, sizes, when }: BrokerCases): void {
     await play.until(() => second.distinct === taken + 301, 'all of it');
   });
 
-  when('27: shows its backlog, lane by lane', async (play) => {
+  when('shows its backlog, lane by lane', async (play) => {
     const [from, to] = [await play.node(), await play.node()];
     for (const lane of LANES)
       await from.publishAll(range(10 * (lane + 1)).map((number) => frame(toNode(to), number, { lane })));

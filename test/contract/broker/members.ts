@@ -205,7 +205,7 @@ export function memberCases({ harness, has, faults, when }: BrokerCases): void {
   when(
     hasMembers ? 'faults.server' : 'downMs',
     hasMembers && server !== undefined,
-    '44, P111: takes nobody for dead while the server is away, however long',
+    '44: takes nobody for dead while the server is away, however long (P111)',
     async (play) => {
       const all = await three(play);
       await untilAll(play, all, lives(...all));

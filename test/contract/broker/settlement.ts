@@ -39,7 +39,7 @@ export function settlementCases({ has, faults, when }: BrokerCases): void {
     return { from, dead };
   };
 
-  when('18: gives no more than its window of each lane before something is settled', async (play) => {
+  when('25: gives no more than its window of each lane before something is settled', async (play) => {
     const [from, to] = [await play.node(), await play.node()];
     const reading = await to.read(undefined, { windows: [1, 2, 3, 4, 5, 6], settle: 'keep' });
     for (const lane of [5, 4, 3, 2, 1, 0] as const)
@@ -55,7 +55,7 @@ export function settlementCases({ has, faults, when }: BrokerCases): void {
     expect(ofLane(3).map(numberOf)).toEqual(range(6));
   });
 
-  when('18: uses a window of one again and again', async (play) => {
+  when('26: uses a window of one again and again', async (play) => {
     const [from, to] = [await play.node(), await play.node()];
     const reading = await to.read(undefined, { windows: windowOf(1) });
     await from.publishAll(range(100).map((number) => frame(toNode(to), number)));
@@ -190,7 +190,7 @@ export function settlementCases({ has, faults, when }: BrokerCases): void {
     },
   );
 
-  when('22: gives a released frame again, marked, and to whoever has room', async (play) => {
+  when('gives a released frame again, marked, and to whoever has room', async (play) => {
     const [from, to] = [await play.node(), await play.node()];
     const first = await to.read(GROUP, { windows: windowOf(10), settle: 'keep' });
     await from.publishAll(range(10).map((number) => frame(toTopic('work'), number)));
@@ -211,7 +211,7 @@ export function settlementCases({ has, faults, when }: BrokerCases): void {
   when(
     'capabilities.keepsOrderOnRedelivery',
     has.keepsOrderOnRedelivery,
-    '22: gives released frames before those that were behind them',
+    'gives released frames before those that were behind them',
     async (play) => {
       const [from, to] = [await play.node(), await play.node()];
       const first = await to.read(undefined, { windows: windowOf(10), settle: 'keep' });
@@ -225,7 +225,7 @@ export function settlementCases({ has, faults, when }: BrokerCases): void {
     },
   );
 
-  when('22: keeps a frame as it was for its next reader, whatever the first wrote into it', async (play) => {
+  when('keeps a frame as it was for its next reader, whatever the first wrote into it', async (play) => {
     const [from, to] = [await play.node(), await play.node()];
     const first = await to.read(undefined, { settle: 'keep' });
     await from.publishAll([frame(toNode(to), 5)]);
@@ -237,7 +237,7 @@ export function settlementCases({ has, faults, when }: BrokerCases): void {
     expect(second.numbers).toEqual([5]);
   });
 
-  when('23: stops without taking more, and waits for what it has given out', async (play) => {
+  when('stops reading without taking more, and waits for what it has given out', async (play) => {
     const [from, to] = [await play.node(), await play.node()];
     const first = await to.read(undefined, { windows: windowOf(5), settle: 'keep' });
     await from.publishAll(range(10).map((number) => frame(toNode(to), number)));
@@ -259,7 +259,7 @@ export function settlementCases({ has, faults, when }: BrokerCases): void {
       expect([false, isRedelivered]).toContain(isRedelivered);
   });
 
-  when('23: stops after drainMs at the latest, and gives back what it holds', async (play) => {
+  when('stops reading after drainMs at the latest, and gives back what it holds', async (play) => {
     const [from, to] = [await play.node(), await play.node()];
     const { clock } = play.harness.host;
     const first = await to.read(undefined, { settle: 'keep' });
@@ -276,7 +276,7 @@ export function settlementCases({ has, faults, when }: BrokerCases): void {
     first.open.acknowledge(first.deliveries);
   });
 
-  when('24: tells when a receiver throws, and loses nothing', async (play) => {
+  when('tells when a receiver throws, and loses nothing', async (play) => {
     const [from, to] = [await play.node(), await play.node()];
     let thrown = 0;
     const broken = await play.within(
@@ -331,7 +331,7 @@ export function settlementCases({ has, faults, when }: BrokerCases): void {
   });
 
   when(
-    '31: keeps a part of a frame as its dead letter, where that is all that shall be kept',
+    '30: keeps a part of a frame as its dead letter, where that is all that shall be kept',
     async (play) => {
       const [from, to] = [await play.node(), await play.node()];
       const reading = await to.read(undefined, { settle: 'keep' });

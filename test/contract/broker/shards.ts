@@ -89,7 +89,7 @@ export function shardCases({ has, faults, sizes, when }: BrokerCases): void {
     expect(reading.numbers).toEqual(range(10));
   });
 
-  whenShards('5: says that a shard is unroutable that nobody has claimed', async (play) => {
+  whenShards('38: says that a shard is unroutable that nobody has claimed', async (play) => {
     const from = await node(play);
     if (!has.reportsUnroutable) return;
     expect(await from.publish([frame(toShard(shardOf(5)), 1)])).toEqual(['unroutable']);
@@ -216,7 +216,8 @@ export function shardCases({ has, faults, sizes, when }: BrokerCases): void {
       await first.release();
       await a.link.heal();
       await untilOwned(play, b, second);
-      expect(first.told).toHaveLength(1);
+      // It may have lost the shard with its connection, before it released it.
+      expect(first.told.filter((told) => told !== 'lost')).toHaveLength(1);
     },
   );
 
@@ -295,6 +296,7 @@ export function shardCases({ has, faults, sizes, when }: BrokerCases): void {
       await a.kill();
       for (const [n, claim] of second.entries()) {
         await untilOwned(play, b, claim);
+        // What was killed lives on in this process, and may have heard that it has lost the shard.
         expect(claim.epoch()).toBeGreaterThan(first[n]?.told[0] as number);
         await read(b, shards[n] as Shard);
       }
