@@ -96,7 +96,7 @@ export class Coordination {
   /** Becomes a member. Resolves when the view is complete. */
   async begin(): Promise<void> {
     const { link, log } = this;
-    const { connectTimeoutMs } = link.settings;
+    const { connectTimeoutMs, openAttemptsMax } = link.settings;
     try {
       await link.call(connectTimeoutMs, (client) => client.createTopic(log));
       const [start = 0] = await link.call(connectTimeoutMs, (client) => client.offsets(log.name, 'start'));
@@ -104,7 +104,7 @@ export class Coordination {
       this.read();
       this.teller.begin();
       this.watch(0);
-      await this.until(connectTimeoutMs, () => this.isIn);
+      await this.until(openAttemptsMax * connectTimeoutMs, () => this.isIn);
     } catch (error) {
       // Others may have seen it come.
       await this.leave();

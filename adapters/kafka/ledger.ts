@@ -126,7 +126,7 @@ export class Ledger {
       groups: [...this.groups].map(([group, { shards, owned }]) => ({
         group,
         shards,
-        owned: [...owned.values()],
+        owned: [...owned.values()].map((shard) => ({ ...shard })),
       })),
       gone: [...this.gone],
     };

@@ -3,7 +3,7 @@
  * each partition: so they are asked for together, a part at a time, and each is there when its leaders know it.
  */
 
-import { type KafkaClient, KafkaFailure } from './driver.ts';
+import type { KafkaClient } from './driver.ts';
 import type { Ledger } from './ledger.ts';
 import type { Link } from './link.ts';
 import type { ShardName } from './log-entries.ts';
@@ -63,16 +63,8 @@ export class ShardTopics {
     this.isBusy = false;
   }
 
-  private async insist<T>(request: (client: KafkaClient) => Promise<T>): Promise<T> {
-    const { clock } = this.link.host;
-    const endMs = clock.now() + MAKE_MS;
-    for (;;) {
-      try {
-        return await this.link.call(this.link.settings.connectTimeoutMs, request);
-      } catch (error) {
-        const isRefused = error instanceof KafkaFailure && error.kind === 'refused';
-        if (!isRefused || clock.now() >= endMs || this.link.isClosed) throw error;
-      }
-    }
+  /** For as long as it takes: a server that is gone is noticed by others, and ends what is under way. */
+  private insist<T>(request: (client: KafkaClient) => Promise<T>): Promise<T> {
+    return this.link.call(MAKE_MS, request);
   }
 }
