@@ -139,7 +139,7 @@ describe.skipIf(found.isForeign)('RabbitMQ', () => {
     const shard = { group: 'g', shard: 1, shards: 2 };
     const told: (number | string)[] = [];
     const claims = await Promise.all(
-      [first, second].map(({ shards }, at) =>
+      [first, second].map(async ({ shards }, at) =>
         shards?.claim(shard, { granted: (epoch) => told.push(epoch), lost: () => told.push(`lost ${at}`) }),
       ),
     );
@@ -156,13 +156,13 @@ describe.skipIf(found.isForeign)('RabbitMQ', () => {
     await expect.poll(token, SOON).toBe(`${prefix}.sh.g.1.token\t1`);
     expect(await first.backlog({ kind: 'shard', ...shard })).toEqual([0, 0, 0, 1, 0, 0]);
     expect(told.length).toBe(1);
-    await Promise.all(claims.map((claim) => claim?.release()));
+    for (const claim of claims) await claim?.release();
     const third = await second.shards?.claim(shard, {
       granted: (epoch) => told.push(epoch),
       lost: () => told.push('lost'),
     });
     await expect.poll(() => told.length, SOON).toBeGreaterThan(1);
-    expect(told).toEqual(told.toSorted());
+    expect(told.every((epoch, at) => at === 0 || epoch > (told[at - 1] ?? 0))).toBe(true);
     await third?.release();
   });
 

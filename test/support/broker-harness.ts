@@ -72,6 +72,8 @@ export interface BrokerSizes {
   /** Nodes, and topics, at once. */
   readonly nodes: number;
   readonly topics: number;
+  /** Shards that all nodes claim at once. */
+  readonly shards: number;
   /** Random schedules of faults, and steps of each. */
   readonly schedules: number;
   readonly scheduleSteps: number;

@@ -43,21 +43,24 @@ export function shardCases({ has, faults, sizes, when }: BrokerCases): void {
   const untilOwned = (play: BrokerPlay, owner: PlayNode, claim: Claiming): Promise<void> =>
     play.until(() => claim.epoch() !== undefined, `that ${owner.name} owns it`, boundOf(owner));
 
-  whenShards('38: gives each of 64 shards one owner of three nodes that claim all', async (play) => {
-    const nodes = [await node(play), await node(play), await node(play)];
-    const claims = await Promise.all(
-      nodes.map((one) => Promise.all(range(64).map((shard) => one.claim(shardOf(shard))))),
-    );
-    const owners = (shard: number): number =>
-      claims.filter((own) => own[shard]?.epoch() !== undefined).length;
-    await play.until(
-      () => range(64).every((shard) => owners(shard) > 0),
-      'an owner of each shard',
-      boundOf(nodes[0] as PlayNode),
-    );
-    await play.quiet();
-    expect(range(64).map(owners)).toEqual(range(64).map(() => 1));
-  });
+  whenShards(
+    `38: gives each of ${sizes.shards} shards one owner of three nodes that claim all`,
+    async (play) => {
+      const nodes = [await node(play), await node(play), await node(play)];
+      const claims = await Promise.all(
+        nodes.map((one) => Promise.all(range(sizes.shards).map((shard) => one.claim(shardOf(shard))))),
+      );
+      const owners = (shard: number): number =>
+        claims.filter((own) => own[shard]?.epoch() !== undefined).length;
+      await play.until(
+        () => range(sizes.shards).every((shard) => owners(shard) > 0),
+        'an owner of each shard',
+        boundOf(nodes[0] as PlayNode),
+      );
+      await play.quiet();
+      expect(range(sizes.shards).map(owners)).toEqual(range(sizes.shards).map(() => 1));
+    },
+  );
 
   whenShards('38: brings to the owner of a shard what is sent to it, and to nobody else', async (play) => {
     const [a, b] = [await node(play), await node(play)];
