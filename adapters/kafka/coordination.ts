@@ -4,7 +4,7 @@
  * session is accused by whoever notices, which counts unless it has said something meanwhile. No clocks are compared.
  *
  * This node is sure of what it owns until a part of its session before anybody could accuse it, counted from when it sent the last word that
- * came back to it. `docs/decisions/0015-members-and-shards-on-kafka.md` tells why.
+ * came back to it. `docs/decisions/0016-members-and-shards-on-kafka.md` tells why.
  */
 
 import type { Lane, NodeIdentity, PerLane } from '../../src/protocol/broker.ts';
