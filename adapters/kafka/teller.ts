@@ -50,6 +50,7 @@ export class Teller {
   }
 
   begin(): void {
+    this.isDue = true;
     void this.run(); // it catches what goes wrong
   }
 
