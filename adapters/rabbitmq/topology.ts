@@ -9,6 +9,7 @@
 import type { Channel, Options } from 'amqplib';
 import { LANES, type Lane, type Source } from '../../src/protocol/broker.ts';
 import { TroupeError } from '../../src/protocol/errors.ts';
+import { BROKER_EXPIRES_MS } from '../../src/protocol/limits.ts';
 import type { Shard } from '../../src/protocol/sharding.ts';
 import { codeOf, RESOURCE_LOCKED } from './refusal.ts';
 import type { RabbitmqSettings } from './settings.ts';
@@ -156,7 +157,8 @@ export class Topology {
       durable: true,
       autoDelete: true,
       // Where a server has ended before its last consumer.
-      arguments: { 'x-expires': Math.ceil(this.settings.expiresMs) },
+      // The same for all nodes, whatever their options.
+      arguments: { 'x-expires': BROKER_EXPIRES_MS },
     });
   }
 
