@@ -272,6 +272,9 @@ export class Wire {
       case 'cancel':
         if (topic !== undefined) return misdirected('it is about a request, and was sent to a topic');
         return this.takeWord(arrival);
+      case 'tell':
+      case 'ask':
+        return misdirected('it is to an actor, and a bus has none');
     }
   }
 

@@ -12,14 +12,24 @@ import type { Headers } from './ref.ts';
 import { WireReader, WireWriter } from './wire-bytes.ts';
 
 /** What a wire message is for. */
-export const WIRE_TYPES = ['message', 'request', 'reply', 'refusal', 'cancel', 'working'] as const;
+export const WIRE_TYPES = [
+  'message',
+  'request',
+  'reply',
+  'refusal',
+  'cancel',
+  'working',
+  'tell',
+  'ask',
+] as const;
 
 /**
  * - `message`: what was published to a topic;
  * - `request`: the same, and its sender waits for a reply in its inbox;
  * - `reply`, `refusal`: the answer to the request whose id it has: a value, or a text that says why there is none;
  * - `working`: the sender's subscribers still work on the request of this id;
- * - `cancel`: the answer to that, once nobody waits for the request any more.
+ * - `cancel`: the answer to that, once nobody waits for the request any more;
+ * - `tell`: a message to an actor; `ask`: the same, and its sender waits for a reply in its inbox.
  */
 export type WireType = (typeof WIRE_TYPES)[number];
 
@@ -44,7 +54,19 @@ export interface WireMessage {
   readonly sender: string | undefined;
   readonly correlationId: string | undefined;
   readonly headers: Headers | undefined;
+  /** Of `tell` and `ask`, and of no other. */
+  readonly target?: WireTarget | undefined;
   readonly payload: WirePayload;
+}
+
+/** Which message of which actor is meant: texts that are not empty, and that whoever reads them has to check. */
+export interface WireTarget {
+  /** An address, with the number of an incarnation or without; or a name. */
+  readonly address: string;
+  /** The name of the protocol by which the sender knows the actor. */
+  readonly protocol: string;
+  /** The name of a message of that protocol. */
+  readonly message: string;
 }
 
 /** Messages of one sender that travel together. */
@@ -69,16 +91,18 @@ const HAS_EXPIRY = 1;
 const HAS_SENDER = 2;
 const HAS_CORRELATION = 4;
 const HAS_HEADERS = 8;
-const HAS_ALL = 15;
+const HAS_TARGET = 16;
+const HAS_ALL = 31;
 
 /** The bytes of a message: what `encodeFrame` takes, made once however often its frame is. */
 export function encodeMessage(message: WireMessage): Uint8Array {
-  const { type, id, sentAtMs, expiresAtMs, sender, correlationId, headers, payload } = message;
+  const { type, id, sentAtMs, expiresAtMs, sender, correlationId, headers, target, payload } = message;
   const parts =
     (expiresAtMs === undefined ? 0 : HAS_EXPIRY) |
     (sender === undefined ? 0 : HAS_SENDER) |
     (correlationId === undefined ? 0 : HAS_CORRELATION) |
-    (headers === undefined ? 0 : HAS_HEADERS);
+    (headers === undefined ? 0 : HAS_HEADERS) |
+    (target === undefined ? 0 : HAS_TARGET);
   const writer = new WireWriter();
   writer.byte(WIRE_TYPES.indexOf(type));
   writer.byte(parts);
@@ -94,6 +118,11 @@ export function encodeMessage(message: WireMessage): Uint8Array {
       writer.text(name);
       writer.text(value);
     }
+  }
+  if (target !== undefined) {
+    writer.text(target.address);
+    writer.text(target.protocol);
+    writer.text(target.message);
   }
   writer.byte(WIRE_CODECS.indexOf(payload.codec));
   writer.bytes(payload.bytes);
@@ -150,12 +179,43 @@ function decodeMessage(reader: WireReader): WireMessage {
   const sender = (parts & HAS_SENDER) === 0 ? undefined : reader.text(WIRE_TEXT_BYTES_MAX);
   const correlationId = (parts & HAS_CORRELATION) === 0 ? undefined : reader.text(WIRE_TEXT_BYTES_MAX);
   const headers = (parts & HAS_HEADERS) === 0 ? undefined : readHeaders(reader);
+  const target = (parts & HAS_TARGET) === 0 ? undefined : readTarget(reader);
+  if ((target !== undefined) !== isToActor(type))
+    throw invalidFrame(
+      target === undefined
+        ? 'it has a message to an actor that does not say which'
+        : 'it has a message that names an actor and is not to one',
+    );
   const codec = WIRE_CODECS[reader.byte()];
   if (codec === undefined) throw invalidFrame('it has a payload in an unknown form');
   const bytes = reader.bytes();
   if (codec === 'none' && bytes.length > 0)
     throw invalidFrame('it has a payload where it says there is none');
-  return { type, id, sentAtMs, expiresAtMs, sender, correlationId, headers, payload: { codec, bytes } };
+  return {
+    type,
+    id,
+    sentAtMs,
+    expiresAtMs,
+    sender,
+    correlationId,
+    headers,
+    target,
+    payload: { codec, bytes },
+  };
+}
+
+/** Only what is sent to an actor says to which. */
+function isToActor(type: WireType): boolean {
+  return type === 'tell' || type === 'ask';
+}
+
+function readTarget(reader: WireReader): WireTarget {
+  const address = reader.text(WIRE_TEXT_BYTES_MAX);
+  const protocol = reader.text(WIRE_TEXT_BYTES_MAX);
+  const message = reader.text(WIRE_TEXT_BYTES_MAX);
+  if (address === '' || protocol === '' || message === '')
+    throw invalidFrame('it has a message to an actor whose address, protocol or name is missing');
+  return { address, protocol, message };
 }
 
 function readHeaders(reader: WireReader): Headers {

@@ -31,8 +31,12 @@ const payload = fc.oneof(
   fc.jsonValue({ maxDepth: 3 }).map((value) => JSON.parse(JSON.stringify(value)) as unknown),
 );
 
-const message: fc.Arbitrary<WireMessage> = fc.record({
-  type: fc.constantFrom(...WIRE_TYPES),
+const target = fc.record({ address: name, protocol: name, message: name });
+const kind = fc
+  .record({ type: fc.constantFrom(...WIRE_TYPES), target })
+  .map(({ type, target }) => (type === 'tell' || type === 'ask' ? { type, target } : { type }));
+
+const labels = fc.record({
   id: name,
   sentAtMs: time,
   expiresAtMs: optional(time),
@@ -41,6 +45,9 @@ const message: fc.Arbitrary<WireMessage> = fc.record({
   headers: optional(fc.dictionary(fc.oneof(text, fc.constant('__proto__')), text, { maxKeys: 5 })),
   payload: payload.map((value) => encodePayload(value, 1_000_000)),
 });
+const message: fc.Arbitrary<WireMessage> = fc
+  .tuple(kind, labels)
+  .map(([said, rest]) => ({ ...said, ...rest }));
 
 const frame: fc.Arbitrary<Frame> = fc.record({
   node: name,

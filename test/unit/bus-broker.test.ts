@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { type MemoryHub, memory, memoryHub } from '../../adapters/memory/index.ts';
-import type { Broker } from '../../src/protocol/broker.ts';
+import type { Broker, Destination } from '../../src/protocol/broker.ts';
 import type { BusMessage, BusOptions } from '../../src/protocol/bus.ts';
 import { decodeFrame, encodeFrame, encodeMessage, type WireMessage } from '../../src/protocol/frame.ts';
 import { ASK_TIMEOUT_MS, HEADERS_MAX, WORKING_AFTER_MS } from '../../src/protocol/limits.ts';
@@ -668,6 +668,30 @@ describe('a bus on a broker', () => {
     expect(got.map(({ isRequest }) => isRequest)).toEqual([true, true]);
     await advance(ASK_TIMEOUT_MS + 1_000);
     expect(clock.pending).toBeLessThanOrEqual(before);
+  });
+});
+
+describe('a message to an actor', () => {
+  it.each(['tell', 'ask'] as const)('is given up by a bus, which has none: %s', async (type) => {
+    const { connect, advance, hub, clock } = nodes();
+    const b = await connect('b');
+    const { got, keep } = keeping();
+    const subscribed = b.subscribe('q', keep);
+    await advance(10);
+    await subscribed;
+    const { raw } = await rawNode(hub, clock, advance);
+    const target = { address: 'judge', protocol: 'triage', message: 'learn' };
+    const frame = (to: Destination, stream: number) => ({
+      to,
+      lane: 3 as const,
+      bytes: encodeFrame({ node: 'raw', incarnation: 'x1', stream, sequence: 1 }, [
+        encodeMessage({ ...BARE, type, id: `r${stream}`, target }),
+      ]),
+    });
+    endingOf(raw.publish([frame({ kind: 'node', node: 'b' }, 1), frame({ kind: 'topic', topic: 'q' }, 2)]));
+    await advance(10);
+    expect(hub.deadFrames().map(({ reason }) => reason)).toEqual(['validation', 'validation']);
+    expect(got).toEqual([]);
   });
 });
 
