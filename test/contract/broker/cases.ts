@@ -44,7 +44,7 @@ export function sizesOf({ sizes }: BrokerHarness): BrokerSizes {
     nodes: 20,
     topics: 200,
     shards: 64,
-    schedules: 5,
+    schedules: 3,
     scheduleSteps: 40,
     flaps: 10,
   };
