@@ -9,7 +9,6 @@
  */
 
 import { existsSync, readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
@@ -343,7 +342,8 @@ function amount(value: number): string {
 }
 
 function versionOf(name: string): string {
-  const file = createRequire(join(ROOT, 'package.json')).resolve(`${name}/package.json`);
+  // Not by its name: a package need not let its own description be read that way.
+  const file = join(ROOT, 'node_modules', name, 'package.json');
   const { version }: { readonly version?: unknown } = JSON.parse(readFileSync(file, 'utf8'));
   return String(version);
 }
