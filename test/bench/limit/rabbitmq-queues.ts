@@ -1,6 +1,6 @@
 /** The limit on RabbitMQ: amqplib and nothing else. Durable classic queues, persistent messages, a confirm channel, no delay on the socket. */
 
-import { type ChannelModel, connect } from 'amqplib';
+import { type ChannelModel, connect, type Message } from 'amqplib';
 import { type Carrier, runPair } from '../pair.ts';
 
 const PREFETCH = 500;
@@ -30,21 +30,20 @@ async function read(
   await channel.assertQueue(queue, { durable: true });
   await channel.prefetch(PREFETCH);
   let before: Promise<void> = Promise.resolve();
+  let last: Message | undefined;
   let unsettled = 0;
+  // The last of what is here settles all before it.
+  const settle = (): void => {
+    if (last !== undefined && unsettled > 0) channel.ack(last, true);
+    unsettled = 0;
+  };
   await channel.consume(queue, (message) => {
     if (message === null) return;
     before = before.then(async () => {
       await take(message.content.toString());
-      // The last of what is here settles all before it.
-      if (++unsettled < PREFETCH / 10) {
-        setImmediate(() => {
-          if (unsettled > 0) channel.ack(message, true);
-          unsettled = 0;
-        });
-        return;
-      }
-      unsettled = 0;
-      channel.ack(message, true);
+      last = message;
+      if (++unsettled < PREFETCH / 10) setImmediate(settle);
+      else settle();
     });
   });
 }
