@@ -46,6 +46,7 @@ export function kafkajsDriver(
       return client;
     } catch (error) {
       client.close();
+      if (sockets.refusal !== undefined) throw sockets.refusal;
       throw isTroupeError(error) ? error : failureOf(error, settings);
     }
   };

@@ -96,6 +96,11 @@ function chain(error: unknown): Known[] {
   return found;
 }
 
+/** Whether one side of a TLS connection refused what the other has shown. @internal */
+export function isAboutCertificates(error: Error): boolean {
+  return 'code' in error && CERTIFICATE.test(String(error.code));
+}
+
 function kindOf({ name, type, code, message }: Known): KafkaFailureKind | undefined {
   const kind = KINDS.get(type ?? '') ?? KINDS.get(code ?? '');
   if (kind !== undefined) return kind;

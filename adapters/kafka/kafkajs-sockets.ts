@@ -10,6 +10,7 @@ import { type ConnectionOptions, connect as openTlsSocket } from 'node:tls';
 import type { ISocketFactory } from 'kafkajs';
 import type { Clock } from '../../src/protocol/clock.ts';
 import { KafkaFailure } from './driver.ts';
+import { isAboutCertificates } from './kafkajs-failures.ts';
 
 /** Bytes that say how long an answer is. */
 const LENGTH_BYTES = 4;
@@ -24,6 +25,8 @@ export class Sockets {
   private readonly lost: (failure: KafkaFailure) => void;
   private readonly clock: Clock;
   private isClosed = false;
+  /** One side did not take the certificate of the other. In TLS 1.3 a server says so when the connection is open already. */
+  refusal: KafkaFailure | undefined;
 
   /** `lost` is called once, unless it is closed before. */
   constructor(tls: () => ConnectionOptions | undefined, clock: Clock, lost: (failure: KafkaFailure) => void) {
@@ -62,7 +65,7 @@ export class Sockets {
       // kafkajs listens for this and not for `close`: without it requests would go on waiting.
       socket.emit('end');
       const wasUsed = this.clock.now() - answeredAtMs < RECENT_MS;
-      if (answers.expected > 0 || wasUsed) this.die(error?.message ?? 'the connection was closed');
+      if (answers.expected > 0 || wasUsed) this.die(error ?? new Error('the connection was closed'));
     });
     return socket;
   };
@@ -72,10 +75,12 @@ export class Sockets {
     for (const socket of this.all) socket.destroy(new Error(problem));
   }
 
-  private die(problem: string): void {
+  private die(error: Error): void {
     if (this.isClosed) return;
-    this.close(problem);
-    this.lost(new KafkaFailure('lost', problem));
+    const { message } = error;
+    if (isAboutCertificates(error)) this.refusal = new KafkaFailure('denied', message);
+    this.close(message);
+    this.lost(new KafkaFailure('lost', message));
   }
 }
 

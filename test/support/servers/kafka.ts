@@ -47,6 +47,8 @@ export interface KafkaListener {
   readonly advertisedPort: number;
   /** Whether clients say who they are (SASL PLAIN). */
   readonly wantsUser?: boolean;
+  /** Whether it is TLS: PEM files, the server's key and certificate in one. Clients show a certificate of that authority. */
+  readonly tls?: { readonly keyAndCertFile: string; readonly authorityFile: string };
 }
 
 /** The folder with the jars of the version that the pom names; undefined before they were fetched. */
@@ -70,12 +72,13 @@ export async function startKafka(options: KafkaOptions = {}): Promise<TestServer
       name: `LINK${place}`,
       port: own.port,
       advertised: own.advertisedPort,
-      protocol: own.wantsUser === true ? 'SASL_PLAINTEXT' : 'PLAINTEXT',
+      protocol: protocolOf(own),
     })),
   ];
   const properties = {
     ...usual(folder, controller, listeners),
     ...signIn(options.user, listeners),
+    ...certificates(options.listeners ?? []),
     ...options.settings,
   };
   const file = join(folder, 'server.properties');
@@ -155,6 +158,27 @@ function signIn(
     ['sasl.enabled.mechanisms', 'PLAIN'],
     ...own.map(({ name }) => [`listener.name.${name.toLowerCase()}.plain.sasl.jaas.config`, login]),
   ]);
+}
+
+function protocolOf({ wantsUser, tls }: KafkaListener): string {
+  if (tls !== undefined) return 'SSL';
+  return wantsUser === true ? 'SASL_PLAINTEXT' : 'PLAINTEXT';
+}
+
+function certificates(listeners: readonly KafkaListener[]): Readonly<Record<string, string>> {
+  return Object.fromEntries(
+    listeners.flatMap(({ tls }, place) => {
+      if (tls === undefined) return [];
+      const at = `listener.name.link${place}.ssl`;
+      return [
+        [`${at}.keystore.type`, 'PEM'],
+        [`${at}.keystore.location`, tls.keyAndCertFile],
+        [`${at}.truststore.type`, 'PEM'],
+        [`${at}.truststore.location`, tls.authorityFile],
+        [`${at}.client.auth`, 'required'],
+      ];
+    }),
+  );
 }
 
 async function format(jars: string, file: string): Promise<void> {
