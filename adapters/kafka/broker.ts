@@ -16,14 +16,13 @@ import type {
   PublishResult,
   Source,
 } from '../../src/protocol/broker.ts';
-import { checkShard } from '../../src/protocol/broker-options.ts';
+import { checkShard, checkWindows } from '../../src/protocol/broker-options.ts';
 import type { Host } from '../../src/protocol/clock.ts';
 import { settledWithin } from '../../src/protocol/deadline.ts';
 import { TroupeError } from '../../src/protocol/errors.ts';
 import { FRAME_BYTES_MAX } from '../../src/protocol/limits.ts';
 import { MemberView } from '../../src/protocol/member-view.ts';
 import type { Membership } from '../../src/protocol/membership.ts';
-import { invalidOption } from '../../src/protocol/options.ts';
 import type { Sharding } from '../../src/protocol/sharding.ts';
 import { Coordination } from './coordination.ts';
 import type { KafkaClient } from './driver.ts';
@@ -36,7 +35,6 @@ import { type KafkaOptions, type KafkaSettings, kafkaSettings } from './options.
 import { Publisher } from './publisher.ts';
 import { busTopic, deadLetterTopic, membersTopic } from './topics.ts';
 
-const WINDOW_MAX = 65_535;
 /** Milliseconds after the end of a killed member's session until others have its slots: they join again, and read. */
 const REBALANCE_MS = 3_000;
 /** Milliseconds after the end of a killed node's session until others have said so, and have read it. */
@@ -276,11 +274,4 @@ class KafkaBroker implements Broker {
   private unavailable(problem: string): TroupeError<'ERR_BROKER_UNAVAILABLE'> {
     return new TroupeError('ERR_BROKER_UNAVAILABLE', { broker: 'kafka', url: this.settings.shown, problem });
   }
-}
-
-function checkWindows(windows: PerLane): void {
-  const isWindow = (size: unknown): boolean =>
-    Number.isInteger(size) && Number(size) >= 1 && Number(size) <= WINDOW_MAX;
-  if (!Array.isArray(windows) || windows.length !== 6 || !windows.every(isWindow))
-    throw invalidOption('windows', `six whole numbers from 1 to ${WINDOW_MAX}`, windows);
 }

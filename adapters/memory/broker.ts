@@ -17,7 +17,12 @@ import type {
   PublishResult,
   Source,
 } from '../../src/protocol/broker.ts';
-import { type BrokerSettings, brokerSettings, checkAbout } from '../../src/protocol/broker-options.ts';
+import {
+  type BrokerSettings,
+  brokerSettings,
+  checkAbout,
+  checkWindows,
+} from '../../src/protocol/broker-options.ts';
 import type { Host } from '../../src/protocol/clock.ts';
 import { TroupeError } from '../../src/protocol/errors.ts';
 import { FRAME_BYTES_MAX } from '../../src/protocol/limits.ts';
@@ -50,8 +55,6 @@ const CAPABILITIES: BrokerCapabilities = Object.freeze({
   grantMs: 0,
   leavesNothing: true,
 });
-
-const WINDOW_MAX = 65_535;
 
 /** A broker in memory. Throws `ERR_OPTION_INVALID`. */
 export function memory(options?: MemoryOptions): Broker {
@@ -285,11 +288,4 @@ class MemoryBroker implements Broker {
 
 function isShard(source: Source, { group, shard }: Shard): boolean {
   return source.kind === 'shard' && source.group === group && source.shard === shard;
-}
-
-function checkWindows(windows: PerLane): void {
-  const isWindow = (size: unknown): boolean =>
-    Number.isInteger(size) && Number(size) >= 1 && Number(size) <= WINDOW_MAX;
-  if (!Array.isArray(windows) || windows.length !== 6 || !windows.every(isWindow))
-    throw invalidOption('windows', `six whole numbers from 1 to ${WINDOW_MAX}`, windows);
 }

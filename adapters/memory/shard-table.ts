@@ -46,16 +46,16 @@ export class ShardTable {
   }
 
   queueOf(shard: Shard): FrameQueue | undefined {
-    return this.shards.get(keyOf(shard))?.queue;
+    return this.shards.get(shardKey(shard))?.queue;
   }
 
   isOwner(record: NodeRecord, shard: Shard): boolean {
-    return this.shards.get(keyOf(shard))?.owner === record;
+    return this.shards.get(shardKey(shard))?.owner === record;
   }
 
   /** A node's claims are these and no others. */
   restore(record: NodeRecord, claims: readonly Claim[]): void {
-    const wanted = new Set(claims.map(({ shard }) => keyOf(shard)));
+    const wanted = new Set(claims.map(({ shard }) => shardKey(shard)));
     for (const [key, held] of this.shards) if (!wanted.has(key)) this.drop(record, held);
     for (const claim of claims) this.claim(record, claim);
   }
@@ -70,7 +70,7 @@ export class ShardTable {
   }
 
   release(record: NodeRecord, shard: Shard): void {
-    const held = this.shards.get(keyOf(shard));
+    const held = this.shards.get(shardKey(shard));
     if (held !== undefined) this.drop(record, held);
   }
 
@@ -93,7 +93,7 @@ export class ShardTable {
   }
 
   private shardFor(shard: Shard, { hello }: NodeRecord): ShardRecord {
-    const key = keyOf(shard);
+    const key = shardKey(shard);
     let held = this.shards.get(key);
     if (held === undefined) {
       held = {
@@ -124,6 +124,7 @@ function grantNext(held: ShardRecord): void {
   }
 }
 
-function keyOf({ group, shard, shards }: Shard): string {
+/** A name of a shard that no other has. @internal */
+export function shardKey({ group, shard, shards }: Shard): string {
   return `${group} ${shard}/${shards}`;
 }

@@ -4,7 +4,7 @@ import { checkShard } from '../../src/protocol/broker-options.ts';
 import { invalidOption } from '../../src/protocol/options.ts';
 import type { Shard, ShardClaim, Sharding, ShardOwner } from '../../src/protocol/sharding.ts';
 import type { HubClient, Session } from './client.ts';
-import type { Claim } from './shard-table.ts';
+import { type Claim, shardKey } from './shard-table.ts';
 
 /** The share of `downAfterMs` after which an owner without a connection owns nothing: before anybody else can. */
 const LOST_SHARE = 0.8;
@@ -37,13 +37,13 @@ export class MemoryShards implements Sharding {
   }
 
   owns(shard: Shard): boolean {
-    return (this.claims.get(keyOf(shard))?.epoch ?? 0) > 0;
+    return (this.claims.get(shardKey(shard))?.epoch ?? 0) > 0;
   }
 
   async claim(given: Shard, owner: ShardOwner): Promise<ShardClaim> {
     const client = this.ports.client();
     const shard = checkShard(given);
-    const key = keyOf(shard);
+    const key = shardKey(shard);
     if (this.claims.has(key)) throw invalidOption('shard', 'one that this node does not claim yet', given);
     const claim: OwnClaim = { shard, owner, epoch: 0 };
     this.claims.set(key, claim);
@@ -92,7 +92,7 @@ export class MemoryShards implements Sharding {
   private told(claim: OwnClaim, connection: Session['connection']): Claim {
     const { shard, epoch } = claim;
     const granted = (next: number): void => {
-      if (this.claims.get(keyOf(shard)) !== claim) return;
+      if (this.claims.get(shardKey(shard)) !== claim) return;
       claim.epoch = next;
       claim.owner.granted(next);
     };
@@ -101,8 +101,8 @@ export class MemoryShards implements Sharding {
 
   private async release(claim: OwnClaim): Promise<void> {
     const { shard } = claim;
-    if (this.claims.get(keyOf(shard)) !== claim) return;
-    this.claims.delete(keyOf(shard));
+    if (this.claims.get(shardKey(shard)) !== claim) return;
+    this.claims.delete(shardKey(shard));
     await this.ports.unread(shard);
     // Without an answer, the next connection begins by telling it.
     await this.ports
@@ -110,8 +110,4 @@ export class MemoryShards implements Sharding {
       .call(this.ports.connectTimeoutMs, ({ room, record }) => room.shards.release(record, shard))
       .catch(() => undefined);
   }
-}
-
-function keyOf({ group, shard, shards }: Shard): string {
-  return `${group} ${shard}/${shards}`;
 }

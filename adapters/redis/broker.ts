@@ -21,6 +21,7 @@ import {
   type BrokerSettings,
   brokerSettings,
   brokerUrl,
+  checkWindows,
   shownUrl,
 } from '../../src/protocol/broker-options.ts';
 import type { Host } from '../../src/protocol/clock.ts';
@@ -63,7 +64,6 @@ export interface RedisOptions extends BrokerOptions {
   readonly tls?: RedisTls | undefined;
 }
 
-const WINDOW_MAX = 65_535;
 /** Milliseconds that a read waits at the server at the most. */
 const BLOCK_MAX_MS = 5_000;
 const TLS_OPTIONS = ['ca', 'cert', 'key', 'servername', 'rejectUnauthorized'];
@@ -461,11 +461,4 @@ function leaseOf(shard: Shard, claims: Claims): Lease {
   if (lease === undefined)
     throw new TroupeError('ERR_SHARD_NOT_OWNED', { group: shard.group, shard: shard.shard });
   return lease;
-}
-
-function checkWindows(windows: PerLane): void {
-  const isWindow = (size: unknown): boolean =>
-    Number.isInteger(size) && Number(size) >= 1 && Number(size) <= WINDOW_MAX;
-  if (!Array.isArray(windows) || windows.length !== 6 || !windows.every(isWindow))
-    throw invalidOption('windows', `six whole numbers from 1 to ${WINDOW_MAX}`, windows);
 }

@@ -3,7 +3,7 @@
  * it never checks these again.
  */
 
-import type { BrokerOptions } from './broker.ts';
+import type { BrokerOptions, PerLane } from './broker.ts';
 import {
   BROKER_CONNECT_TIMEOUT_MS,
   BROKER_DOWN_AFTER_MS,
@@ -46,6 +46,7 @@ const KNOWN: readonly (keyof BrokerSettings)[] = [
 ];
 
 const PREFIX = /^[a-z0-9-]{1,32}$/;
+const WINDOW_MAX = 65_535;
 const BROKER_NAME = /^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/;
 
 /**
@@ -112,6 +113,14 @@ export function checkShard({ group, shard, shards }: Shard): Shard {
   if (!Number.isInteger(shard) || shard < 0 || shard >= shards)
     throw invalidOption('shard', `a whole number from 0 to ${shards - 1}`, shard);
   return { group: checkGroupName(group), shard, shards };
+}
+
+/** The windows of a source: whole numbers from 1 to 65,535. Throws `ERR_OPTION_INVALID`. @internal */
+export function checkWindows(windows: PerLane): void {
+  const isWindow = (size: unknown): boolean =>
+    Number.isInteger(size) && Number(size) >= 1 && Number(size) <= WINDOW_MAX;
+  if (!Array.isArray(windows) || windows.length !== 6 || !windows.every(isWindow))
+    throw invalidOption('windows', `six whole numbers from 1 to ${WINDOW_MAX}`, windows);
 }
 
 /** What a node says of itself. Throws `ERR_OPTION_INVALID`. @internal */
