@@ -3,7 +3,15 @@
  * the user's supervisor; `/user`, what `system.spawn` starts; `/system`, the actors behind function subscriptions.
  */
 
-import { parseAddress } from '../src/protocol/address.ts';
+import {
+  formatNodePlace,
+  isLocalPlace,
+  type NodePlace,
+  namesNode,
+  parseAddress,
+  parseNodePlace,
+} from '../src/protocol/address.ts';
+import { checkNodeName } from '../src/protocol/broker-options.ts';
 import type { RefsOf } from '../src/protocol/child-spec.ts';
 import {
   type AnySupervisor,
@@ -25,6 +33,7 @@ import {
   RESTARTS_WITHOUT_PROGRESS_MAX,
   TREE_DEPTH_MAX,
 } from '../src/protocol/limits.ts';
+import type { NodeView } from '../src/protocol/nodes.ts';
 import {
   choiceOption,
   functionOption,
@@ -48,10 +57,11 @@ import type { Behaviour } from './actor/behaviour.ts';
 import { Cell } from './actor/cell.ts';
 import { inspectCell } from './actor/inspection.ts';
 import { Kernel, type Upward } from './actor/kernel.ts';
-import { actorRef, NamedRef } from './actor/local-ref.ts';
+import { type ActorRef, actorRef, localRef, NamedRef } from './actor/local-ref.ts';
 import { resendTo } from './actor/replay.ts';
 import type { Slot } from './actor/slot.ts';
 import type { Turn } from './actor/turn.ts';
+import { nameOfLife } from './host/life.ts';
 import { systemHost } from './host/system-clock.ts';
 import { logRecordOf, writeToConsole } from './observe/console-log.ts';
 import type { Census } from './observe/meters.ts';
@@ -60,6 +70,8 @@ import { GroupCell } from './pool/group.ts';
 import { inspectPool } from './pool/inspection.ts';
 import { PoolCell } from './pool/pool.ts';
 import { WorkerCell } from './pool/worker.ts';
+import { RemoteNode } from './remote/node.ts';
+import { clusterBrokerOption, nodeOption } from './remote/options.ts';
 import { Registry } from './routing/registry.ts';
 import { Shutdown } from './shutdown.ts';
 import { ActorChild } from './supervision/actor-child.ts';
@@ -111,6 +123,8 @@ export class LocalSystem implements Surroundings, Upward {
   private keysMade = 0;
   private workersMade = 0;
   private readonly ending: Shutdown;
+  /** This process among others, if it has a broker. */
+  private readonly node: RemoteNode | undefined;
 
   constructor(options: unknown, host: Host) {
     const given = objectOption('system options', options ?? null, [
@@ -122,6 +136,8 @@ export class LocalSystem implements Surroundings, Upward {
       'log',
       'signals',
       'shutdown',
+      'node',
+      'broker',
     ]);
     this.name = nameOption('name', given['name']);
     this.kernel = new Kernel(host, {
@@ -131,6 +147,7 @@ export class LocalSystem implements Surroundings, Upward {
       isDevelopment: process.env['NODE_ENV'] !== 'production',
     });
     this.kernel.wire(this);
+    this.node = this.nodeFrom(given['node'], given['broker']);
     this.topics = new Topics(this.kernel, (spec, args) =>
       this.place(this.subscribers, ++this.keysMade, spec, args),
     );
@@ -165,14 +182,50 @@ export class LocalSystem implements Surroundings, Upward {
   }
 
   async start(): Promise<void> {
-    this.kernel.telemetry.open(this.census());
+    const { node, kernel } = this;
+    kernel.telemetry.open(this.census());
     try {
+      await node?.open();
       await this.root.startAll();
     } catch (error) {
-      this.kernel.telemetry.close();
+      kernel.telemetry.close();
+      await node?.close();
       throw error;
     }
     this.ending.listen();
+    if (node !== undefined) await this.join(node);
+  }
+
+  /** The actors are there: what others send is taken in, until they have ended. */
+  private async join(node: RemoteNode): Promise<void> {
+    this.onShutdown('announce', 'node', () => node.leave());
+    const finish = async (signal: AbortSignal): Promise<void> => {
+      await node.finish(signal);
+      await node.flushed();
+    };
+    this.onShutdown('flush', 'node', finish);
+    this.onShutdown('close', 'node', () => node.close());
+    try {
+      await node.read();
+    } catch (error) {
+      await this.shutdown({ drainMs: 0 });
+      throw error;
+    }
+  }
+
+  private nodeFrom(name: unknown, broker: unknown): RemoteNode | undefined {
+    const checked = clusterBrokerOption(broker);
+    const node = nodeOption(name, broker, 'system');
+    if (checked === undefined) return undefined;
+    const { kernel } = this;
+    const incarnation = nameOfLife(kernel.host);
+    const identity = { name: node ?? `${this.name.slice(0, 32)}-${incarnation}`, incarnation };
+    return new RemoteNode({ kernel, broker: checked, identity, find: (place) => this.find(place) });
+  }
+
+  /** The nodes that live; none without a broker. */
+  get nodes(): readonly NodeView[] {
+    return this.node?.list() ?? [];
   }
 
   // --- actors -----------------------------------------------------------------------------------------------------
@@ -205,16 +258,30 @@ export class LocalSystem implements Surroundings, Upward {
     return this.spawnUnder(rare.children as Supervisor, agent, options); // made above, or found to be one
   }
 
-  ref(protocol: AnyProtocol, nameOrAddress: string): NamedRef {
+  ref(protocol: AnyProtocol, nameOrAddress: string, options?: unknown): ActorRef {
     checkProtocol('ref: protocol', protocol);
-    checkPlace('ref: name', nameOrAddress);
+    const { node: named } = objectOption('ref options', options, ['node']);
+    const place = nodePlaceOption(nameOrAddress, named);
+    if (place === undefined) return this.refHere(protocol, nameOrAddress);
+    const { node } = this;
+    if (node === undefined)
+      throw invalidOption('ref: node', 'absent in a system without a broker', place.node);
+    const isHere = node.isHere(place);
+    if (isHere === false) return node.ref(protocol, place);
+    // A life of this node that is over has no actors.
+    if (isHere === undefined)
+      return new NamedRef(this.kernel, protocol, formatNodePlace(place), () => undefined);
+    return this.refHere(protocol, place.local);
+  }
+
+  private refHere(protocol: AnyProtocol, nameOrAddress: string): NamedRef {
     return new NamedRef(this.kernel, protocol, nameOrAddress, () => this.find(nameOrAddress));
   }
 
   register(name: string, ref: unknown): void {
     nameOption('register: name', name);
     const given = actorRef(ref, this.kernel);
-    const cell = this.cellBehind(given);
+    const cell = this.cellBehind('register', given);
     if (cell === undefined) throw new TroupeError('ERR_ACTOR_UNKNOWN', { address: given.address });
     this.registry.register(name, cell);
   }
@@ -228,15 +295,15 @@ export class LocalSystem implements Surroundings, Upward {
 
   async stop(ref: unknown, reason?: unknown): Promise<void> {
     const word = choiceOption('stop: reason', reason, ['normal', 'shutdown'], 'shutdown');
-    await actorRef(ref, this.kernel).target()?.stop(word);
+    await localRef('stop', ref, this.kernel).target()?.stop(word);
   }
 
   async drain(ref: unknown): Promise<void> {
-    await actorRef(ref, this.kernel).target()?.drain();
+    await localRef('drain', ref, this.kernel).target()?.drain();
   }
 
   async kill(ref: unknown): Promise<void> {
-    await actorRef(ref, this.kernel).target()?.kill();
+    await localRef('kill', ref, this.kernel).target()?.kill();
   }
 
   supervisor(pathOrName: string): Control {
@@ -254,7 +321,7 @@ export class LocalSystem implements Surroundings, Upward {
 
   async resize(ref: unknown, size: unknown): Promise<void> {
     const workers = poolSizeOption('resize: size', size);
-    const cell = this.cellBehind(ref);
+    const cell = this.cellBehind('resize', ref);
     if (cell === undefined)
       throw new TroupeError('ERR_ACTOR_UNKNOWN', { address: actorRef(ref, this.kernel).address });
     if (!(cell instanceof PoolCell)) throw invalidOption('resize: ref', 'a ref to a pool', cell.address);
@@ -262,12 +329,12 @@ export class LocalSystem implements Surroundings, Upward {
   }
 
   suspend(ref: unknown): void {
-    const cell = this.cellBehind(ref);
+    const cell = this.cellBehind('suspend', ref);
     if (cell !== undefined) cell.suspensions++;
   }
 
   resume(ref: unknown): void {
-    const cell = this.cellBehind(ref);
+    const cell = this.cellBehind('resume', ref);
     if (cell === undefined || cell.suspensions === 0) return;
     cell.suspensions--;
     cell.ready();
@@ -275,7 +342,7 @@ export class LocalSystem implements Surroundings, Upward {
   }
 
   inspect(ref: unknown): Inspection | undefined {
-    const cell = this.cellBehind(ref);
+    const cell = this.cellBehind('inspect', ref);
     if (cell instanceof PoolCell) return inspectPool(cell);
     return cell === undefined ? undefined : inspectCell(cell);
   }
@@ -373,8 +440,8 @@ export class LocalSystem implements Surroundings, Upward {
     this.kernel.stirred?.();
   }
 
-  private cellBehind(ref: unknown): Cell | undefined {
-    const target = actorRef(ref, this.kernel).target();
+  private cellBehind(call: string, ref: unknown): Cell | undefined {
+    const target = localRef(call, ref, this.kernel).target();
     return target === undefined ? undefined : cellOf(target);
   }
 
@@ -530,12 +597,22 @@ function checkProtocol(option: string, value: unknown): void {
   if (typeof messages !== 'object' || messages === null) throw invalidOption(option, 'protocol(...)', value);
 }
 
+/** The node and the place there that a ref is to have; undefined where no node is named. */
+function nodePlaceOption(value: unknown, node: unknown): NodePlace | undefined {
+  if (typeof value === 'string' && namesNode(value)) {
+    const place = parseNodePlace(value);
+    if (place === undefined) throw invalidOption('ref: name', 'an address like //b/user/judge', value);
+    if (node !== undefined && node !== place.node)
+      throw invalidOption('ref: node', `absent, or the node of the address (${place.node})`, node);
+    return place;
+  }
+  checkPlace('ref: name', value);
+  if (node === undefined) return undefined;
+  return { node: checkNodeName(node), incarnation: undefined, local: String(value) };
+}
+
 /** A name, names joined by `/`, or an address. */
 function checkPlace(option: string, value: unknown): void {
-  if (typeof value === 'string') {
-    const isAddress = value.startsWith('/');
-    const parsed = parseAddress(isAddress ? value : `/${value}`);
-    if (parsed !== undefined && (isAddress || parsed.uid === undefined)) return;
-  }
+  if (typeof value === 'string' && isLocalPlace(value)) return;
   throw invalidOption(option, 'a name, or an address like /user/judge', value);
 }

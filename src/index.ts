@@ -102,12 +102,13 @@ export type {
   SupervisorEndReason,
 } from './protocol/events.ts';
 export type { Member, MemberChange, Membership } from './protocol/membership.ts';
+export type { NodeView } from './protocol/nodes.ts';
 export type { PoolOptions, PoolSpec, RateLimit, Routing } from './protocol/pool.ts';
 export type { Priority } from './protocol/priority.ts';
 export { type Ask, ask, type Protocol, protocol, type Tell, tell } from './protocol/protocol.ts';
 export type { Admission, AskOptions, Ref, SendOptions, TellOptions } from './protocol/ref.ts';
 export { rejected } from './protocol/rejected.ts';
-export { type Schema, type } from './protocol/schema.ts';
+export { type Schema, type TypeOptions, type } from './protocol/schema.ts';
 export type { Shard, ShardClaim, Sharding, ShardOwner } from './protocol/sharding.ts';
 export type {
   EndSignal,
@@ -146,6 +147,7 @@ export type {
   Inspection,
   LogRecord,
   PoolInspection,
+  RefOptions,
   SpawnOptions,
   System,
   SystemOptions,

@@ -34,7 +34,8 @@ export interface Actor extends Sender {
   mayWait(from: Turn | undefined): boolean;
   /** Whether one more sender would be refused instead of waiting. */
   readonly isWaitingRoomFull: boolean;
-  wait(waiter: Waiter): boolean;
+  /** `isHeld`: it comes from another node, and is not one of `waitersMax`. */
+  wait(waiter: Waiter, isHeld?: boolean): boolean;
   leave(waiter: Waiter): boolean;
   cancel(envelope: Envelope, reason: unknown): void;
 

@@ -9,7 +9,14 @@ import { TroupeError } from '../../src/protocol/errors.ts';
 import { NAME_CHARACTERS_MAX } from '../../src/protocol/limits.ts';
 import { describeValue, invalidOption } from '../../src/protocol/options.ts';
 import type { AnyProtocol, MessageDefinition } from '../../src/protocol/protocol.ts';
-import { type Checked, check, isTypeOnly, type Schema } from '../../src/protocol/schema.ts';
+import {
+  type Checked,
+  check,
+  isFitForWire,
+  isTypeOnly,
+  ONLY_TYPED,
+  type Schema,
+} from '../../src/protocol/schema.ts';
 import type { AgentTally } from '../observe/agent-tally.ts';
 import { defaultDirective } from './default-directive.ts';
 import type { Kernel } from './kernel.ts';
@@ -87,6 +94,20 @@ export class Behaviour {
     if (!this.isValidating) return payload;
     // Stryker disable next-line OptionalChaining: for the compiler; an entry is made of its definition.
     const checked = checkPayload(this.definitionOf(entry)?.payload, payload);
+    if (checked.ok) return checked.value;
+    throw new TroupeError('ERR_MESSAGE_INVALID', {
+      subject: `the payload of '${entry.name}' of protocol '${this.agent.protocol.name}'`,
+      issues: checked.issues,
+    });
+  }
+
+  /**
+   * The payload of a message from another node, as it may be delivered. Such a border is watched whatever `validate` says. Throws
+   * `ERR_MESSAGE_INVALID`.
+   */
+  arriving(entry: MessageEntry, payload: unknown): unknown {
+    const schema = this.definitionOf(entry)?.payload;
+    const checked = checkArriving(schema, payload);
     if (checked.ok) return checked.value;
     throw new TroupeError('ERR_MESSAGE_INVALID', {
       subject: `the payload of '${entry.name}' of protocol '${this.agent.protocol.name}'`,
@@ -177,6 +198,16 @@ export function unknownMessage(
 /** A name as an error repeats it. Whatever is no string is no name, and may not even have a string form. */
 function shownName(name: unknown): string {
   return typeof name === 'string' && name.length <= NAME_CHARACTERS_MAX ? name : describeValue(name);
+}
+
+/**
+ * What another node sent, as its schema lets it through. A schema that only types lets nothing through but `undefined`, for `type<void>()`,
+ * unless it was told to trust.
+ */
+export function checkArriving(schema: Schema | undefined, value: unknown): Checked<unknown> {
+  if (schema !== undefined && value !== undefined && !isFitForWire(schema))
+    return { ok: false, issues: [ONLY_TYPED] };
+  return checkPayload(schema, value);
 }
 
 function checkPayload(schema: Schema | undefined, payload: unknown): Checked<unknown> {

@@ -4,7 +4,13 @@
  */
 
 import { Extras } from '../../src/protocol/envelope.ts';
-import { durationOption, headersOption, objectOption, signalOption } from '../../src/protocol/options.ts';
+import {
+  booleanOption,
+  durationOption,
+  headersOption,
+  objectOption,
+  signalOption,
+} from '../../src/protocol/options.ts';
 import { NORMAL_RANK, type Rank, rankOf } from '../../src/protocol/priority.ts';
 import { carriedHeaders } from '../observe/trace-headers.ts';
 import type { Kernel } from './kernel.ts';
@@ -17,11 +23,13 @@ export interface CallOptions {
   readonly headers: Readonly<Record<string, string>> | undefined;
   readonly timeoutMs: number | undefined;
   readonly signal: AbortSignal | undefined;
+  /** Of `send`. */
+  readonly receipt: boolean;
 }
 
 const KNOWN = {
   tell: ['priority', 'ttlMs', 'headers'],
-  send: ['priority', 'ttlMs', 'headers', 'timeoutMs', 'signal'],
+  send: ['priority', 'ttlMs', 'headers', 'timeoutMs', 'signal', 'receipt'],
   ask: ['priority', 'headers', 'timeoutMs', 'signal'],
   publish: ['priority', 'ttlMs', 'headers', 'timeoutMs', 'signal'],
 } as const;
@@ -32,6 +40,7 @@ const UNSAID: CallOptions = Object.freeze({
   headers: undefined,
   timeoutMs: undefined,
   signal: undefined,
+  receipt: false,
 });
 
 /** Reads the options of a call. Throws `ERR_OPTION_INVALID`. */
@@ -40,7 +49,7 @@ export function callOptions(call: keyof typeof KNOWN, options: unknown): CallOpt
 }
 
 function readOptions(call: keyof typeof KNOWN, options: unknown): CallOptions {
-  const { priority, ttlMs, headers, timeoutMs, signal } = objectOption(
+  const { priority, ttlMs, headers, timeoutMs, signal, receipt } = objectOption(
     `${call} options`,
     options,
     KNOWN[call],
@@ -52,6 +61,7 @@ function readOptions(call: keyof typeof KNOWN, options: unknown): CallOptions {
     headers: headersOption('headers', headers),
     timeoutMs: timeoutMs === undefined ? undefined : durationOption('timeoutMs', timeoutMs, 0),
     signal: signalOption('signal', signal),
+    receipt: receipt === undefined ? false : booleanOption('receipt', receipt),
   };
 }
 

@@ -187,8 +187,8 @@ export class Cell implements Actor, MailboxOwner, Runnable, Watching {
     return this.opened.waiting >= this.behaviour.agent.options.mailbox.waitersMax;
   }
 
-  wait(waiter: Waiter): boolean {
-    return this.opened.wait(waiter);
+  wait(waiter: Waiter, isHeld = false): boolean {
+    return this.opened.wait(waiter, isHeld);
   }
 
   leave(waiter: Waiter): boolean {

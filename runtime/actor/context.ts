@@ -20,7 +20,7 @@ import type { Admission, AskOptions, SendOptions, TellOptions } from '../../src/
 import type { Timeout } from '../host/timeouts.ts';
 import type { TurnRecord } from '../observe/turn-record.ts';
 import type { Actor } from './actor.ts';
-import { actorRef } from './local-ref.ts';
+import { actorRef, localRef } from './local-ref.ts';
 import { answer, checkedAnswer, entryWithoutHandler, failedError } from './outcomes.ts';
 import { TickEntry, TimerCalls } from './timers.ts';
 import type { Turn, Withdrawable } from './turn.ts';
@@ -245,7 +245,7 @@ export class TurnContext implements Turn {
 
   stop(ref: unknown): Promise<void> {
     this.fence('stop');
-    const cell = actorRef(ref, this.cell.kernel).target();
+    const cell = localRef('stop', ref, this.cell.kernel).target();
     if (cell === undefined) return Promise.resolve();
     if (cell !== this.cell) return cell.stop('shutdown');
     this.cell.leaveAfterTurn('shutdown');
@@ -259,25 +259,25 @@ export class TurnContext implements Turn {
 
   watch(ref: unknown): void {
     this.fence('watch');
-    const subject = actorRef(ref, this.cell.kernel);
+    const subject = localRef('watch', ref, this.cell.kernel);
     this.cell.watches.watch(subject.target()?.watches, subject);
   }
 
   unwatch(ref: unknown): void {
     this.fence('unwatch');
-    const subject = actorRef(ref, this.cell.kernel);
+    const subject = localRef('unwatch', ref, this.cell.kernel);
     this.cell.watches.unwatch(subject.target()?.watches, subject);
   }
 
   link(ref: unknown): void {
     this.fence('link');
-    const subject = actorRef(ref, this.cell.kernel);
+    const subject = localRef('link', ref, this.cell.kernel);
     this.cell.watches.link(subject.target()?.watches, subject);
   }
 
   unlink(ref: unknown): void {
     this.fence('unlink');
-    const subject = actorRef(ref, this.cell.kernel);
+    const subject = localRef('unlink', ref, this.cell.kernel);
     this.cell.watches.unlink(subject.target()?.watches, subject);
   }
 

@@ -66,6 +66,8 @@ export class Kernel {
   isIntakeClosed = false;
   /** A shutdown has begun: nothing is restarted any more. */
   isEnding = false;
+  /** How an address of this process is named elsewhere; set once, by the node. */
+  nameOnNodes: (address: string) => string = (address) => address;
   /** Called when an actor may have become idle; set while somebody waits for all of them. */
   stirred: (() => void) | undefined = undefined;
   private readonly instruments: Instruments | undefined;

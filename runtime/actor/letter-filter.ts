@@ -22,6 +22,8 @@ const REASONS: Readonly<Record<DeadLetterReason, true>> = {
   killed: true,
   'late-reply': true,
   'duplicate-reply': true,
+  serialization: true,
+  quarantined: true,
 };
 // Stryker restore BooleanLiteral
 

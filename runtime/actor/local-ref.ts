@@ -1,6 +1,6 @@
 /**
  * Refs to actors of this process: where the way of an envelope begins. `tell`, `send` and `ask` from outside and through
- * a turn's context meet here, in the `...From` methods; a remote ref will offer the same ones.
+ * a turn's context meet here, in the `...From` methods; a ref to an actor of another node has its own.
  */
 
 import { type AskChain, Envelope, type Trace } from '../../src/protocol/envelope.ts';
@@ -23,7 +23,7 @@ const ACCEPTED: Promise<void> = Promise.resolve();
 /** What a call is answered whose message gets to no actor. */
 type Refused = 'stopped' | 'actor-unknown';
 
-/** A ref whose actor, if there is one, lives in this process. */
+/** A ref of one system. Its actor, if there is one, lives in this process, unless the ref is one that says otherwise. */
 export abstract class ActorRef {
   abstract readonly protocol: AnyProtocol;
   abstract readonly address: string;
@@ -32,6 +32,11 @@ export abstract class ActorRef {
 
   /** The actor it leads to now. */
   abstract target(): Actor | undefined;
+
+  /** Whether its actor, if there is one, lives in this process. */
+  get isHere(): boolean {
+    return true;
+  }
 
   tell(name: string, payload?: unknown, options?: TellOptions): Admission {
     if (this.isRefused('tell')) {
@@ -57,12 +62,13 @@ export abstract class ActorRef {
     return this.askFrom(undefined, name, payload, options);
   }
 
+  /** As other nodes name it, where there are others. */
   toJSON(): string {
-    return this.address;
+    return this.kernel.nameOnNodes(this.address);
   }
 
   toString(): string {
-    return this.address;
+    return this.toJSON();
   }
 
   /** `tell`, with the turn it comes from. Throws `ERR_MESSAGE_UNKNOWN`, `ERR_OPTION_INVALID`, `ERR_MESSAGE_INVALID`. */
@@ -155,7 +161,7 @@ export abstract class ActorRef {
   }
 
   /** An envelope for a ref that leads nowhere, so that its dead letter can be read. */
-  private envelope(
+  protected envelope(
     from: Turn | undefined,
     name: string,
     payload: unknown,
@@ -169,12 +175,12 @@ export abstract class ActorRef {
     return new Envelope(entryWithoutHandler(name, kind), payload, rank, from?.cell, undefined, extras);
   }
 
-  private refusedTell(verdict: Refused, envelope: Envelope, from: Turn | undefined): Admission {
+  protected refusedTell(verdict: Refused, envelope: Envelope, from: Turn | undefined): Admission {
     this.refused('tell', verdict, envelope, from)?.sent(verdict);
     return verdict;
   }
 
-  private refusedCall(
+  protected refusedCall(
     call: 'send' | 'ask',
     verdict: Refused,
     envelope: Envelope,
@@ -187,7 +193,7 @@ export abstract class ActorRef {
   }
 
   /** A message gets to no actor: it is a dead letter, it is counted, and listeners hear of it. Answers its trace. */
-  private refused(
+  protected refused(
     call: 'tell' | 'send' | 'ask',
     verdict: Refused,
     envelope: Envelope,
@@ -332,6 +338,17 @@ export class NamedRef extends ActorRef {
 export function actorRef(ref: unknown, kernel: Kernel): ActorRef {
   if (ref instanceof ActorRef && ref.kernel === kernel) return ref;
   throw foreignRef(ref);
+}
+
+/** As `actorRef`, for what can be done only where the actor lives. */
+export function localRef(call: string, ref: unknown, kernel: Kernel): ActorRef {
+  const given = actorRef(ref, kernel);
+  if (given.isHere) return given;
+  throw new TroupeError('ERR_OPTION_INVALID', {
+    option: `${call}: ref`,
+    expected: 'a ref to an actor of this process',
+    given: given.address,
+  });
 }
 
 function foreignRef(ref: unknown): TroupeError {

@@ -121,10 +121,13 @@ export class Mailbox {
     return 'accepted';
   }
 
-  /** Lets a message that was just told 'full' wait for room. False: `waitersMax` sends wait already. */
-  wait(waiter: Waiter): boolean {
+  /**
+   * Lets a message that was just told 'full' wait for room. False: `waitersMax` sends wait already. One that another node sent is `held` all the same: how
+   * many of those there are is bounded where they come in.
+   */
+  wait(waiter: Waiter, isHeld = false): boolean {
     this.waiters ??= new PriorityHeap<Waiter>(this.settings.agingMs);
-    if (this.waiters.size >= this.settings.waitersMax) return false;
+    if (!isHeld && this.waiters.size >= this.settings.waitersMax) return false;
     this.waiters.push(waiter);
     return true;
   }

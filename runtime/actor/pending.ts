@@ -10,6 +10,7 @@ import { offAbort, onAbort } from '../host/aborts.ts';
 import { Timeout } from '../host/timeouts.ts';
 import type { AskOutcome } from '../observe/agent-tally.ts';
 import type { Actor } from './actor.ts';
+import type { Kernel } from './kernel.ts';
 import { Waiter, type WaitingSender } from './mailbox.ts';
 import type { Turn, Withdrawable } from './turn.ts';
 
@@ -27,21 +28,21 @@ export interface Caller {
 export type Settle = (outcome: unknown) => void;
 
 /** A call that has not settled. It is its own timeout. */
-abstract class Pending extends Timeout implements WaitingSender, Withdrawable {
+export abstract class PendingCall extends Timeout implements Withdrawable {
   isSettled = false;
-  protected readonly cell: Actor;
+  protected readonly kernel: Kernel;
   protected readonly caller: Caller;
   private readonly fulfil: Settle;
   private readonly fail: Settle;
   private onAbort: (() => void) | undefined = undefined;
 
-  constructor(cell: Actor, caller: Caller, now: number, fulfil: Settle, fail: Settle) {
+  constructor(kernel: Kernel, caller: Caller, now: number, fulfil: Settle, fail: Settle) {
     super();
-    this.cell = cell;
+    this.kernel = kernel;
     this.caller = caller;
     this.fulfil = fulfil;
     this.fail = fail;
-    cell.kernel.timeouts.start(this, caller.timeoutMs, now);
+    kernel.timeouts.start(this, caller.timeoutMs, now);
     const { signal, from } = caller;
     if (signal !== undefined) {
       this.onAbort = () => this.withdraw(signal.reason);
@@ -50,15 +51,9 @@ abstract class Pending extends Timeout implements WaitingSender, Withdrawable {
     if (from !== undefined) from.addPending(this);
   }
 
-  abstract admitted(): void;
-
   /** Where the call stands in a trace. */
   protected get trace(): Trace | undefined {
     return this.caller.trace;
-  }
-
-  refused(error: unknown): void {
-    this.reject(error);
   }
 
   /** Settles with a value; false when it had settled before. */
@@ -94,10 +89,26 @@ abstract class Pending extends Timeout implements WaitingSender, Withdrawable {
 
   protected letGo(): void {
     this.isSettled = true;
-    this.cell.kernel.timeouts.cancel(this);
+    this.kernel.timeouts.cancel(this);
     const { signal, from } = this.caller;
     offAbort(signal, this.onAbort);
     if (from !== undefined) from.removePending(this);
+  }
+}
+
+/** A call that waits at a mailbox. */
+abstract class Pending extends PendingCall implements WaitingSender {
+  protected readonly cell: Actor;
+
+  constructor(cell: Actor, caller: Caller, now: number, fulfil: Settle, fail: Settle) {
+    super(cell.kernel, caller, now, fulfil, fail);
+    this.cell = cell;
+  }
+
+  abstract admitted(): void;
+
+  refused(error: unknown): void {
+    this.reject(error);
   }
 }
 
@@ -143,7 +154,7 @@ export class PendingAsk extends Pending implements Customer {
   ) {
     super(cell, caller, now, fulfil, fail);
     this.chain = chain;
-    cell.kernel.asksInFlight++;
+    this.kernel.asksInFlight++;
   }
 
   get deadline(): number {
@@ -209,12 +220,12 @@ export class PendingAsk extends Pending implements Customer {
 
   protected override letGo(): void {
     super.letGo();
-    this.cell.kernel.asksInFlight--;
+    this.kernel.asksInFlight--;
   }
 }
 
 /** How an ask that got no reply ended. */
-function outcomeOf(error: unknown): AskOutcome {
+export function outcomeOf(error: unknown): AskOutcome {
   if (!isTroupeError(error)) return 'cancelled';
   if (error.code === 'ERR_ASK_TIMEOUT') return 'timed-out';
   return error.code === 'ERR_ACTOR_FAILED' ? 'failed' : 'refused';

@@ -1,7 +1,6 @@
 /** The options of a bus and of its calls, checked at the door. Every reader throws `ERR_OPTION_INVALID`. */
 
 import type { Broker } from '../../src/protocol/broker.ts';
-import { checkNodeName } from '../../src/protocol/broker-options.ts';
 import type { BusPublishOptions } from '../../src/protocol/bus.ts';
 import {
   ASK_TIMEOUT_MS,
@@ -24,6 +23,7 @@ import {
 import { NORMAL_RANK, type Rank, rankOf } from '../../src/protocol/priority.ts';
 import { isSchema, type Schema } from '../../src/protocol/schema.ts';
 import type { MessageStore } from '../../src/protocol/store.ts';
+import { brokerOption, nodeOption } from '../remote/options.ts';
 
 /** When publishers are braked, and for how long. */
 export interface BrakeSettings {
@@ -96,7 +96,7 @@ export function connectOptions(options: unknown): BusSettings {
     brake: brakeOption(given['backpressure']),
     store: storeOption(given['store']),
     broker: brokerOption(given['broker']),
-    node: nodeOption(given['node'], given['broker']),
+    node: nodeOption(given['node'], given['broker'], 'bus'),
     schemas: given['schemas'],
     isStrict: choiceOption('validate', given['validate'], ['strict', 'lenient'], 'lenient') === 'strict',
     system: {
@@ -167,28 +167,6 @@ function brakeOption(value: unknown): BrakeSettings | undefined {
   if (typeof threshold !== 'number' || !(threshold >= 0 && threshold <= 1))
     throw invalidOption('backpressure.threshold', 'a number from 0 to 1', threshold);
   return { threshold, delayMs: durationOption('backpressure.delayMs', delayMs, BRAKE_DELAY_MS) };
-}
-
-const BROKER_CALLS = [
-  'open',
-  'publish',
-  'listen',
-  'consume',
-  'close',
-] as const satisfies readonly (keyof Broker)[];
-
-function brokerOption(value: unknown): Broker | undefined {
-  if (value === undefined) return undefined;
-  const isBroker =
-    typeof value === 'object' && value !== null && BROKER_CALLS.every((call) => isFunctionOf(value, call));
-  if (!isBroker) throw invalidOption('broker', 'a broker, as redis(url) and its like make it', value);
-  return value as Broker; // it has the calls that a bus makes
-}
-
-function nodeOption(node: unknown, broker: unknown): string | undefined {
-  if (node === undefined) return undefined;
-  if (broker === undefined) throw invalidOption('node', 'absent on a bus without a broker', node);
-  return checkNodeName(node);
 }
 
 const STORE_CALLS = ['append', 'mark', 'range', 'stats'] as const satisfies readonly (keyof MessageStore)[];

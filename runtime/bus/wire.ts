@@ -274,6 +274,7 @@ export class Wire {
         return this.takeWord(arrival);
       case 'tell':
       case 'ask':
+      case 'send':
         return misdirected('it is to an actor, and a bus has none');
     }
   }

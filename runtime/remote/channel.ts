@@ -27,7 +27,8 @@ const FRAME_ITEM_BYTES = 5;
 /** What a channel needs of the outbox. */
 export interface ChannelPorts {
   readonly kernel: Kernel;
-  readonly node: { readonly name: string; readonly incarnation: string };
+  /** This node, in its present life. */
+  readonly node: () => { readonly name: string; readonly incarnation: string };
   /** Publishes when it is this lane's turn. */
   readonly publish: (frames: readonly OutFrame[]) => Promise<readonly PublishResult[]>;
   readonly nextPlace: (key: string) => Place;
@@ -57,6 +58,8 @@ export class Channel {
   private isPublishing = false;
   private isScheduled = false;
   private isWithdrawn = false;
+  /** What is under way was made in an earlier life of the node. */
+  private isOutlived = false;
   private retries = 0;
   private pause: Timeout | undefined = undefined;
 
@@ -83,6 +86,17 @@ export class Channel {
     if (this.pause === undefined) return;
     this.endPause();
     this.pump();
+  }
+
+  /** The node goes on in another life: what the broker has not taken is sent in its name. */
+  renew(): void {
+    if (this.isPublishing) this.isOutlived = true;
+    else this.unpack(this.unconfirmed);
+  }
+
+  private unpack(frames: readonly Unconfirmed[]): void {
+    this.waiting = [...frames.flatMap(({ parcels }) => parcels), ...this.waiting];
+    this.unconfirmed = [];
   }
 
   /** Gives everything up, for good. */
@@ -119,7 +133,9 @@ export class Channel {
     if (this.isWithdrawn) return;
     const left = sent.filter(({ parcels }, n) => !this.settle(parcels, results[n] ?? 'unknown'));
     // Nothing was added behind them meanwhile: frames are made only when nothing is under way.
-    this.unconfirmed = left;
+    if (this.isOutlived) this.unpack(left);
+    else this.unconfirmed = left;
+    this.isOutlived = false;
     if (left.length === 0) {
       this.retries = 0;
       this.pump();
@@ -140,7 +156,8 @@ export class Channel {
 
   /** A frame of what waits from `begin` on, if somebody wants any of it. Answers where the next one begins. */
   private pack(begin: number, wallMs: number): number {
-    const { node, nextPlace, frameBytesMax } = this.ports;
+    const { nextPlace, frameBytesMax } = this.ports;
+    const node = this.ports.node();
     const parcels: Load[] = [];
     let sizeBytes = 0;
     let end = begin;

@@ -12,7 +12,12 @@ import {
   type NodeIdentity,
 } from '../../src/protocol/broker.ts';
 import { TroupeError } from '../../src/protocol/errors.ts';
-import { OUTBOX_WAITING_MAX, PUBLISH_FRAMES_MAX, PUBLISHES_PER_LANE } from '../../src/protocol/limits.ts';
+import {
+  OUTBOX_WAITING_MAX,
+  PUBLISH_FRAMES_MAX,
+  PUBLISHES_PER_LANE,
+  WAITERS_MAX,
+} from '../../src/protocol/limits.ts';
 import type { Kernel } from '../actor/kernel.ts';
 import { Channel } from './channel.ts';
 import { Parcel, type ParcelPatience } from './parcel.ts';
@@ -22,16 +27,34 @@ interface OutLane {
   readonly publishes: PQueue;
   readonly channels: Map<string, Channel>;
   waiting: number;
+  /** Those that wait for room in it, oldest first. */
+  readonly standing: Set<Standing>;
   /** One of its parcels has ended. */
   readonly settled: () => void;
+}
+
+/** A parcel for which a lane has no room yet. */
+interface Standing {
+  readonly destination: string;
+  /** It has got its room. */
+  readonly enter: () => void;
+  readonly refuse: (reason: unknown) => void;
+}
+
+/** A message and where it goes. */
+interface Outgoing {
+  readonly to: Destination;
+  readonly destination: string;
+  readonly lane: Lane;
+  readonly bytes: Uint8Array;
 }
 
 /** The outbox of one node. */
 export class Outbox {
   private readonly kernel: Kernel;
   private readonly broker: Broker;
-  private readonly node: NodeIdentity;
-  private readonly streams = new SentStreams();
+  private node: NodeIdentity;
+  private streams = new SentStreams();
   private readonly lanes: readonly OutLane[] = LANES.map(() => this.emptyLane());
   private readonly idle = new Set<() => void>();
   private closed: { readonly reason: unknown } | undefined = undefined;
@@ -47,8 +70,31 @@ export class Outbox {
     return this.lane(lane).waiting;
   }
 
+  /** Whether one more message of this lane would find no room. */
+  isFull(lane: Lane): boolean {
+    return this.lane(lane).waiting >= OUTBOX_WAITING_MAX;
+  }
+
+  /** The node goes on in another life: nothing is sent in the name of the earlier one any more. */
+  renew(node: NodeIdentity): void {
+    this.node = node;
+    this.streams = new SentStreams();
+    for (const { channels } of this.lanes) for (const channel of channels.values()) channel.renew();
+  }
+
+  /** Gives up what waits for a destination, in all lanes. */
+  giveUp(to: Destination, reason: unknown): void {
+    const destination = nameOf(to);
+    for (const { channels, standing } of this.lanes) {
+      for (const each of standing) if (each.destination === destination) each.refuse(reason);
+      channels.get(destination)?.withdraw(reason);
+      channels.delete(destination);
+    }
+  }
+
   /**
-   * Sends a message that `encodeMessage` has made. `taken` resolves with `receipt` when the broker has it; it rejects with `ERR_OUTBOX_FULL` at once,
+   * Sends a message that `encodeMessage` has made. `taken` resolves with `receipt` when the broker has it; it rejects with `ERR_OUTBOX_FULL` at once
+   * (where `patience.waitsForRoom`, only when too many wait for room),
    * `ERR_SEND_TIMEOUT` (it may have been sent), `ERR_ACTOR_UNKNOWN` where there is no such node, `ERR_FRAME_TOO_LARGE`, `ERR_BROKER_DENIED`,
    * `ERR_MESSAGE_DROPPED` when it expired on the way, `signal.reason`, or what `withdraw` was told.
    */
@@ -62,6 +108,8 @@ export class Outbox {
     const out = this.lane(lane);
     const destination = nameOf(to);
     const { waiting } = out;
+    if (waiting >= OUTBOX_WAITING_MAX && patience.waitsForRoom === true && out.standing.size < WAITERS_MAX)
+      return this.stand(out, { to, destination, lane, bytes }, patience, receipt);
     out.waiting++;
     const parcel = new Parcel(this.kernel, destination, bytes, patience, receipt, out.settled);
     if (this.closed !== undefined) parcel.refuse(this.closed.reason);
@@ -69,6 +117,34 @@ export class Outbox {
       parcel.refuse(new TroupeError('ERR_OUTBOX_FULL', { destination, waiting }));
     else if (patience.signal?.aborted === true) parcel.refuse(patience.signal.reason);
     else this.channel(out, destination, to, lane).add(parcel);
+    return parcel;
+  }
+
+  /** A message waits for room in its lane, in the order of the calls. */
+  private stand<Receipt>(
+    out: OutLane,
+    { to, destination, lane, bytes }: Outgoing,
+    patience: ParcelPatience,
+    receipt: Receipt,
+  ): Parcel<Receipt> {
+    let isIn = false;
+    const standing: Standing = {
+      destination,
+      enter: () => {
+        isIn = true;
+        out.waiting++;
+        this.channel(out, destination, to, lane).add(parcel);
+      },
+      refuse: (reason) => parcel.refuse(reason),
+    };
+    const settled = (): void => {
+      if (isIn) out.settled();
+      else out.standing.delete(standing);
+    };
+    const parcel = new Parcel(this.kernel, destination, bytes, patience, receipt, settled);
+    if (this.closed !== undefined) parcel.refuse(this.closed.reason);
+    else if (patience.signal?.aborted === true) parcel.refuse(patience.signal.reason);
+    else out.standing.add(standing);
     return parcel;
   }
 
@@ -88,7 +164,8 @@ export class Outbox {
   /** Gives up what waits, and takes nothing more. */
   withdraw(reason: unknown): void {
     this.closed = { reason };
-    for (const { channels } of this.lanes) {
+    for (const { channels, standing } of this.lanes) {
+      for (const { refuse } of standing) refuse(reason);
       for (const channel of channels.values()) channel.withdraw(reason);
       channels.clear();
     }
@@ -99,8 +176,14 @@ export class Outbox {
       publishes: new PQueue({ concurrency: PUBLISHES_PER_LANE }),
       channels: new Map(),
       waiting: 0,
+      standing: new Set(),
       settled: () => {
         lane.waiting--;
+        const [next] = lane.standing;
+        if (next !== undefined) {
+          lane.standing.delete(next);
+          next.enter();
+        }
         this.look();
       },
     };
@@ -122,7 +205,7 @@ export class Outbox {
     if (known !== undefined) return known;
     const channel = new Channel(destination, to, lane, {
       kernel: this.kernel,
-      node: this.node,
+      node: () => this.node,
       publish: (frames) => out.publishes.add(() => this.broker.publish(frames)),
       nextPlace: (key) => this.streams.next(`${lane} ${key}`),
       frameBytesMax: this.broker.capabilities.frameBytesMax,

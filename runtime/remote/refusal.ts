@@ -22,6 +22,7 @@ const SHAPES = {
   ERR_ACTOR_FAILED: { address: 'text', message: 'text' },
   ERR_ACTOR_STOPPED: { address: 'text' },
   ERR_ACTOR_UNKNOWN: { address: 'text' },
+  ERR_ASK_CYCLE: { path: 'texts' },
   ERR_COST_EXCESSIVE: { address: 'text', message: 'text', cost: 'number', tokens: 'number' },
   ERR_MAILBOX_FULL: { address: 'text', capacity: 'number' },
   ERR_MAILBOX_WAITERS_FULL: { address: 'text', waitersMax: 'number' },
@@ -32,6 +33,8 @@ const SHAPES = {
   ERR_PAYLOAD_TOO_LARGE: { sizeBytes: 'number', sizeBytesMax: 'number' },
   ERR_PAYLOAD_UNSERIALIZABLE: { path: 'text', given: 'text' },
   ERR_POOL_DESERTED: { address: 'text', size: 'number' },
+  ERR_PROTOCOL_MISMATCH: { address: 'text', message: 'text', protocol: 'text', found: 'text' },
+  ERR_REPLY_INVALID: { address: 'text', message: 'text', issues: 'texts' },
   ERR_ROUTING_MISMATCH: { protocol: 'text', message: 'text', routing: 'text' },
 } as const satisfies { readonly [C in ErrorCode]?: Shape<C> };
 

@@ -49,11 +49,18 @@ export interface ErrorDetails {
     readonly known: readonly string[];
   };
   ERR_NAME_TAKEN: { readonly name: string; readonly holder: string };
+  ERR_NODE_DOWN: { readonly node: string };
   ERR_OPTION_INVALID: { readonly option: string; readonly expected: string; readonly given: string };
   ERR_OUTBOX_FULL: { readonly destination: string; readonly waiting: number };
   ERR_PAYLOAD_TOO_LARGE: { readonly sizeBytes: number; readonly sizeBytesMax: number };
   ERR_PAYLOAD_UNSERIALIZABLE: { readonly path: string; readonly given: string };
   ERR_POOL_DESERTED: { readonly address: string; readonly size: number };
+  ERR_PROTOCOL_MISMATCH: {
+    readonly address: string;
+    readonly message: string;
+    readonly protocol: string;
+    readonly found: string;
+  };
   ERR_PULLS_FULL: { readonly pattern: string; readonly pullsMax: number };
   ERR_REPLAY_REFUSED: { readonly id: string; readonly message: string; readonly problem: string };
   ERR_REPLAYS_EXHAUSTED: { readonly id: string; readonly message: string; readonly replaysMax: number };
@@ -241,6 +248,11 @@ const RULES: { readonly [C in ErrorCode]: Rule<C> } = {
     message: (d) =>
       `The name '${d.name}' is held by ${d.holder}. Choose another name, or stop the holder first.`,
   },
+  ERR_NODE_DOWN: {
+    retryable: true,
+    message: (d) =>
+      `Node '${d.node}' is not there: it was lost, has left, or never came. See system.nodes, and wait for its 'node-up' event.`,
+  },
   ERR_OPTION_INVALID: {
     retryable: false,
     message: (d) => `Option ${d.option} must be ${d.expected}; it was given ${d.given}.`,
@@ -264,6 +276,11 @@ const RULES: { readonly [C in ErrorCode]: Rule<C> } = {
     retryable: true,
     message: (d) =>
       `All ${d.size} workers of ${d.address} have ended. The cause is the last one's failure: mend that, or raise the limits.`,
+  },
+  ERR_PROTOCOL_MISMATCH: {
+    retryable: false,
+    message: (d) =>
+      `${d.address} was sent '${d.message}' of protocol '${d.protocol}', and it knows ${d.found}. Run the same version of the protocol on both nodes.`,
   },
   ERR_PULLS_FULL: {
     retryable: true,

@@ -21,7 +21,9 @@ export type DeadLetterReason =
   | 'stash-cleared'
   | 'killed'
   | 'late-reply'
-  | 'duplicate-reply';
+  | 'duplicate-reply'
+  | 'serialization'
+  | 'quarantined';
 
 /** How an actor ended for good. */
 export type EndReason = 'normal' | 'shutdown' | 'failed' | 'killed';
@@ -113,6 +115,10 @@ export type RuntimeEvent =
       readonly stream: number;
       readonly frames: number;
     }
+  /** A node of the system has come; it was lost, which is final for this life of it; or it was shut down. */
+  | { readonly type: 'node-up'; readonly node: string; readonly incarnation: string }
+  | { readonly type: 'node-down'; readonly node: string; readonly incarnation: string }
+  | { readonly type: 'node-left'; readonly node: string; readonly incarnation: string }
   | {
       /** Something was taken from the broker that cannot be handled: it is among the broker's dead letters. */
       readonly type: 'frame-refused';

@@ -21,6 +21,7 @@ export const WIRE_TYPES = [
   'working',
   'tell',
   'ask',
+  'send',
 ] as const;
 
 /**
@@ -29,7 +30,8 @@ export const WIRE_TYPES = [
  * - `reply`, `refusal`: the answer to the request whose id it has: a value, or a text that says why there is none;
  * - `working`: the sender's subscribers still work on the request of this id;
  * - `cancel`: the answer to that, once nobody waits for the request any more;
- * - `tell`: a message to an actor; `ask`: the same, and its sender waits for a reply in its inbox.
+ * - `tell`: a message to an actor; `ask`: the same, and its sender waits for a reply in its inbox; `send`: the same, and the
+ *   reply, which has no payload, says that the mailbox has accepted it.
  */
 export type WireType = (typeof WIRE_TYPES)[number];
 
@@ -54,7 +56,7 @@ export interface WireMessage {
   readonly sender: string | undefined;
   readonly correlationId: string | undefined;
   readonly headers: Headers | undefined;
-  /** Of `tell` and `ask`, and of no other. */
+  /** Of `tell`, `ask` and `send`, and of no other. */
   readonly target?: WireTarget | undefined;
   readonly payload: WirePayload;
 }
@@ -206,7 +208,7 @@ function decodeMessage(reader: WireReader): WireMessage {
 
 /** Only what is sent to an actor says to which. */
 function isToActor(type: WireType): boolean {
-  return type === 'tell' || type === 'ask';
+  return type === 'tell' || type === 'ask' || type === 'send';
 }
 
 function readTarget(reader: WireReader): WireTarget {

@@ -209,3 +209,7 @@ export const DEAD_FRAMES_REMEMBERED_MAX = 256;
 export const LANE_MESSAGES_WAITING_MAX = 1_024;
 /** Dead letters that an adapter keeps at its broker: beyond it frames stay unsettled, and an operator has to look. */
 export const DEAD_FRAMES_MAX = 100_000;
+/** Lives of nodes that are remembered as lost: months of daily restarts of many nodes. */
+export const NODES_LOST_REMEMBERED_MAX = 10_000;
+/** Mismatches of protocols that are told, for each node: one line for each message of a protocol, not one for each message sent. */
+export const MISMATCHES_TOLD_MAX = 1_000;

@@ -165,3 +165,9 @@ export function nameOption(option: string, value: unknown): string {
 export function joined(option: string, key: string): string {
   return option === '' ? key : `${option}.${key}`;
 }
+
+/** `true` or `false`. @internal */
+export function booleanOption(option: string, value: unknown): boolean {
+  if (typeof value === 'boolean') return value;
+  throw invalidOption(option, 'true or false', value);
+}

@@ -26,6 +26,11 @@ export interface SendOptions extends TellOptions {
   readonly timeoutMs?: number | undefined;
   /** Ends the wait at once; the send rejects with `signal.reason`. */
   readonly signal?: AbortSignal | undefined;
+  /**
+   * Waits until the actor's mailbox has accepted the message, also where the actor lives on another node; unless said, such a send
+   * waits until the broker has it. In this process both are the same.
+   */
+  readonly receipt?: boolean | undefined;
 }
 
 /** How something is asked. */
@@ -65,7 +70,7 @@ export type Rest<Messages, Name extends keyof Messages, Options> =
 export interface Ref<P extends AnyProtocol = AnyProtocol> {
   /** The protocol it was made for; its type is what tells refs apart. */
   readonly protocol: P;
-  /** Where the actor lives: `troupe://system/user/name`. Unique for one incarnation's path. */
+  /** Where the actor lives: `/user/judge#7`, on another node `//b@k2j9x1/user/judge#7`. Unique for one incarnation's path. */
   readonly address: string;
   /** Offers a message and answers at once. Never waits, never throws for a full or stopped actor. */
   tell<N extends TellName<P>>(name: N, ...rest: Rest<P['messages'], N, TellOptions>): Admission;
@@ -76,7 +81,7 @@ export interface Ref<P extends AnyProtocol = AnyProtocol> {
     name: N,
     ...rest: Rest<P['messages'], N, AskOptions>
   ): Promise<ReplyOf<P['messages'][N]>>;
-  /** The address; `system.ref(protocol, address)` makes a ref of it again. */
+  /** The address as every node understands it; `system.ref(protocol, address)` makes a ref of it again, on whatever node. */
   toJSON(): string;
 }
 

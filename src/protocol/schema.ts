@@ -4,7 +4,7 @@
  * *output* type; that is why builders take only schemas that accept their own output (`Stable`).
  */
 
-import { describeValue } from './options.ts';
+import { booleanOption, describeValue, objectOption } from './options.ts';
 
 /** What a schema says about one value: the value it makes of it, or the issues it has with it. */
 export type SchemaResult<Output> =
@@ -52,21 +52,44 @@ export interface TypeOnly<T> extends Schema<T, T> {
   readonly '~standard': Schema<T, T>['~standard'] & { readonly vendor: 'troupe' };
 }
 
-const typeOnly = Object.freeze({
-  [TYPE_ONLY]: true,
-  '~standard': Object.freeze({ version: 1, vendor: 'troupe', validate: (value: unknown) => ({ value }) }),
+const STANDARD = Object.freeze({
+  version: 1,
+  vendor: 'troupe',
+  validate: (value: unknown) => ({ value }),
 });
+const typeOnly = Object.freeze({ [TYPE_ONLY]: 'local', '~standard': STANDARD });
+const trusting = Object.freeze({ [TYPE_ONLY]: 'trusted', '~standard': STANDARD });
 
-/** A schema that only types: `type<Order>()`. Nothing is checked at run time; `type<void>()` stands for "no payload". */
-export function type<T>(): TypeOnly<T> {
+/** The options of `type`. */
+export interface TypeOptions {
+  /** Lets values of this type come from other nodes unchecked: only where every process at the broker is trusted. */
+  readonly trust?: boolean | undefined;
+}
+
+/**
+ * A schema that only types: `type<Order>()`. Nothing is checked at run time; `type<void>()` stands for "no payload". What other nodes send is
+ * refused by it, unless `trust` is true. Throws `ERR_OPTION_INVALID`.
+ */
+export function type<T>(options?: TypeOptions): TypeOnly<T> {
+  const { trust } = objectOption('type options', options, ['trust']);
+  const isTrusting = trust !== undefined && booleanOption('trust', trust);
   // The one instance serves every T: it looks at no value, so its type is a claim of the caller.
-  return typeOnly as unknown as TypeOnly<T>;
+  return (isTrusting ? trusting : typeOnly) as unknown as TypeOnly<T>;
 }
 
 /** Whether a schema was made by `type()`, that is, checks nothing. */
 export function isTypeOnly(schema: Schema): boolean {
   return TYPE_ONLY in schema;
 }
+
+/** Whether a schema says something of values that come from other nodes: it checks them, or was told to trust. */
+export function isFitForWire(schema: Schema): boolean {
+  return !(TYPE_ONLY in schema) || schema[TYPE_ONLY] === 'trusted';
+}
+
+/** Why a value may not pass between nodes by a schema that only types. @internal */
+export const ONLY_TYPED =
+  'its schema only types and checks nothing: use one that checks, or type<T>({ trust: true })';
 
 /** Whether a value looks like a Standard Schema, version 1. */
 export function isSchema(value: unknown): value is Schema {

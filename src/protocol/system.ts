@@ -3,9 +3,11 @@
  */
 
 import type { ActorStatus } from './actor-status.ts';
+import type { Broker } from './broker.ts';
 import type { AnySupervisor, ChildPolicy, Spawnable } from './child-spec.ts';
 import type { DeadLetters } from './dead-letters.ts';
 import type { LogLevel, RuntimeEvent } from './events.ts';
+import type { NodeView } from './nodes.ts';
 import type { Routing } from './pool.ts';
 import type { Priority } from './priority.ts';
 import type { AnyProtocol } from './protocol.ts';
@@ -173,8 +175,21 @@ export interface SystemOptions<Root extends AnySupervisor = AnySupervisor> {
    * 143 or 130; a second one ends the process at once.
    */
   readonly signals?: boolean | readonly EndSignal[] | undefined;
+  /**
+   * Joins all systems with a broker at the same place: they send to one another's actors. Embedded in this process alone unless said.
+   * Made by `redis(url)` and its like; a broker object serves one system.
+   */
+  readonly broker?: Broker | undefined;
+  /** The name of this process among them: unique, and the same after a restart; one that no other has unless said. */
+  readonly node?: string | undefined;
   /** What holds for every shutdown that does not say otherwise, those by a signal included. */
   readonly shutdown?: ShutdownOptions | undefined;
+}
+
+/** Where the actor of a ref lives. */
+export interface RefOptions {
+  /** The name of a node; this one unless said. */
+  readonly node?: string | undefined;
 }
 
 /** A running system of actors. */
@@ -187,8 +202,14 @@ export interface System<out Refs = unknown> extends AsyncDisposable {
     agent: Spawnable<P, Args>,
     ...options: SpawnParameters<Args>
   ): Promise<Ref<P>>;
-  /** A ref by name or address. It may lead nowhere: telling it says `actor-unknown`. */
-  ref<P extends AnyProtocol>(protocol: P, nameOrAddress: string): Ref<P>;
+  /**
+   * A ref by name or address. It may lead nowhere: telling it says `actor-unknown`. With `node`, or an address that names one, the actor
+   * may live on another node; the same calls mean the same there. Throws `ERR_OPTION_INVALID`, also where a node is named and the
+   * system has no broker.
+   */
+  ref<P extends AnyProtocol>(protocol: P, nameOrAddress: string, options?: RefOptions): Ref<P>;
+  /** The nodes of this system that live, this one among them; empty without a broker. */
+  readonly nodes: readonly NodeView[];
   /** Gives an actor a name in the whole system. Throws `ERR_NAME_TAKEN`. The name is free again when the actor has ended. */
   register(name: string, ref: AnyRef): void;
   /** The live actor of that name, or `undefined`. Never one that has ended. */

@@ -1,4 +1,4 @@
-/** Ids that no other bus has, in this process or elsewhere: a store holds those of earlier lives too. */
+/** Names that no other life of any process has: a store holds those of earlier lives too. */
 
 import type { Host } from '../../src/protocol/clock.ts';
 

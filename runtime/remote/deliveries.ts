@@ -1,0 +1,312 @@
+/**
+ * What other nodes send to actors of this one. Where a message leads is found out when it arrives. It is done with, for the broker, when a mailbox
+ * has it; one that finds its mailbox full is held until there is room or its time is over, because who is busy is not to blame. What reaches
+ * nobody becomes a dead letter here, and whoever waits for an answer is refused.
+ */
+
+import { parseNodePlace } from '../../src/protocol/address.ts';
+import { Envelope, Extras, type MessageEntry } from '../../src/protocol/envelope.ts';
+import { isTroupeError, TroupeError } from '../../src/protocol/errors.ts';
+import type { DeadLetterReason } from '../../src/protocol/events.ts';
+import type { WireTarget } from '../../src/protocol/frame.ts';
+import { MISMATCHES_TOLD_MAX } from '../../src/protocol/limits.ts';
+import type { NodeIdentity } from '../../src/protocol/membership.ts';
+import { decodePayload } from '../../src/protocol/payload.ts';
+import type { Actor } from '../actor/actor.ts';
+import type { Kernel } from '../actor/kernel.ts';
+import { Waiter, type WaitingSender } from '../actor/mailbox.ts';
+import { entryWithoutHandler } from '../actor/outcomes.ts';
+import { noRoom } from '../actor/pending.ts';
+import { Timeout } from '../host/timeouts.ts';
+import type { Arrival, GivenUp, Taken } from './inbound.ts';
+import type { Mail } from './mail.ts';
+import { refusalOf } from './refusal.ts';
+import { RemoteCustomer } from './remote-customer.ts';
+import { clockTimeOf } from './wall-time.ts';
+
+/** Whoever a message is for, if he is here. */
+export type Find = (place: string) => Actor | undefined;
+
+/** A message to an actor, as it arrived. */
+interface Incoming extends Arrival {
+  readonly target: WireTarget;
+  readonly payload: unknown;
+  readonly deadline: number;
+}
+
+/** Where an incoming message gets to. */
+interface Way {
+  readonly actor: Actor;
+  readonly entry: MessageEntry;
+  readonly content: unknown;
+}
+
+/** The messages that come to one node. */
+export class Deliveries {
+  private readonly kernel: Kernel;
+  private readonly mail: Mail;
+  private readonly find: Find;
+  /** Those on other nodes who wait, by node and id. */
+  private readonly customers = new Map<string, RemoteCustomer>();
+  private readonly mismatches = new Set<string>();
+
+  constructor(kernel: Kernel, mail: Mail, find: Find) {
+    this.kernel = kernel;
+    this.mail = mail;
+    this.find = find;
+  }
+
+  take(arrival: Arrival): Taken {
+    const { target, payload: sent, expiresAtMs } = arrival.message;
+    if (target === undefined) return givenUp('validation', new Error('it names no actor'));
+    let payload: unknown;
+    try {
+      payload = decodePayload(sent);
+    } catch (error) {
+      this.answer(arrival, 'refusal', undefined, error);
+      return givenUp('serialization', error);
+    }
+    const deadline = clockTimeOf(this.kernel, expiresAtMs);
+    const incoming: Incoming = { ...arrival, target, payload, deadline };
+    const { nodes } = this.mail;
+    if (nodes.isLost(nodeOf(arrival))) return this.bury(incoming, target.address, 'quarantined');
+    const place = parseNodePlace(target.address);
+    if (place === undefined || place.node !== nodes.self.name)
+      return givenUp('validation', new Error('it is for another node'));
+    if ((place.incarnation ?? nodes.self.incarnation) !== nodes.self.incarnation)
+      return this.bury(incoming, place.local, 'stale-incarnation');
+    return this.deliver(incoming, place.local);
+  }
+
+  /** Whoever waits for this does not any more. */
+  cancel({ message, node, incarnation }: Arrival): void {
+    const reason = new TroupeError('ERR_MESSAGE_DROPPED', {
+      address: `//${node}`,
+      message: message.id,
+      reason: 'cancelled',
+    });
+    this.customers.get(keyOf(node, incarnation, message.id))?.cancel(reason);
+  }
+
+  /** A life of a node has ended: nobody there waits any more. */
+  ended({ name, incarnation }: NodeIdentity): void {
+    const reason = new TroupeError('ERR_NODE_DOWN', { node: name });
+    const prefix = keyOf(name, incarnation, '');
+    for (const [key, customer] of [...this.customers]) if (key.startsWith(prefix)) customer.cancel(reason);
+  }
+
+  private deliver(incoming: Incoming, local: string): Taken {
+    const actor = this.find(local);
+    if (actor === undefined) {
+      const { address } = incoming.target;
+      if (this.kernel.isEnding)
+        return this.refuse(incoming, local, 'stopped', new TroupeError('ERR_ACTOR_STOPPED', { address }));
+      const reason = local.includes('#') ? 'stale-incarnation' : 'actor-unknown';
+      return this.refuse(incoming, local, reason, new TroupeError('ERR_ACTOR_UNKNOWN', { address }));
+    }
+    const way = this.wayTo(actor, incoming);
+    if (!('actor' in way)) return this.refuse(incoming, actor.address, 'validation', way.error);
+    const customer = this.customerOf(incoming, actor);
+    const envelope = this.envelope(incoming, way, customer);
+    if (customer !== undefined) customer.envelope = envelope;
+    const verdict = actor.offer(envelope, undefined);
+    if (verdict === 'accepted') {
+      if (incoming.message.type === 'send') customer?.resolve(undefined);
+      return undefined;
+    }
+    if (verdict === 'stopped') {
+      customer?.reject(new TroupeError('ERR_ACTOR_STOPPED', { address: incoming.target.address }));
+      return undefined;
+    }
+    if (actor.mayWait(undefined)) return this.hold(incoming, actor, envelope, customer);
+    const error = noRoom(actor, undefined);
+    this.kernel.deadLetters.add(envelope, actor.address, 'overflow-dropped', error);
+    customer?.reject(error);
+    return undefined;
+  }
+
+  /** The message waits for room; its frame stays with the broker meanwhile. */
+  private hold(
+    incoming: Incoming,
+    actor: Actor,
+    envelope: Envelope,
+    customer: RemoteCustomer | undefined,
+  ): Taken {
+    return new Promise((resolve) => {
+      const held = new Held(this.kernel, actor, envelope, {
+        admitted: () => {
+          if (incoming.message.type === 'send') customer?.resolve(undefined);
+          resolve(undefined);
+        },
+        lost: (reason, error) => {
+          this.kernel.deadLetters.add(envelope, actor.address, reason, error);
+          customer?.reject(error);
+          resolve(undefined);
+        },
+        taken: () => resolve(undefined),
+      });
+      if (customer !== undefined) customer.leave = () => held.leave();
+      held.begin(customer === undefined ? incoming.deadline : Infinity);
+    });
+  }
+
+  /** The entry of a message and what its handler gets; why there is none. */
+  private wayTo(actor: Actor, incoming: Incoming): Way | { readonly error: unknown } {
+    const { behaviour, address } = actor;
+    const { target, message } = incoming;
+    const found = behaviour.agent.protocol.name;
+    try {
+      if (found !== target.protocol) throw this.mismatch(incoming, address, `protocol '${found}'`);
+      const entry =
+        message.type === 'ask' ? behaviour.askEntry(target.message) : behaviour.tellEntry(target.message);
+      return { actor, entry, content: behaviour.arriving(entry, incoming.payload) };
+    } catch (error) {
+      if (!isTroupeError(error, 'ERR_MESSAGE_UNKNOWN')) return { error };
+      const known = error.details.known.map((name) => `'${name}'`).join(', ');
+      return { error: this.mismatch(incoming, address, known === '' ? 'no such message' : known) };
+    }
+  }
+
+  /** The nodes run different versions of a protocol: each says so. */
+  private mismatch({ target, node }: Incoming, address: string, found: string): TroupeError {
+    const { protocol, message } = target;
+    const error = new TroupeError('ERR_PROTOCOL_MISMATCH', { address, message, protocol, found });
+    const key = `${node} ${protocol} ${message}`;
+    if (!this.mismatches.has(key) && this.mismatches.size < MISMATCHES_TOLD_MAX) {
+      this.mismatches.add(key);
+      const text = `node ${node} runs another version of a protocol: ${error.message}`;
+      this.kernel.events.emit({ type: 'logged', level: 'error', address, text, fields: undefined });
+    }
+    return error;
+  }
+
+  private customerOf(incoming: Incoming, actor: Actor): RemoteCustomer | undefined {
+    const { message, node, incarnation, deadline } = incoming;
+    const { type, id } = message;
+    if (type === 'tell') return undefined;
+    const key = keyOf(node, incarnation, id);
+    const customer = new RemoteCustomer(this.kernel, actor, type === 'ask' ? deadline : Infinity, {
+      reply: (value) => this.answer(incoming, 'reply', type === 'ask' ? value : undefined),
+      refuse: (error) => this.answer(incoming, 'refusal', undefined, error),
+      over: () => this.customers.delete(key),
+    });
+    this.customers.set(key, customer);
+    return customer;
+  }
+
+  private envelope(incoming: Incoming, way: Way, customer: RemoteCustomer | undefined): Envelope {
+    const { message, lane } = incoming;
+    const extras = extrasOf(incoming);
+    if (this.kernel.isRecorded) extras.waitsSince = this.kernel.now();
+    const waiting = message.type === 'ask' ? customer : undefined;
+    return new Envelope(way.entry, way.content, lane, senderOf(incoming), waiting, extras);
+  }
+
+  /** It gets to nobody. */
+  private refuse(incoming: Incoming, address: string, reason: DeadLetterReason, error: unknown): Taken {
+    this.answer(incoming, 'refusal', undefined, error);
+    return this.bury(incoming, address, reason, error);
+  }
+
+  private bury(incoming: Incoming, address: string, reason: DeadLetterReason, error?: unknown): undefined {
+    const { target, message, payload, lane } = incoming;
+    const entry = entryWithoutHandler(target.message, message.type === 'ask' ? 'ask' : 'tell');
+    const extras = extrasOf(incoming);
+    const envelope = new Envelope(entry, payload, lane, senderOf(incoming), undefined, extras);
+    this.kernel.deadLetters.add(envelope, address, reason, error);
+  }
+
+  /** Answers whoever waits. Who only told something hears of a mismatch, so that both nodes say it, and of nothing else. */
+  private answer(arrival: Arrival, type: 'reply' | 'refusal', value: unknown, error?: unknown): void {
+    const { message, lane } = arrival;
+    const { id, expiresAtMs, target } = message;
+    if (message.type === 'tell' && !isTroupeError(error, 'ERR_PROTOCOL_MISMATCH')) return;
+    const refused = { address: target?.address ?? '', message: target?.message ?? '' };
+    const payload = this.mail.payloadOf(type === 'reply' ? value : refusalOf(error, refused));
+    const dueAt = Math.min(clockTimeOf(this.kernel, expiresAtMs), this.kernel.now() + ANSWER_MS);
+    this.mail.say(nodeOf(arrival), { type, id, lane, dueAt, payload });
+  }
+}
+
+/** Milliseconds for which an answer is worth sending where the asker sets no end. */
+const ANSWER_MS = 60_000;
+
+/** What becomes of a message that is held. */
+interface HeldEnd {
+  admitted(): void;
+  lost(reason: DeadLetterReason, error: unknown): void;
+  /** It is taken back: whoever took it back knows. */
+  taken(): void;
+}
+
+/** A message of another node that waits for room. It is its own timeout. */
+class Held extends Timeout implements WaitingSender {
+  private readonly kernel: Kernel;
+  private readonly actor: Actor;
+  private readonly waiter: Waiter;
+  private readonly end: HeldEnd;
+
+  constructor(kernel: Kernel, actor: Actor, envelope: Envelope, end: HeldEnd) {
+    super();
+    this.kernel = kernel;
+    this.actor = actor;
+    this.end = end;
+    this.waiter = new Waiter(envelope, this);
+  }
+
+  begin(deadline: number): void {
+    const { kernel } = this;
+    const now = kernel.now();
+    if (deadline !== Infinity) kernel.timeouts.start(this, Math.max(1, Math.ceil(deadline - now)), now);
+    this.actor.wait(this.waiter, true);
+  }
+
+  admitted(): void {
+    this.kernel.timeouts.cancel(this);
+    this.end.admitted();
+  }
+
+  refused(error: unknown): void {
+    this.kernel.timeouts.cancel(this);
+    this.end.lost('stopped', error);
+  }
+
+  leave(): void {
+    this.kernel.timeouts.cancel(this);
+    if (this.actor.leave(this.waiter)) this.end.taken();
+  }
+
+  override timedOut(): void {
+    if (this.actor.leave(this.waiter)) this.end.lost('expired', undefined);
+  }
+}
+
+function extrasOf({ message, deliveries, deadline }: Incoming): Extras {
+  const extras = new Extras();
+  extras.id = message.id;
+  extras.headers = message.headers;
+  extras.attempt = Math.max(1, deliveries);
+  extras.deadline = deadline;
+  return extras;
+}
+
+/** Whoever says that he sent it, if he can have: an actor of the node that it came from. */
+function senderOf({ message, node, incarnation }: Incoming): { readonly address: string } | undefined {
+  const { sender: address } = message;
+  const place = address === undefined ? undefined : parseNodePlace(address);
+  if (address === undefined || place === undefined) return undefined;
+  return place.node === node && place.incarnation === incarnation ? { address } : undefined;
+}
+
+function nodeOf({ node, incarnation }: Arrival): NodeIdentity {
+  return { name: node, incarnation };
+}
+
+/** Names of nodes and incarnations have no space. */
+function keyOf(node: string, incarnation: string, id: string): string {
+  return `${node} ${incarnation} ${id}`;
+}
+
+function givenUp(reason: string, error: unknown): Promise<GivenUp> {
+  return Promise.resolve({ reason, error });
+}

@@ -1,0 +1,232 @@
+/**
+ * One node of a system that has several: joins the broker, and the parts that send, ask, deliver and know who is there. This file only wires and ends them.
+ */
+
+import { formatNodePlace, type NodePlace } from '../../src/protocol/address.ts';
+import type { Broker, BrokerState, NodeIdentity, PerLane } from '../../src/protocol/broker.ts';
+import { Envelope, Extras } from '../../src/protocol/envelope.ts';
+import { isTroupeError, TroupeError } from '../../src/protocol/errors.ts';
+import { LANE_WINDOWS, MISMATCHES_TOLD_MAX } from '../../src/protocol/limits.ts';
+import type { Membership } from '../../src/protocol/membership.ts';
+import type { NodeView } from '../../src/protocol/nodes.ts';
+import { decodePayload } from '../../src/protocol/payload.ts';
+import type { AnyProtocol } from '../../src/protocol/protocol.ts';
+import type { Kernel } from '../actor/kernel.ts';
+import { entryWithoutHandler } from '../actor/outcomes.ts';
+import { InboxArrivals } from './arrivals.ts';
+import { Asks } from './asks.ts';
+import { Deliveries, type Find } from './deliveries.ts';
+import { type Arrival, Inbound, type Taken } from './inbound.ts';
+import { Mail, nodeDown } from './mail.ts';
+import { Nodes } from './nodes.ts';
+import { Outbox } from './outbox.ts';
+import { errorOf } from './refusal.ts';
+import { type RemoteCalls, RemoteRef } from './remote-ref.ts';
+
+const WINDOWS: PerLane = LANE_WINDOWS;
+const LATE_REPLY = entryWithoutHandler('(reply)', 'tell');
+/** Milliseconds between looks at what still waits in the inbox of a node that leaves. */
+const LEAVING_LOOK_MS = 20;
+
+/** A broker that tells who lives. */
+export type ClusterBroker = Broker & { readonly members: Membership };
+
+/** What a node needs of its system. */
+export interface NodePorts {
+  readonly kernel: Kernel;
+  readonly broker: ClusterBroker;
+  readonly identity: NodeIdentity;
+  readonly find: Find;
+}
+
+/** This process among the others. */
+export class RemoteNode {
+  private readonly kernel: Kernel;
+  private readonly broker: ClusterBroker;
+  private readonly identity: NodeIdentity;
+  private readonly nodes: Nodes;
+  private readonly outbox: Outbox;
+  private readonly mail: Mail;
+  private readonly asks: Asks;
+  private readonly calls: RemoteCalls;
+  private readonly deliveries: Deliveries;
+  private readonly inbound: Inbound;
+  private readonly mismatches = new Set<string>();
+  private readonly unheard: () => void;
+
+  constructor({ kernel, broker, identity, find }: NodePorts) {
+    this.kernel = kernel;
+    this.broker = broker;
+    this.identity = identity;
+    this.outbox = new Outbox(kernel, broker, identity);
+    this.nodes = new Nodes(identity, broker.members, kernel.events, {
+      ended: (node) => this.ended(node),
+      renewed: (self) => this.renewed(self),
+    });
+    this.mail = new Mail(kernel, this.nodes, this.outbox, broker.capabilities.frameBytesMax);
+    this.asks = new Asks(kernel, this.mail);
+    this.calls = { kernel, mail: this.mail, asks: this.asks };
+    this.deliveries = new Deliveries(kernel, this.mail, find);
+    const arrivals = new InboxArrivals(({ node, stream }, frames) =>
+      kernel.events.emit({ type: 'frames-missing', node, stream, frames }),
+    );
+    const sieve = { isNew: arrivals.isNew.bind(arrivals), done: () => undefined };
+    this.inbound = new Inbound(kernel, sieve, (arrival) => this.take(arrival));
+    this.unheard = broker.onState(({ state, cause }) => this.changed(state, cause));
+    kernel.nameOnNodes = (address) => this.mail.nameHere(address);
+  }
+
+  /** Joins. From now on messages can be sent; those of others wait at the broker. Rejects as `Broker.open` does. */
+  async open(): Promise<void> {
+    await this.broker.open(this.identity, this.kernel.host);
+    this.nodes.begin();
+  }
+
+  /** Takes in what others send. */
+  async read(): Promise<void> {
+    const { receive } = this.inbound;
+    this.inbound.begin(await this.broker.consume({ kind: 'inbox' }, { windows: WINDOWS, receive }));
+  }
+
+  list(): readonly NodeView[] {
+    return this.nodes.list();
+  }
+
+  /** Whether a place is one of this node; undefined where that life of it is over. */
+  isHere({ node, incarnation }: NodePlace): boolean | undefined {
+    const { self } = this.nodes;
+    if (node !== self.name) return false;
+    return (incarnation ?? self.incarnation) === self.incarnation ? true : undefined;
+  }
+
+  ref(protocol: AnyProtocol, place: NodePlace): RemoteRef {
+    return new RemoteRef(this.calls, protocol, place);
+  }
+
+  // --- the end ----------------------------------------------------------------------------------------------------
+
+  /** Tells the others that this node takes no new mail. */
+  async leave(): Promise<void> {
+    // Where the broker is away nobody can be told: the broker itself will.
+    await this.nodes.leave().catch(() => undefined);
+  }
+
+  /** Gives what was sent to this node its outcome: its actors have ended, so that it is dead or refused. Then reads no more. */
+  async finish(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted && (await this.hasMail())) await this.pause();
+    await this.inbound.stop(0);
+  }
+
+  /** Resolves when the broker has all that was sent. */
+  flushed(): Promise<void> {
+    return this.outbox.drained();
+  }
+
+  /** Ends what waits, and disconnects. */
+  async close(): Promise<void> {
+    const reason = new TroupeError('ERR_ACTOR_STOPPED', { address: '/' });
+    this.asks.withdraw(reason);
+    this.outbox.withdraw(reason);
+    this.nodes.end();
+    this.unheard(); // that it is closed is no outage
+    await this.broker.close();
+  }
+
+  private async hasMail(): Promise<boolean> {
+    try {
+      const backlog = await this.broker.backlog({ kind: 'inbox' });
+      return backlog?.some((frames) => frames > 0) === true;
+    } catch {
+      return false; // the broker is away
+    }
+  }
+
+  private pause(): Promise<void> {
+    const { kernel } = this;
+    return new Promise((resolve) => {
+      kernel.timeouts.startFunction(LEAVING_LOOK_MS, kernel.now(), resolve);
+    });
+  }
+
+  // --- in ---------------------------------------------------------------------------------------------------------
+
+  private take(arrival: Arrival): Taken {
+    const { message, topic } = arrival;
+    if (topic !== undefined) return misdirected('it was sent to a topic');
+    switch (message.type) {
+      case 'tell':
+      case 'ask':
+      case 'send':
+        return this.deliveries.take(arrival);
+      case 'cancel':
+        this.deliveries.cancel(arrival);
+        return undefined;
+      case 'reply':
+      case 'refusal':
+        return this.takeAnswer(arrival);
+      case 'message':
+      case 'request':
+      case 'working':
+        return misdirected('it is of a bus');
+    }
+  }
+
+  private takeAnswer(arrival: Arrival): Taken {
+    const { message, node } = arrival;
+    let value: unknown;
+    try {
+      value = decodePayload(message.payload);
+    } catch (error) {
+      return Promise.resolve({ reason: 'serialization', error });
+    }
+    if (this.asks.answered(arrival, value)) return undefined;
+    if (message.type === 'reply') this.buryReply(arrival, value);
+    else this.noteMismatch(node, value);
+    return undefined;
+  }
+
+  /** A reply that nobody waits for any more. */
+  private buryReply({ message, node, incarnation, lane }: Arrival, value: unknown): void {
+    const extras = new Extras();
+    extras.headers = message.headers;
+    const sender = { address: formatNodePlace({ node, incarnation, local: '/' }) };
+    const reply = new Envelope(LATE_REPLY, value, lane, sender, undefined, extras);
+    this.kernel.deadLetters.add(reply, this.mail.nameHere('/'), 'late-reply');
+  }
+
+  /** A node says that it does not know a message that it was told: the only refusal that comes to somebody who does not wait. */
+  private noteMismatch(node: string, refusal: unknown): void {
+    const error = errorOf(refusal, { address: `//${node}`, message: '' });
+    if (!isTroupeError(error, 'ERR_PROTOCOL_MISMATCH')) return;
+    const { protocol, message, address } = error.details;
+    const key = `${node} ${protocol} ${message}`;
+    if (this.mismatches.has(key) || this.mismatches.size >= MISMATCHES_TOLD_MAX) return;
+    this.mismatches.add(key);
+    const text = `node ${node} runs another version of a protocol: ${error.message}`;
+    this.kernel.events.emit({ type: 'logged', level: 'error', address, text, fields: undefined });
+  }
+
+  // --- changes ----------------------------------------------------------------------------------------------------
+
+  private ended(node: NodeIdentity): void {
+    this.outbox.giveUp({ kind: 'node', node: node.name }, nodeDown(node.name));
+    this.asks.ended(node);
+    this.deliveries.ended(node);
+  }
+
+  /** The others have given this life up, with all that it had asked them. */
+  private renewed(self: NodeIdentity): void {
+    this.asks.withdraw(nodeDown(self.name));
+    this.outbox.renew(self);
+  }
+
+  private changed(state: BrokerState, error: Error | undefined): void {
+    this.kernel.events.emit({ type: 'broker-state-changed', broker: this.broker.kind, state, error });
+    if (state === 'up') this.outbox.hurry();
+  }
+}
+
+/** Nobody who keeps to the protocol sends this. */
+function misdirected(problem: string): Taken {
+  return Promise.resolve({ reason: 'validation', error: new Error(problem) });
+}

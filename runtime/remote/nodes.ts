@@ -1,0 +1,108 @@
+/**
+ * Who is there: the nodes of a system as this one sees them. What the broker says is final: a life that was lost is not spoken to and not listened
+ * to any more, and a node that comes back has another one. A node that says it is leaving gets no new mail, and what it still sends
+ * counts.
+ */
+
+import { NODES_LOST_REMEMBERED_MAX } from '../../src/protocol/limits.ts';
+import type { Member, MemberChange, Membership, NodeIdentity } from '../../src/protocol/membership.ts';
+import type { NodeView } from '../../src/protocol/nodes.ts';
+import type { EventHub } from '../observe/event-hub.ts';
+
+/** What a node says of itself. Whatever else stands there is of a later version. */
+const LEAVING = JSON.stringify({ leaving: true });
+
+/** Who is told of changes. */
+export interface NodesListener {
+  /** A life of another node has ended. */
+  ended(node: NodeIdentity): void;
+  /** This node was taken for dead, and goes on as another one. */
+  renewed(self: NodeIdentity): void;
+}
+
+/** The nodes of one system. */
+export class Nodes {
+  private own: NodeIdentity;
+  private readonly members: Membership;
+  private readonly events: EventHub;
+  private readonly listener: NodesListener;
+  /** Lives that were lost, the oldest forgotten first. */
+  private readonly lost = new Set<string>();
+  private stopListening: () => void = () => undefined;
+
+  constructor(own: NodeIdentity, members: Membership, events: EventHub, listener: NodesListener) {
+    this.own = own;
+    this.members = members;
+    this.events = events;
+    this.listener = listener;
+  }
+
+  /** This node in its present life. */
+  get self(): NodeIdentity {
+    return this.own;
+  }
+
+  /** Begins to listen; the broker is open. */
+  begin(): void {
+    this.stopListening = this.members.onChange((change) => this.changed(change));
+  }
+
+  end(): void {
+    this.stopListening();
+  }
+
+  /** Tells the others that this node takes no new mail. */
+  leave(): Promise<void> {
+    return this.members.describe(LEAVING);
+  }
+
+  /** The life of a node that can be sent to. */
+  find(name: string): NodeIdentity | undefined {
+    for (const member of this.members.view())
+      if (member.name === name) return isLeaving(member) ? undefined : member;
+    return undefined;
+  }
+
+  /** Whether this life of a node was lost: nothing of it counts any more. */
+  isLost({ name, incarnation }: NodeIdentity): boolean {
+    return this.lost.has(keyOf(name, incarnation));
+  }
+
+  list(): readonly NodeView[] {
+    return this.members.view().map((member) => ({
+      name: member.name,
+      incarnation: member.incarnation,
+      isSelf: member.name === this.own.name,
+      isLeaving: isLeaving(member),
+    }));
+  }
+
+  private changed({ kind, member }: MemberChange): void {
+    if (kind === 'changed') return;
+    const { name: node, incarnation } = member;
+    this.events.emit({ type: `node-${kind}`, node, incarnation });
+    if (kind === 'down') this.remember(keyOf(node, incarnation));
+    if (node === this.own.name) {
+      if (kind === 'up' && incarnation !== this.own.incarnation) {
+        this.own = { name: node, incarnation };
+        this.listener.renewed(this.own);
+      }
+    } else if (kind !== 'up') {
+      this.listener.ended(member);
+    }
+  }
+
+  private remember(life: string): void {
+    this.lost.add(life);
+    const [oldest] = this.lost;
+    if (this.lost.size > NODES_LOST_REMEMBERED_MAX && oldest !== undefined) this.lost.delete(oldest);
+  }
+}
+
+function isLeaving({ about }: Member): boolean {
+  return about === LEAVING;
+}
+
+function keyOf(name: string, incarnation: string): string {
+  return `${name} ${incarnation}`;
+}

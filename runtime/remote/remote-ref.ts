@@ -1,0 +1,164 @@
+/**
+ * A ref to an actor of another node. The same calls mean the same; what differs is what is known when they answer: `tell` has it in the
+ * outbox of this node, `send` at the broker (with `receipt` in the actor's mailbox), and `ask` has the reply.
+ */
+
+import { formatNodePlace, type NodePlace } from '../../src/protocol/address.ts';
+import type { Envelope } from '../../src/protocol/envelope.ts';
+import { TroupeError } from '../../src/protocol/errors.ts';
+import { ASK_TIMEOUT_MS, SEND_TIMEOUT_MS } from '../../src/protocol/limits.ts';
+import type { AnyProtocol, MessageDefinition } from '../../src/protocol/protocol.ts';
+import type { Admission, AskOptions, SendOptions, TellOptions } from '../../src/protocol/ref.ts';
+import { isFitForWire, ONLY_TYPED } from '../../src/protocol/schema.ts';
+import { type CallOptions, callOptions, deadlineOf, headersOf, waitMs } from '../actor/call-options.ts';
+import type { Kernel } from '../actor/kernel.ts';
+import { ActorRef } from '../actor/local-ref.ts';
+import type { Turn } from '../actor/turn.ts';
+import type { Asks } from './asks.ts';
+import { type Addressee, type Mail, nodeDown } from './mail.ts';
+
+/** What remote refs of one system share. */
+export interface RemoteCalls {
+  readonly kernel: Kernel;
+  readonly mail: Mail;
+  readonly asks: Asks;
+}
+
+/** A ref whose actor, if there is one, lives on another node. */
+export class RemoteRef extends ActorRef {
+  override readonly protocol: AnyProtocol;
+  override readonly address: string;
+  readonly place: NodePlace;
+  private readonly calls: RemoteCalls;
+
+  constructor(calls: RemoteCalls, protocol: AnyProtocol, place: NodePlace) {
+    super();
+    this.calls = calls;
+    this.protocol = protocol;
+    this.place = place;
+    this.address = formatNodePlace(place);
+  }
+
+  override get kernel(): Kernel {
+    return this.calls.kernel;
+  }
+
+  /** None in this process. */
+  override target(): undefined {
+    return undefined;
+  }
+
+  override get isHere(): boolean {
+    return false;
+  }
+
+  override toJSON(): string {
+    return this.address;
+  }
+
+  override tellFrom(
+    from: Turn | undefined,
+    name: string,
+    payload: unknown,
+    options: TellOptions | undefined,
+  ): Admission {
+    const envelope = this.letter(from, name, payload, callOptions('tell', options), 'tell');
+    const to = this.addressee();
+    if (to === undefined) return this.refusedTell('actor-unknown', envelope, from);
+    this.begin('tell', envelope, from);
+    return this.calls.mail.tell(to, envelope);
+  }
+
+  override sendFrom(
+    from: Turn | undefined,
+    name: string,
+    payload: unknown,
+    options: SendOptions | undefined,
+  ): Promise<void> {
+    const call = callOptions('send', options);
+    const envelope = this.letter(from, name, payload, call, 'tell');
+    const ended = endOf(call, from);
+    if (ended !== undefined) return Promise.reject(ended.reason);
+    const to = this.addressee();
+    if (to === undefined) return this.lostCall('send', envelope, from);
+    this.begin('send', envelope, from);
+    const timeoutMs = waitMs(this.kernel.now(), call.timeoutMs ?? SEND_TIMEOUT_MS, from);
+    const caller = { timeoutMs, signal: call.signal, from, trace: envelope.extras?.trace };
+    const { asks } = this.calls;
+    // With a receipt it settles with nothing, as it does without.
+    if (call.receipt === true) return asks.ask(to, envelope, undefined, caller) as Promise<void>;
+    return asks.send(to, envelope, caller);
+  }
+
+  override askFrom(
+    from: Turn | undefined,
+    name: string,
+    payload: unknown,
+    options: AskOptions | undefined,
+  ): Promise<unknown> {
+    const { kernel } = this;
+    const call = callOptions('ask', options);
+    const envelope = this.letter(from, name, payload, call, 'ask');
+    const ended = endOf(call, from);
+    if (ended !== undefined) return Promise.reject(ended.reason);
+    const to = this.addressee();
+    if (to === undefined) return this.lostCall('ask', envelope, from);
+    const { asksInFlightMax } = kernel.settings;
+    if (kernel.asksInFlight >= asksInFlightMax)
+      return Promise.reject(new TroupeError('ERR_ASKS_IN_FLIGHT_FULL', { max: asksInFlightMax }));
+    const timeoutMs = waitMs(kernel.now(), call.timeoutMs ?? ASK_TIMEOUT_MS, from);
+    envelope.ensureExtras().deadline = kernel.now() + timeoutMs;
+    this.begin('ask', envelope, from);
+    const caller = { timeoutMs, signal: call.signal, from, trace: envelope.extras?.trace };
+    return this.calls.asks.ask(to, envelope, this.definition(name)?.reply, caller);
+  }
+
+  /** Where it leads now; undefined where that node, or that life of it, is not there. */
+  private addressee(): Addressee | undefined {
+    const { node: name, incarnation, local } = this.place;
+    const node = this.calls.mail.nodes.find(name);
+    if (node === undefined || (incarnation ?? node.incarnation) !== node.incarnation) return undefined;
+    return { node, local, address: this.address, protocol: this.protocol.name };
+  }
+
+  private letter(
+    from: Turn | undefined,
+    name: string,
+    payload: unknown,
+    call: CallOptions,
+    kind: 'tell' | 'ask',
+  ): Envelope {
+    const { kernel } = this;
+    const headers = headersOf(kernel, from, call);
+    const envelope = this.envelope(from, name, payload, { rank: call.rank, headers }, kind);
+    const schema = this.definition(name)?.payload;
+    if (schema !== undefined && payload !== undefined && !isFitForWire(schema)) {
+      const subject = `the payload of '${name}' of protocol '${this.protocol.name}'`;
+      throw new TroupeError('ERR_MESSAGE_INVALID', { subject, issues: [ONLY_TYPED] });
+    }
+    const extras = envelope.ensureExtras();
+    extras.id = this.calls.mail.nextId();
+    extras.deadline = deadlineOf(kernel, from, call);
+    return envelope;
+  }
+
+  private begin(call: 'tell' | 'send' | 'ask', envelope: Envelope, from: Turn | undefined): void {
+    const { kernel } = this;
+    if (kernel.isRecorded) kernel.telemetry.sending(call, this.protocol.name, envelope, from);
+  }
+
+  private lostCall(call: 'send' | 'ask', envelope: Envelope, from: Turn | undefined): Promise<never> {
+    const error = nodeDown(this.place.node);
+    this.refused(call, 'actor-unknown', envelope, from)?.failed(error);
+    return Promise.reject(error);
+  }
+
+  private definition(name: string): MessageDefinition | undefined {
+    return (this.protocol.messages as Readonly<Record<string, MessageDefinition>>)[name];
+  }
+}
+
+/** Why nobody waits for a call that is only being made. */
+function endOf({ signal }: CallOptions, from: Turn | undefined): { readonly reason: unknown } | undefined {
+  return signal?.aborted === true ? { reason: signal.reason } : from?.aborted;
+}

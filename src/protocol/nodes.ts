@@ -1,0 +1,12 @@
+/** Nodes of a system, as its users see them: types only. */
+
+/** A node that lives. */
+export interface NodeView {
+  readonly name: string;
+  /** Tells this life of the node from all others. */
+  readonly incarnation: string;
+  /** It is this process. */
+  readonly isSelf: boolean;
+  /** It is being shut down, and takes no new messages. */
+  readonly isLeaving: boolean;
+}

@@ -1,0 +1,148 @@
+/**
+ * Systems of several nodes on one hub and one virtual clock, for tests: nothing sleeps, and everything they say is kept. They end with the
+ * test, and the checker of the kit looks at each of them.
+ */
+
+import { afterEach } from 'vitest';
+import { type MemoryHub, type MemoryOptions, memory, memoryHub } from '../../adapters/memory/index.ts';
+import type { Kernel } from '../../runtime/actor/kernel.ts';
+import { startSystem } from '../../runtime/system.ts';
+import type { AnySupervisor, RefsOf } from '../../src/protocol/child-spec.ts';
+import type { RuntimeEvent } from '../../src/protocol/events.ts';
+import type { LogRecord, System, SystemOptions } from '../../src/protocol/system.ts';
+import { CheckedHost, ORDER, type Order, quiet } from './checked-host.ts';
+import { endingOf } from './puppet.ts';
+import { VirtualClock } from './virtual-clock.ts';
+
+/** A trip to a broker takes several macrotasks in which no system has work. */
+const QUIET_ROUNDS = 20;
+/** Milliseconds that opening, or any call that goes to the hub and back, takes at the most. */
+const TRIP_MS = 100;
+
+/** One node, and what it has said. */
+export interface ClusterNode<Refs> {
+  readonly system: System<Refs>;
+  readonly kernel: Kernel;
+  readonly events: RuntimeEvent[];
+  readonly logs: LogRecord[];
+}
+
+type SystemRefs<Root extends AnySupervisor> = [Root] extends [never] ? Record<never, never> : RefsOf<Root>;
+
+/** What a node may be given beside the options of its system. */
+export type NodeOptions<Root extends AnySupervisor> = Partial<SystemOptions<Root>> & {
+  readonly memory?: MemoryOptions;
+};
+
+/** The nodes of one test. */
+export interface Cluster {
+  readonly hub: MemoryHub;
+  readonly clock: VirtualClock;
+  readonly start: <Root extends AnySupervisor = never>(
+    node: string,
+    options?: NodeOptions<Root>,
+  ) => Promise<ClusterNode<SystemRefs<Root>>>;
+  /** Lets everything happen that needs no time. */
+  readonly settle: () => Promise<void>;
+  /** Lets everything happen that needs no time, then lets `ms` virtual milliseconds pass. */
+  readonly advance: (ms: number) => Promise<void>;
+  /** Lets time pass until a promise has settled, and gives what it gives. */
+  readonly during: <T>(promise: Promise<T>) => Promise<T>;
+  /** The process of a node is no more: nothing of it is shut down. */
+  readonly kill: (node: string) => void;
+  /** Ends all nodes, and looks at them. */
+  readonly end: () => Promise<void>;
+}
+
+interface Live {
+  readonly name: string;
+  readonly checked: CheckedHost;
+  readonly node: ClusterNode<unknown>;
+}
+
+const clusters: Cluster[] = [];
+
+/** Ends the clusters of the test, by itself after each test of a file that imports this one first. */
+export async function endClusters(): Promise<void> {
+  for (const cluster of clusters.splice(0)) await cluster.end();
+}
+
+afterEach(endClusters);
+
+/** A cluster of its own for each test. */
+export function testCluster({
+  hub = memoryHub(),
+  order = ORDER,
+}: {
+  hub?: MemoryHub;
+  order?: Order;
+} = {}): Cluster {
+  const clock = new VirtualClock();
+  const live = new Set<Live>();
+  let drawn = 0;
+  const random = (): number => ((drawn++ * 389) % 997) / 997;
+  const settle = (): Promise<void> =>
+    quiet(
+      [...live].map(({ checked }) => checked),
+      QUIET_ROUNDS,
+    );
+  const advance = async (ms: number): Promise<void> => {
+    await settle();
+    await clock.advance(ms, settle);
+  };
+  const during = async <T>(promise: Promise<T>): Promise<T> => {
+    const ending = endingOf(promise);
+    for (let ms = 0; ms < TRIP_MS && ending.is === undefined; ms++) await advance(1);
+    return promise;
+  };
+  const start = async <Root extends AnySupervisor = never>(
+    name: string,
+    { memory: bounds, ...options }: NodeOptions<Root> = {},
+  ): Promise<ClusterNode<SystemRefs<Root>>> => {
+    const checked = new CheckedHost({ clock, random, order });
+    const logs: LogRecord[] = [];
+    const events: RuntimeEvent[] = [];
+    const broker = memory({ hub, ...bounds });
+    const starting = startSystem<Root>(
+      { name: 'test', node: name, broker, log: (record) => logs.push(record), ...options },
+      checked.host,
+    );
+    const system = await during(starting);
+    system.events.subscribe((event) => events.push(event));
+    const { kernel } = system as unknown as { readonly kernel: Kernel }; // the local system carries its kernel
+    const node = { system, kernel, events, logs };
+    live.add({ name, checked, node });
+    return node;
+  };
+  const kill = (name: string): void => {
+    hub.kill(name);
+    for (const each of live) if (each.name === name) live.delete(each);
+  };
+  const end = async (): Promise<void> => {
+    hub.heal();
+    await settle();
+    const problems: unknown[] = [];
+    const judge = (look: () => void): void => {
+      try {
+        look();
+      } catch (error) {
+        problems.push(error);
+      }
+    };
+    for (const { checked } of live) judge(() => checked.check());
+    const ended = [...live].map(({ node }) => node.system.shutdown());
+    await advance(100_000);
+    await Promise.all(ended);
+    for (const { checked, node, name } of live) {
+      judge(() => checked.end());
+      const { asksInFlight } = node.kernel;
+      if (asksInFlight !== 0)
+        problems.push(new Error(`${name} has ended, and ${asksInFlight} asks have not.`));
+    }
+    live.clear();
+    if (problems.length > 0) throw problems[0];
+  };
+  const cluster = { hub, clock, start, settle, advance, during, kill, end };
+  clusters.push(cluster);
+  return cluster;
+}
