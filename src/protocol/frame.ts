@@ -7,7 +7,7 @@
  */
 
 import { TroupeError } from './errors.ts';
-import { FRAME_MESSAGES_MAX, WIRE_HEADERS_MAX, WIRE_TEXT_BYTES_MAX } from './limits.ts';
+import { FRAME_MESSAGES_MAX, WIRE_CHAIN_MAX, WIRE_HEADERS_MAX, WIRE_TEXT_BYTES_MAX } from './limits.ts';
 import type { Headers } from './ref.ts';
 import { WireReader, WireWriter } from './wire-bytes.ts';
 
@@ -58,6 +58,8 @@ export interface WireMessage {
   readonly headers: Headers | undefined;
   /** Of `tell`, `ask` and `send`, and of no other. */
   readonly target?: WireTarget | undefined;
+  /** Of an `ask`: the turns that wait for it, innermost first. */
+  readonly chain?: readonly WireWaiting[] | undefined;
   readonly payload: WirePayload;
 }
 
@@ -69,6 +71,12 @@ export interface WireTarget {
   readonly protocol: string;
   /** The name of a message of that protocol. */
   readonly message: string;
+}
+
+/** A turn that waits for an ask: its actor, as every node names it, and the id of its message. Texts that are not empty. */
+export interface WireWaiting {
+  readonly address: string;
+  readonly id: string;
 }
 
 /** Messages of one sender that travel together. */
@@ -94,17 +102,19 @@ const HAS_SENDER = 2;
 const HAS_CORRELATION = 4;
 const HAS_HEADERS = 8;
 const HAS_TARGET = 16;
-const HAS_ALL = 31;
+const HAS_CHAIN = 32;
+const HAS_ALL = 63;
 
 /** The bytes of a message: what `encodeFrame` takes, made once however often its frame is. */
 export function encodeMessage(message: WireMessage): Uint8Array {
-  const { type, id, sentAtMs, expiresAtMs, sender, correlationId, headers, target, payload } = message;
+  const { type, id, sentAtMs, expiresAtMs, sender, correlationId, headers, target, chain, payload } = message;
   const parts =
     (expiresAtMs === undefined ? 0 : HAS_EXPIRY) |
     (sender === undefined ? 0 : HAS_SENDER) |
     (correlationId === undefined ? 0 : HAS_CORRELATION) |
     (headers === undefined ? 0 : HAS_HEADERS) |
-    (target === undefined ? 0 : HAS_TARGET);
+    (target === undefined ? 0 : HAS_TARGET) |
+    (chain === undefined ? 0 : HAS_CHAIN);
   const writer = new WireWriter();
   writer.byte(WIRE_TYPES.indexOf(type));
   writer.byte(parts);
@@ -125,6 +135,13 @@ export function encodeMessage(message: WireMessage): Uint8Array {
     writer.text(target.address);
     writer.text(target.protocol);
     writer.text(target.message);
+  }
+  if (chain !== undefined) {
+    writer.length(chain.length);
+    for (const { address, id: turn } of chain) {
+      writer.text(address);
+      writer.text(turn);
+    }
   }
   writer.byte(WIRE_CODECS.indexOf(payload.codec));
   writer.bytes(payload.bytes);
@@ -188,6 +205,9 @@ function decodeMessage(reader: WireReader): WireMessage {
         ? 'it has a message to an actor that does not say which'
         : 'it has a message that names an actor and is not to one',
     );
+  const chain = (parts & HAS_CHAIN) === 0 ? undefined : readChain(reader);
+  if (chain !== undefined && type !== 'ask')
+    throw invalidFrame('it has a message with turns that wait for it, and is no ask');
   const codec = WIRE_CODECS[reader.byte()];
   if (codec === undefined) throw invalidFrame('it has a payload in an unknown form');
   const bytes = reader.bytes();
@@ -202,6 +222,7 @@ function decodeMessage(reader: WireReader): WireMessage {
     correlationId,
     headers,
     target,
+    chain,
     payload: { codec, bytes },
   };
 }
@@ -218,6 +239,20 @@ function readTarget(reader: WireReader): WireTarget {
   if (address === '' || protocol === '' || message === '')
     throw invalidFrame('it has a message to an actor whose address, protocol or name is missing');
   return { address, protocol, message };
+}
+
+function readChain(reader: WireReader): readonly WireWaiting[] {
+  const count = reader.length();
+  if (count === 0 || count > WIRE_CHAIN_MAX)
+    throw invalidFrame(`it has an ask with a chain of ${count}, and 1 to ${WIRE_CHAIN_MAX} are possible`);
+  const chain: WireWaiting[] = [];
+  for (let n = 0; n < count; n++) {
+    const address = reader.text(WIRE_TEXT_BYTES_MAX);
+    const id = reader.text(WIRE_TEXT_BYTES_MAX);
+    if (address === '' || id === '') throw invalidFrame('it has an ask with a gap in its chain');
+    chain.push({ address, id });
+  }
+  return chain;
 }
 
 function readHeaders(reader: WireReader): Headers {

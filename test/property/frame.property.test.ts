@@ -31,10 +31,16 @@ const payload = fc.oneof(
   fc.jsonValue({ maxDepth: 3 }).map((value) => JSON.parse(JSON.stringify(value)) as unknown),
 );
 
+const chain = fc.option(fc.array(fc.record({ address: name, id: name }), { minLength: 1, maxLength: 3 }), {
+  nil: undefined,
+});
 const target = fc.record({ address: name, protocol: name, message: name });
 const kind = fc
-  .record({ type: fc.constantFrom(...WIRE_TYPES), target })
-  .map(({ type, target }) => (type === 'tell' || type === 'ask' ? { type, target } : { type }));
+  .record({ type: fc.constantFrom(...WIRE_TYPES), target, chain })
+  .map(({ type, target, chain }) => {
+    if (type === 'ask') return { type, target, chain };
+    return type === 'tell' || type === 'send' ? { type, target } : { type };
+  });
 
 const labels = fc.record({
   id: name,

@@ -22,7 +22,7 @@ type GivenPayload =
   | { readonly codec: 'bytes'; readonly hex: string };
 
 type GivenMessage = Pick<WireMessage, 'type' | 'id' | 'sentAtMs'> &
-  Partial<Pick<WireMessage, 'expiresAtMs' | 'sender' | 'correlationId' | 'headers' | 'target'>> & {
+  Partial<Pick<WireMessage, 'expiresAtMs' | 'sender' | 'correlationId' | 'headers' | 'target' | 'chain'>> & {
     readonly payload: GivenPayload;
   };
 
