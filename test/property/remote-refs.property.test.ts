@@ -174,11 +174,12 @@ function numbersBy(items: readonly Handled[]): Map<string, number[]> {
   return groups;
 }
 
-it(
-  'P67, P68, P72, P73: handles each message of another node once, in the order of its sender and priority, whatever the wire does short of reordering',
-  async () => {
-    await fc.assert(
-      fc.asyncProperty(fc.array(ordered, { minLength: 5, maxLength: 40 }), fc.nat(1_000), async (steps, seed) => {
+it('P67, P68, P72, P73: handles each message of another node once, in the order of its sender and priority, whatever the wire does short of reordering', async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(ordered, { minLength: 5, maxLength: 40 }),
+      fc.nat(1_000),
+      async (steps, seed) => {
         const { sent, handled, dead, ends } = await play(steps, seed);
         expect(ends).toEqual([]);
         expect(dead).toEqual([]);
@@ -187,30 +188,25 @@ it(
         expect(settled.length).toBe(sent.length);
         for (const { verb, ending, n } of sent)
           expect(ending.value).toBe(verb === 'tell' ? 'accepted' : verb === 'ask' ? n : undefined);
-      }),
-      { numRuns: Math.ceil(RUNS / 5) },
-    );
-  },
-  120_000,
-);
+      },
+    ),
+    { numRuns: Math.ceil(RUNS / 5) },
+  );
+}, 120_000);
 
-it(
-  'P67, P72: handles each message once where redeliveries come late as well',
-  async () => {
-    await fc.assert(
-      fc.asyncProperty(
-        fc.array(disordered, { minLength: 5, maxLength: 40 }),
-        fc.nat(1_000),
-        async (steps, seed) => {
-          const { sent, handled, dead } = await play(steps, seed);
-          expect(dead).toEqual([]);
-          const numbers = (items: readonly Handled[]) => items.map(({ n }) => n).sort((x, y) => x - y);
-          expect(numbers(handled)).toEqual(numbers(sent));
-          expect(sent.filter(({ ending }) => ending.is !== 'resolved')).toEqual([]);
-        },
-      ),
-      { numRuns: Math.ceil(RUNS / 5) },
-    );
-  },
-  120_000,
-);
+it('P67, P72: handles each message once where redeliveries come late as well', async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(disordered, { minLength: 5, maxLength: 40 }),
+      fc.nat(1_000),
+      async (steps, seed) => {
+        const { sent, handled, dead } = await play(steps, seed);
+        expect(dead).toEqual([]);
+        const numbers = (items: readonly Handled[]) => items.map(({ n }) => n).sort((x, y) => x - y);
+        expect(numbers(handled)).toEqual(numbers(sent));
+        expect(sent.filter(({ ending }) => ending.is !== 'resolved')).toEqual([]);
+      },
+    ),
+    { numRuns: Math.ceil(RUNS / 5) },
+  );
+}, 120_000);
