@@ -48,6 +48,45 @@ export function systemCases({ has, faults, sizes, when }: BrokerCases): void {
     expect(await play.within(clerk.ask('count', 21), 'ask')).toBe(42);
   });
 
+  whenNodes(
+    '17: P49: has what waits for an actor handled by priority, then in the order of its sender',
+    async (play) => {
+      const systems = new SystemPlay(play);
+      const book = new ClerkBook();
+      const [a, b] = [await systems.system(), await systems.system({ clerk: book })];
+      await systems.meet(a, b);
+      const clerk = a.clerk(b.name);
+      const here = b.system.ref(clerk.protocol, 'clerk');
+      b.system.suspend(here);
+      const rankOf = (n: number): number => (n * 5 + 3) % PRIORITIES.length;
+      for (const n of range(120)) clerk.tell('file', n, { priority: PRIORITIES[rankOf(n)] });
+      await play.until(() => b.system.inspect(here)?.mailbox.queued === 120, 'all of them');
+      b.system.resume(here);
+      await play.until(() => book.filed.length === 120, 'their turns');
+      expect(book.filed).toEqual(range(120).toSorted((x, y) => rankOf(x) - rankOf(y)));
+    },
+  );
+
+  whenNodes(
+    '18: lets what has waited long enough past what is more urgent, where the actor ages',
+    async (play) => {
+      const systems = new SystemPlay(play);
+      const book = new ClerkBook(undefined, { agingMs: 100 });
+      const [a, b] = [await systems.system(), await systems.system({ clerk: book })];
+      await systems.meet(a, b);
+      const clerk = a.clerk(b.name);
+      const here = b.system.ref(clerk.protocol, 'clerk');
+      b.system.suspend(here);
+      await play.within(clerk.send('file', 0, { priority: 'background', receipt: true }), 'the old one');
+      await play.passAll(700);
+      await play.within(clerk.send('file', 1, { priority: 'critical', receipt: true }), 'the urgent one');
+      await play.within(clerk.send('file', 2, { priority: 'background', receipt: true }), 'the new one');
+      b.system.resume(here);
+      await play.until(() => book.filed.length === 3, 'their turns');
+      expect(book.filed).toEqual([0, 1, 2]);
+    },
+  );
+
   whenNodes('4: answers 500 asks at once, each with its own reply', async (play) => {
     const systems = new SystemPlay(play);
     const [a, b] = [await systems.system(), await systems.system({ clerk: new ClerkBook() })];
