@@ -9,7 +9,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { loopback } from '../../adapters/loopback/index.ts';
 import { systemHost } from '../../runtime/host/system-clock.ts';
-import type { BrokerCapabilities, BrokerOptions } from '../../src/protocol/broker.ts';
+import type { BrokerCapabilities } from '../../src/protocol/broker.ts';
 import type { Host } from '../../src/protocol/clock.ts';
 import type { BrokerHarness } from './broker-harness.ts';
 import { type Proxy, startProxy } from './proxy.ts';
@@ -32,6 +32,14 @@ export interface LoopbackAnswer {
     readonly error: string | undefined;
   }[];
 }
+
+/** Short, so that silence needs no minutes; the ratios are those of the defaults. */
+export const LOOPBACK_TIMES = {
+  heartbeatMs: 500,
+  downAfterMs: 1_500,
+  publishTimeoutMs: 2_000,
+  connectTimeoutMs: 2_000,
+} as const;
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 
@@ -101,14 +109,8 @@ export class LoopbackProcess {
   }
 }
 
-/** Its own times, and what its nodes are made with. */
-export interface LoopbackRow {
-  readonly capabilities: BrokerCapabilities;
-  readonly options: BrokerOptions;
-}
-
 /** A harness on a server of its own. */
-export function loopbackHarness({ capabilities, options: own }: LoopbackRow): BrokerHarness {
+export function loopbackHarness(capabilities: BrokerCapabilities): BrokerHarness {
   const server = new LoopbackProcess();
   const proxies: Proxy[] = [];
   /** Before the server, for brokers that are refused: it counts their attempts. */
@@ -143,7 +145,7 @@ export function loopbackHarness({ capabilities, options: own }: LoopbackRow): Br
       const proxy = await startProxy(port());
       proxies.push(proxy);
       return {
-        broker: loopback(proxy.through(server.url), { ...own, ...options }),
+        broker: loopback(proxy.through(server.url), { ...LOOPBACK_TIMES, ...options }),
         link: hasLink ? proxyLink(proxy) : undefined,
         kill: async () => killBehind(proxy),
       };
@@ -184,7 +186,8 @@ export function loopbackHarness({ capabilities, options: own }: LoopbackRow): Br
         {
           problem: 'a wrong secret',
           secret: wrong,
-          connect: (prefix) => loopback(`loopback://:${wrong}@127.0.0.1:${door?.port}`, { ...own, prefix }),
+          connect: (prefix) =>
+            loopback(`loopback://:${wrong}@127.0.0.1:${door?.port}`, { ...LOOPBACK_TIMES, prefix }),
         },
       ],
       connectAttempts: () => door?.opened ?? 0,
