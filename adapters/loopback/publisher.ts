@@ -10,6 +10,9 @@ import {
 import { RESULTS } from './messages.ts';
 import type { Session } from './session.ts';
 
+/** A connection, as far as publishing needs it. */
+type Line = Pick<Session, 'isOpen' | 'ask'>;
+
 /** What one node publishes. */
 export class Publisher {
   private readonly timeoutMs: number;
@@ -20,10 +23,7 @@ export class Publisher {
   }
 
   /** One result for each frame. */
-  async publish(
-    session: Session | undefined,
-    frames: readonly OutFrame[],
-  ): Promise<readonly PublishResult[]> {
+  async publish(session: Line | undefined, frames: readonly OutFrame[]): Promise<readonly PublishResult[]> {
     const isTooLarge = ({ bytes }: OutFrame): boolean => bytes.byteLength > FRAME_BYTES_MAX;
     const fitting = frames.filter((frame) => !isTooLarge(frame));
     const parts: Promise<readonly PublishResult[]>[] = [];
@@ -41,7 +41,7 @@ export class Publisher {
 
   /** What is published is encoded before this returns: it does not change any more. */
   private async send(
-    session: Session,
+    session: Line,
     frames: readonly OutFrame[],
     size: number,
     isContinued: boolean,

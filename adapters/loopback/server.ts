@@ -220,9 +220,8 @@ class Serving implements LoopbackServer {
     const { guest, processId } = visit;
     this.visits.delete(visit);
     if (guest === undefined) return;
-    const isDead = processId !== undefined && !isRunning(processId);
-    guest.exit(isDead, problem);
-    if (!isDead && processId !== undefined && this.closing === undefined) this.missed.set(guest, processId);
+    guest.exit(false, problem);
+    if (processId !== undefined && this.closing === undefined) this.missed.set(guest, processId);
   }
 
   /** Looks at everybody, again and again while there is anybody. */

@@ -64,9 +64,15 @@ function changesAt(broker: Broker): { readonly said: string; readonly atMs: numb
 }
 
 /** A node in a process of its own, ready, with what it says. */
-async function startNode(url: string, name: string): Promise<{ run: RunningProgram; lines: string[] }> {
+async function startNode(
+  url: string,
+  name: string,
+  downAfterMs: number = LOOPBACK_TIMES.downAfterMs,
+): Promise<{ run: RunningProgram; lines: string[] }> {
   const lines: string[] = [];
-  const run = runProgram('loopback-node-program', [url, name], (line) => lines.push(line));
+  const run = runProgram('loopback-node-program', [url, name, String(downAfterMs)], (line) =>
+    lines.push(line),
+  );
   closings.push(async () => {
     run.kill();
     await run.ended;
@@ -83,10 +89,10 @@ async function startNode(url: string, name: string): Promise<{ run: RunningProgr
 describe('a process on a loopback server', () => {
   it('is down at once when it is killed, and others have its frames and its shard', async () => {
     const { url } = await serve();
-    // Nothing here is for want of signs of life: those would be waited for much longer.
-    const parent = await open(url, 'parent', { heartbeatMs: 5_000, downAfterMs: 60_000 });
+    const parent = await open(url, 'parent');
     const changes = changesAt(parent);
-    const { run, lines } = await startNode(url, 'worker');
+    // Nothing of this is for want of signs of life: those would be waited for much longer.
+    const { run, lines } = await startNode(url, 'worker', 60_000);
     const frames = range(5).map((number) => frame(toTopic('work'), number));
     expect(await parent.publish(frames)).toEqual(frames.map(() => 'ok'));
     await until(() => lines.includes('got 4') && lines.some((line) => line.startsWith('granted')));

@@ -9,8 +9,8 @@ import { numberOf } from './broker-play.ts';
 import { LOOPBACK_TIMES } from './loopback-harness.ts';
 import { say } from './said-lines.ts';
 
-const [url = '', name = ''] = process.argv.slice(2);
-const broker = loopback(url, LOOPBACK_TIMES);
+const [url = '', name = '', downAfterMs = ''] = process.argv.slice(2);
+const broker = loopback(url, { ...LOOPBACK_TIMES, downAfterMs: Number(downAfterMs) });
 broker.onState(({ state }) => say(state));
 broker.members?.onChange(({ kind, member }) => say(`${kind} ${member.name} ${member.incarnation}`));
 await broker.open({ name, incarnation: name }, systemHost);
