@@ -101,12 +101,9 @@ export function list<T>(field: Field<T>, countMax: number): Field<readonly T[]> 
 export function record<S extends Shape>(shape: S): Field<Values<S>> {
   const fields = Object.entries(shape);
   return {
-    write: (writer, value) => {
-      for (const [name, field] of fields) field.write(writer, value[name]);
-    },
+    write: (writer, value) => writeAll(fields, writer, value),
     // Each field has read its own value.
-    read: (reader) =>
-      Object.fromEntries(fields.map(([name, field]) => [name, field.read(reader)])) as Values<S>,
+    read: (reader) => readAll(fields, reader, {}) as Values<S>,
   };
 }
 
@@ -115,21 +112,33 @@ export function variant<const Tag extends string, V extends Readonly<Record<stri
   tag: Tag,
   shapes: V,
 ): Field<Variant<Tag, V>> {
-  const names = Object.keys(shapes);
-  const which = choice(names);
-  const fields = new Map(Object.entries(shapes).map(([name, shape]) => [name, record(shape)]));
+  const which = choice(Object.keys(shapes));
+  const fieldsOf = new Map(Object.entries(shapes).map(([name, shape]) => [name, Object.entries(shape)]));
   return {
-    write: (writer, value) => {
-      // The tag is a key of the shapes, and the rest is what that shape says: both by the type.
-      const name = (value as Readonly<Record<string, unknown>>)[tag] as string;
+    write: (writer, given) => {
+      // By its type it has the tag of a shape, and the fields of that.
+      const value = given as Readonly<Record<string, unknown>>;
+      const name = value[tag] as string;
       which.write(writer, name);
-      fields.get(name)?.write(writer, value as never);
+      writeAll(fieldsOf.get(name) ?? [], writer, value);
     },
     read: (reader) => {
       const name = which.read(reader);
-      return { [tag]: name, ...fields.get(name)?.read(reader) } as Variant<Tag, V>;
+      return readAll(fieldsOf.get(name) ?? [], reader, { [tag]: name }) as Variant<Tag, V>;
     },
   };
+}
+
+type NamedFields = readonly (readonly [name: string, field: Field<unknown>])[];
+
+function writeAll(fields: NamedFields, writer: WireWriter, value: Readonly<Record<string, unknown>>): void {
+  for (const [name, field] of fields) field.write(writer, value[name]);
+}
+
+/** Adds what is read to `value`. */
+function readAll(fields: NamedFields, reader: WireReader, value: Record<string, unknown>): unknown {
+  for (const [name, field] of fields) value[name] = field.read(reader);
+  return value;
 }
 
 function below(value: number, limit: number, what: string): number {
