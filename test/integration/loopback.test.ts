@@ -238,6 +238,31 @@ describe('a loopback server', () => {
     });
   });
 
+  it('passes on the faults of its hub that are about nodes, until they are healed', async () => {
+    const hub = memoryHub();
+    const { url } = await serve({ hub });
+    const reconnect = { minMs: 10, maxMs: 50 };
+    const [a, b] = [await open(url, 'a', { reconnect }), await open(url, 'b', { reconnect })];
+    const states: string[] = [];
+    a.onState(({ state }) => states.push(state));
+    hub.cut('a');
+    await until(() => states.at(-1) === 'down');
+    hub.heal();
+    await until(() => states.at(-1) === 'up');
+    const got: number[] = [];
+    await b.consume(
+      { kind: 'inbox' },
+      { windows: windowOf(8), receive: (deliveries) => got.push(...deliveries.map(numberOf)) },
+    );
+    hub.partition(['a'], ['b']);
+    expect(await a.publish([frame({ kind: 'node', node: 'b' }, 1)])).toEqual(['ok']);
+    expect(await b.publish([frame({ kind: 'node', node: 'b' }, 2)])).toEqual(['ok']);
+    await until(() => got.length === 1);
+    expect(got).toEqual([2]);
+    hub.heal();
+    await until(() => got.length === 2);
+  });
+
   it('takes as many nodes as it says, and one more when one is gone', async () => {
     const { url } = await serve({ clientsMax: 2 });
     await open(url, 'a');
