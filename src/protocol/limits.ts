@@ -215,3 +215,16 @@ export const DEAD_FRAMES_MAX = 100_000;
 export const NODES_LOST_REMEMBERED_MAX = 10_000;
 /** Mismatches of protocols that are told, for each node: one line for each message of a protocol, not one for each message sent. */
 export const MISMATCHES_TOLD_MAX = 1_000;
+/** Nodes on one loopback server: each is a process of the same machine, and some have to be left for others. */
+export const LOOPBACK_CLIENTS_MAX = 512;
+/** Bytes of one message on a loopback connection: the largest frame, or what a hundred members say of themselves. */
+export const LOOPBACK_MESSAGE_BYTES_MAX = FRAME_BYTES_MAX + 262_144;
+/** Frames in one message on a loopback connection, and their bytes beyond which the next message begins: one frame may be larger. */
+export const DELIVERY_BATCH_MAX = 1_024;
+export const DELIVERY_BATCH_BYTES = 262_144;
+/** Bytes published by one node without an answer: as many of the largest frames as are given to a broker at once. */
+export const LOOPBACK_UNCONFIRMED_BYTES_MAX = PUBLISH_FRAMES_MAX * FRAME_BYTES_MAX;
+/** Bytes that wait for the socket of a node: enough to keep it busy. Further deliveries wait in the hub, where they are anyway. */
+export const LOOPBACK_UNSENT_BYTES_MAX = 1_048_576;
+/** Connections whose clients have not joined: a moment of a connection's life. The oldest goes when there is one more. */
+export const LOOPBACK_STRANGERS_MAX = 64;

@@ -15,6 +15,7 @@ import {
   type WireMessage,
 } from '../../src/protocol/frame.ts';
 import { decodePayload, encodePayload } from '../../src/protocol/payload.ts';
+import { damage } from '../support/damage.ts';
 import { RUNS, RUNS_TIMEOUT_MS } from '../support/runs.ts';
 import { seededRandom } from '../support/seeded-random.ts';
 
@@ -81,25 +82,6 @@ function* accidents(seed: number, count: number): Generator<Uint8Array> {
     for (let times = below(4); times >= 0; times--)
       bytes = damage(bytes, [below(5), below(100_000), below(256)]);
     yield bytes;
-  }
-}
-
-function damage(bytes: Uint8Array, [kind, where, value]: readonly [number, number, number]): Uint8Array {
-  const at = bytes.length === 0 ? 0 : where % bytes.length;
-  switch (kind) {
-    case 0: {
-      const changed = Uint8Array.from(bytes);
-      changed[at] = value;
-      return changed;
-    }
-    case 1:
-      return bytes.slice(0, at);
-    case 2:
-      return bytes.slice(at);
-    case 3:
-      return Uint8Array.from([...bytes.slice(0, at), value, ...bytes.slice(at)]);
-    default:
-      return Uint8Array.from([...bytes, ...bytes.slice(at)]);
   }
 }
 
