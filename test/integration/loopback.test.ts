@@ -279,6 +279,25 @@ describe('a loopback server', () => {
     await open(url, 'c');
   });
 
+  it('takes many nodes that come at once, each at its first attempt', async () => {
+    const { url } = await serve();
+    const names = range(100).map((number) => `n${number}`);
+    const nodes = await Promise.all(names.map((name) => open(url, name, { openAttemptsMax: 1 })));
+    await until(() => nodes.every(({ members }) => members?.view().length === names.length));
+  });
+
+  it('takes a node again whose earlier connection it does not know to be gone, however many there are', async () => {
+    const { url } = await serve({ clientsMax: 1 });
+    // The same life of the same node; the first does not come back soon to take its place again.
+    const first = join(url, { reconnect: { minMs: 60_000, maxMs: 60_000 } });
+    await first.open({ name: 'a', incarnation: 'a' }, { ...systemHost, random: () => 1 });
+    const states: string[] = [];
+    first.onState(({ state }) => states.push(state));
+    const again = await open(url, 'a', { openAttemptsMax: 1 });
+    await until(() => states.at(-1) === 'down');
+    expect(await again.publish([frame({ kind: 'node', node: 'a' }, 1)])).toEqual(['ok']);
+  });
+
   it('holds back what a node does not take: its memory grows by what its socket holds, and urgent frames overtake', async () => {
     const { url } = await serve();
     const [from, to] = [await open(url, 'from'), await open(url, 'to', { maxLength: 64 })];
