@@ -195,7 +195,7 @@ describe('a loopback server', () => {
     await server.close();
     await until(() => states.at(-1) === 'down');
     await node.close();
-    await until(() => !process.getActiveResourcesInfo().some((type) => /^TCP/.test(type)));
+    await until(() => !process.getActiveResourcesInfo().some((type) => type.startsWith('TCP')));
     expect((await serve({ url: server.url })).url).toBe(server.url);
   });
 
