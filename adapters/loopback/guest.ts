@@ -131,6 +131,12 @@ export class Guest implements Caller {
     return this.record === undefined || this.record.isDead || this.record.connection !== undefined;
   }
 
+  /** Whether it is of the node that joins. */
+  isOf({ prefix, name, incarnation }: Join): boolean {
+    const { node } = this.hello;
+    return prefix === this.prefix && name === node.name && incarnation === node.incarnation;
+  }
+
   /** Its process is gone. */
   died(): void {
     if (this.record !== undefined && !this.isOver()) this.room?.presence.ended(this.record);

@@ -187,8 +187,9 @@ class Serving implements LoopbackServer {
       return;
     }
     wire.send({ type: 'proof', proof: this.#address.prove('server', nonces) });
-    const guests = [...this.visits].filter(({ guest }) => guest !== undefined);
-    if (guests.length >= this.clientsMax) {
+    // A node that comes again takes the place of what is left of its earlier connection.
+    const others = [...this.visits].filter(({ guest }) => guest !== undefined && !guest.isOf(join));
+    if (others.length >= this.clientsMax) {
       refuse(wire, 'unavailable', `it has ${this.clientsMax} nodes already, and takes no more`);
       return;
     }

@@ -195,15 +195,18 @@ describe('a loopback server', () => {
     await server.close();
     await until(() => states.at(-1) === 'down');
     await node.close();
-    await until(() => !process.getActiveResourcesInfo().some((type) => /^TCP/.test(type)));
+    await until(() => !process.getActiveResourcesInfo().some((type) => type.startsWith('TCP')));
     expect((await serve({ url: server.url })).url).toBe(server.url);
   });
 
   it('cannot listen where another one does', async () => {
-    const { url } = await serve();
+    const server = await serve();
+    const { url } = server;
     const refusal = await serveLoopback({ url }).catch((error: unknown) => error);
     expect(refusal).toMatchObject({ code: 'ERR_BROKER_UNAVAILABLE' });
-    expect(inspect(refusal)).not.toContain(new URL(url).password);
+    // Nor is the secret in what is shown of a server.
+    for (const shown of [refusal, server])
+      expect(inspect(shown, { depth: 9 })).not.toContain(new URL(url).password);
   });
 
   it('refuses options that it does not know, and a hub of something else', async () => {
@@ -274,6 +277,25 @@ describe('a loopback server', () => {
     });
     await second.close();
     await open(url, 'c');
+  });
+
+  it('takes many nodes that come at once, each at its first attempt', async () => {
+    const { url } = await serve();
+    const names = range(100).map((number) => `n${number}`);
+    const nodes = await Promise.all(names.map((name) => open(url, name, { openAttemptsMax: 1 })));
+    await until(() => nodes.every(({ members }) => members?.view().length === names.length));
+  });
+
+  it('takes a node again whose earlier connection it does not know to be gone, however many there are', async () => {
+    const { url } = await serve({ clientsMax: 1 });
+    // The same life of the same node; the first does not come back soon to take its place again.
+    const first = join(url, { reconnect: { minMs: 60_000, maxMs: 60_000 } });
+    await first.open({ name: 'a', incarnation: 'a' }, { ...systemHost, random: () => 1 });
+    const states: string[] = [];
+    first.onState(({ state }) => states.push(state));
+    const again = await open(url, 'a', { openAttemptsMax: 1 });
+    await until(() => states.at(-1) === 'down');
+    expect(await again.publish([frame({ kind: 'node', node: 'a' }, 1)])).toEqual(['ok']);
   });
 
   it('holds back what a node does not take: its memory grows by what its socket holds, and urgent frames overtake', async () => {
