@@ -13,6 +13,7 @@ import type {
   PerLane,
 } from '../../src/protocol/broker.ts';
 import type { PublishReceipt } from '../../src/protocol/bus.ts';
+import type { Codec, Codecs } from '../../src/protocol/codec.ts';
 import { Envelope, Extras, type Outcome } from '../../src/protocol/envelope.ts';
 import { errorText } from '../../src/protocol/error-text.ts';
 import { encodeMessage, type Frame, type WireMessage, type WirePayload } from '../../src/protocol/frame.ts';
@@ -47,6 +48,7 @@ export interface WirePorts {
   readonly schemas: Schemas;
   readonly broker: Broker;
   readonly node: NodeIdentity;
+  readonly codecs: Codecs;
   /** Called when the broker has not got a publication in its time. */
   readonly refused: () => void;
 }
@@ -75,6 +77,7 @@ export class Wire {
   private readonly schemas: Schemas;
   private readonly broker: Broker;
   private readonly node: NodeIdentity;
+  private readonly codecs: Codecs;
   private readonly outbox: Outbox;
   private readonly inbox: Inbound;
   private readonly groups = new Map<string, Group>();
@@ -89,12 +92,13 @@ export class Wire {
   private arrived = 0;
   private stopped: Promise<void> = Promise.resolve();
 
-  constructor({ kernel, router, schemas, broker, node, refused }: WirePorts) {
+  constructor({ kernel, router, schemas, broker, node, codecs, refused }: WirePorts) {
     this.kernel = kernel;
     this.router = router;
     this.schemas = schemas;
     this.broker = broker;
     this.node = node;
+    this.codecs = codecs;
     this.refused = refused;
     this.outbox = new Outbox(kernel, broker, node);
     this.arrivals = new InboxArrivals(({ node: from, stream }, frames) =>
@@ -159,7 +163,7 @@ export class Wire {
     const { kernel, refused } = this;
     const { id, topic, payload, content, publisher, extras, rank } = publication;
     const { sender, signal } = publisher;
-    const bytes = encodePayload(payload, this.payloadBytesMax);
+    const bytes = encodePayload(payload, this.payloadBytesMax, this.codecs.writer);
     const dueAt = type === 'request' ? kernel.now() + timeoutMs : extras.deadline;
     const expiresAtMs = this.wallTimeOf(dueAt);
     const message = encodeMessage({
@@ -319,10 +323,10 @@ export class Wire {
     const request = this.requests.get(message.id)?.request;
     let value: unknown;
     try {
-      value = decodePayload(message.payload);
+      value = decodePayload(message.payload, this.codecs);
     } catch (error) {
       request?.noteFailure(error);
-      return givenUp('validation', error);
+      return givenUp('serialization', error);
     }
     if (message.type === 'refusal') request?.noteFailure(new Error(String(value)));
     else if (request?.answered({ address: node }, value) !== true) this.buryReply(message, value, lane, node);
@@ -341,10 +345,14 @@ export class Wire {
   private publicationOf(arrival: Arrival, topic: string): Publication | GivenUp {
     const { message, lane, deliveries } = arrival;
     let payload: unknown;
+    let reason = 'serialization';
     try {
-      payload = this.schemas.checked(topic, decodePayload(message.payload));
+      payload = decodePayload(message.payload, this.codecs);
+      reason = 'validation';
+      payload = this.schemas.checked(topic, payload);
     } catch (error) {
-      return { reason: 'validation', error };
+      if (message.type === 'request') this.refuse(arrival, this.dueAt(message), error);
+      return { reason, error };
     }
     const extras = new Extras();
     extras.id = message.id;
@@ -364,7 +372,7 @@ export class Wire {
         payload,
         definition: undefined,
         rank: lane,
-        inquiry: message.type === 'request' ? this.question(arrival, topic, extras.deadline) : undefined,
+        inquiry: message.type === 'request' ? this.question(arrival, topic) : undefined,
       },
       extras,
       {
@@ -377,11 +385,12 @@ export class Wire {
     );
   }
 
-  private question({ message, node, lane }: Arrival, topic: string, deadline: number): Question {
+  private question(arrival: Arrival, topic: string): Question {
     const { kernel, questions } = this;
+    const { message, node, lane } = arrival;
     const { id } = message;
     const now = kernel.now();
-    const dueAt = deadline === Infinity ? now + ASK_TIMEOUT_MS : deadline;
+    const dueAt = this.dueAt(message);
     const answerTo = { kind: 'node', node } as const;
     const timeout = kernel.timeouts.startFunction(Math.max(1, Math.ceil(dueAt - now)), now, () =>
       question.outrun(),
@@ -392,13 +401,10 @@ export class Wire {
     });
     const question = new Question(topic, dueAt, {
       reply: (value) => {
-        const payload = encodePayload(value, this.payloadBytesMax);
+        const payload = encodePayload(value, this.payloadBytesMax, this.codecOf(message));
         this.tell(answerTo, lane, wireMessage('reply', id, this.wallNow(), payload), dueAt);
       },
-      refuse: (error) => {
-        const payload = encodePayload(errorText(error), this.payloadBytesMax);
-        this.tell(answerTo, lane, wireMessage('refusal', id, this.wallNow(), payload), dueAt);
-      },
+      refuse: (error) => this.refuse(arrival, dueAt, error),
       over: () => {
         kernel.timeouts.cancel(timeout);
         kernel.timeouts.cancel(working);
@@ -409,6 +415,24 @@ export class Wire {
     });
     questions.set(id, [...(questions.get(id) ?? []), question]);
     return question;
+  }
+
+  /** Tells the asker why nobody here will answer. */
+  private refuse({ message: { id }, node, lane }: Arrival, dueAt: number, error: unknown): void {
+    if (dueAt <= this.kernel.now()) return;
+    const payload = encodePayload(errorText(error), this.payloadBytesMax);
+    this.tell({ kind: 'node', node }, lane, wireMessage('refusal', id, this.wallNow(), payload), dueAt);
+  }
+
+  /** By what a request is answered: by what it was written by, which its asker has. It may have nothing else but JSON. */
+  private codecOf({ payload }: WireMessage): Codec | undefined {
+    return payload.codec === 'named' ? this.codecs.readers.get(payload.name) : undefined;
+  }
+
+  /** When nobody waits for the answer to this request any more. */
+  private dueAt({ expiresAtMs }: WireMessage): number {
+    const dueAt = expiresAtMs === undefined ? Infinity : this.clockTimeOf(expiresAtMs);
+    return dueAt === Infinity ? this.kernel.now() + ASK_TIMEOUT_MS : dueAt;
   }
 
   // --- the end ----------------------------------------------------------------------------------------------------

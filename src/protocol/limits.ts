@@ -183,6 +183,9 @@ export const PACK_BYTES_MAX = 65_536;
 export const FRAME_MESSAGES_MAX = 4_096;
 /** Headers that a message may have in a frame: its own, and the three of a trace (`traceparent`, `tracestate`, `baggage`). */
 export const WIRE_HEADERS_MAX = HEADERS_MAX + 3;
+/** Characters of a codec's name, which travels with every message; and codecs that one node reads: those of a few releases. */
+export const CODEC_NAME_CHARACTERS_MAX = 16;
+export const CODECS_MAX = 8;
 /** Bytes of a text inside a frame: a header's value is the longest. */
 export const WIRE_TEXT_BYTES_MAX = 32_768;
 /** Frames of one destination that are given to a broker at once, and publishes of one lane that are under way. */
