@@ -29,6 +29,7 @@ import { decodePayload, encodePayload } from '../../src/protocol/payload.ts';
 import { TopicMessage } from '../../src/protocol/topic-message.ts';
 import type { Kernel } from '../actor/kernel.ts';
 import { entryWithoutHandler } from '../actor/outcomes.ts';
+import type { Timeout } from '../host/timeouts.ts';
 import { GroupArrivals, InboxArrivals } from '../remote/arrivals.ts';
 import { type Arrival, type GivenUp, Inbound, RELEASE, type Sieve, type Taken } from '../remote/inbound.ts';
 import { Outbox } from '../remote/outbox.ts';
@@ -145,8 +146,8 @@ export class Wire {
     request.result.then(over, over);
     try {
       const parcel = this.depart(publication, 'request', timeoutMs);
-      request.spread((reason) => {
-        parcel.refuse(reason); // if it is still here it stays here
+      request.spread(() => {
+        parcel.refuse(undefined); // if it is still here it stays here; why, nobody asks any more
         for (const node of workers) this.cancel(id, node, rank, request.dueAt);
       });
       parcel.taken.catch((error: unknown) => request.withdraw(error));
@@ -392,13 +393,16 @@ export class Wire {
     const now = kernel.now();
     const dueAt = this.dueAt(message);
     const answerTo = { kind: 'node', node } as const;
-    const timeout = kernel.timeouts.startFunction(Math.max(1, Math.ceil(dueAt - now)), now, () =>
-      question.outrun(),
-    );
-    const working = kernel.timeouts.startFunction(WORKING_AFTER_MS, now, () => {
-      const word = wireMessage('working', id, this.wallNow());
-      this.tell(answerTo, lane, { ...word, expiresAtMs: this.wallTimeOf(dueAt) }, dueAt);
-    });
+    const startEnd = (at: number): Timeout =>
+      kernel.timeouts.startFunction(Math.max(1, Math.ceil(dueAt - at)), at, () => question.outrun());
+    const startWorking = (): Timeout =>
+      kernel.timeouts.startFunction(WORKING_AFTER_MS, now, () => {
+        timeout = startEnd(kernel.now());
+        const word = wireMessage('working', id, this.wallNow());
+        this.tell(answerTo, lane, { ...word, expiresAtMs: this.wallTimeOf(dueAt) }, dueAt);
+      });
+    // One after the other: most questions are answered before the first.
+    let timeout = dueAt - now > WORKING_AFTER_MS ? startWorking() : startEnd(now);
     const question = new Question(topic, dueAt, {
       reply: (value) => {
         const payload = encodePayload(value, this.payloadBytesMax, this.codecOf(message));
@@ -407,7 +411,6 @@ export class Wire {
       refuse: (error) => this.refuse(arrival, dueAt, error),
       over: () => {
         kernel.timeouts.cancel(timeout);
-        kernel.timeouts.cancel(working);
         const others = (questions.get(id) ?? []).filter((each) => each !== question);
         if (others.length === 0) questions.delete(id);
         else questions.set(id, others);
