@@ -374,7 +374,7 @@ class RedisBroker implements Broker {
     const consumer = `${node.name}.${node.incarnation}.${session.number}`;
     const reader = new Reader({
       session,
-      clock: host.clock,
+      host,
       fence,
       consumer,
       keys,

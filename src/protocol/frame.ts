@@ -7,7 +7,13 @@
  */
 
 import { TroupeError } from './errors.ts';
-import { FRAME_MESSAGES_MAX, WIRE_CHAIN_MAX, WIRE_HEADERS_MAX, WIRE_TEXT_BYTES_MAX } from './limits.ts';
+import {
+  CODEC_NAME_CHARACTERS_MAX,
+  FRAME_MESSAGES_MAX,
+  WIRE_CHAIN_MAX,
+  WIRE_HEADERS_MAX,
+  WIRE_TEXT_BYTES_MAX,
+} from './limits.ts';
 import type { Headers } from './ref.ts';
 import { WireReader, WireWriter } from './wire-bytes.ts';
 
@@ -35,15 +41,18 @@ export const WIRE_TYPES = [
  */
 export type WireType = (typeof WIRE_TYPES)[number];
 
-/** How a payload was made bytes. `none`: it is `undefined`. `bytes`: it is a `Uint8Array`. */
-export const WIRE_CODECS = ['none', 'json', 'bytes'] as const;
+/** How a payload was made bytes. `none`: it is `undefined`. `bytes`: it is a `Uint8Array`. `named`: by a codec that the nodes were given. */
+export const WIRE_CODECS = ['none', 'json', 'bytes', 'named'] as const;
 export type WireCodec = (typeof WIRE_CODECS)[number];
 
-/** A payload as it travels. */
-export interface WirePayload {
-  readonly codec: WireCodec;
-  readonly bytes: Uint8Array;
-}
+/** A payload as it travels. A name of a codec is one that `isCodecName` accepts. */
+export type WirePayload =
+  | {
+      readonly codec: Exclude<WireCodec, 'named'>;
+      readonly name?: undefined;
+      readonly bytes: Uint8Array;
+    }
+  | { readonly codec: 'named'; readonly name: string; readonly bytes: Uint8Array };
 
 /** One message inside a frame. */
 export interface WireMessage {
@@ -144,6 +153,7 @@ export function encodeMessage(message: WireMessage): Uint8Array {
     }
   }
   writer.byte(WIRE_CODECS.indexOf(payload.codec));
+  if (payload.codec === 'named') writer.text(payload.name);
   writer.bytes(payload.bytes);
   return writer.take();
 }
@@ -208,23 +218,29 @@ function decodeMessage(reader: WireReader): WireMessage {
   const chain = (parts & HAS_CHAIN) === 0 ? undefined : readChain(reader);
   if (chain !== undefined && type !== 'ask')
     throw invalidFrame('it has a message with turns that wait for it, and is no ask');
+  const payload = readPayload(reader);
+  return { type, id, sentAtMs, expiresAtMs, sender, correlationId, headers, target, chain, payload };
+}
+
+function readPayload(reader: WireReader): WirePayload {
   const codec = WIRE_CODECS[reader.byte()];
   if (codec === undefined) throw invalidFrame('it has a payload in an unknown form');
+  if (codec === 'named') {
+    const name = reader.text(CODEC_NAME_CHARACTERS_MAX);
+    if (!isCodecName(name)) throw invalidFrame('it has a payload of a codec without a proper name');
+    return { codec, name, bytes: reader.bytes() };
+  }
   const bytes = reader.bytes();
   if (codec === 'none' && bytes.length > 0)
     throw invalidFrame('it has a payload where it says there is none');
-  return {
-    type,
-    id,
-    sentAtMs,
-    expiresAtMs,
-    sender,
-    correlationId,
-    headers,
-    target,
-    chain,
-    payload: { codec, bytes },
-  };
+  return { codec, bytes };
+}
+
+const CODEC_NAME = new RegExp(`^[a-z0-9-]{1,${CODEC_NAME_CHARACTERS_MAX}}$`);
+
+/** Whether a codec may have this name: `[a-z0-9-]{1,16}`, and none of the forms that have a number of their own. @internal */
+export function isCodecName(name: string): boolean {
+  return CODEC_NAME.test(name) && !(WIRE_CODECS as readonly string[]).includes(name);
 }
 
 /** Only what is sent to an actor says to which. */

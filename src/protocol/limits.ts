@@ -185,6 +185,9 @@ export const FRAME_MESSAGES_MAX = 4_096;
 export const WIRE_HEADERS_MAX = HEADERS_MAX + 3;
 /** Turns that wait for an ask, as they travel with it: a circle of more actors ends by its time. */
 export const WIRE_CHAIN_MAX = 32;
+/** Characters of a codec's name, which travels with every message; and codecs that one node reads: those of a few releases. */
+export const CODEC_NAME_CHARACTERS_MAX = 16;
+export const CODECS_MAX = 8;
 /** Bytes of a text inside a frame: a header's value is the longest. */
 export const WIRE_TEXT_BYTES_MAX = 32_768;
 /** Frames of one destination that are given to a broker at once, and publishes of one lane that are under way. */

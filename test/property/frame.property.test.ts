@@ -11,8 +11,10 @@ import {
   encodeFrame,
   encodeMessage,
   type Frame,
+  isCodecName,
   WIRE_TYPES,
   type WireMessage,
+  type WirePayload,
 } from '../../src/protocol/frame.ts';
 import { decodePayload, encodePayload } from '../../src/protocol/payload.ts';
 import { damage } from '../support/damage.ts';
@@ -43,6 +45,18 @@ const kind = fc
     return type === 'tell' || type === 'send' ? { type, target } : { type };
   });
 
+const CODEC_NAME_LETTERS = 'abcdefghijklmnopqrstuvwxyz0123456789-'.split('');
+
+/** What a codec wrote that this node may have or not. */
+const named: fc.Arbitrary<WirePayload> = fc
+  .record({
+    name: fc
+      .string({ unit: fc.constantFrom(...CODEC_NAME_LETTERS), minLength: 1, maxLength: 16 })
+      .filter(isCodecName),
+    bytes: fc.uint8Array({ maxLength: 60 }),
+  })
+  .map(({ name: codecName, bytes }) => ({ codec: 'named', name: codecName, bytes }));
+
 const labels = fc.record({
   id: name,
   sentAtMs: time,
@@ -50,7 +64,10 @@ const labels = fc.record({
   sender: optional(text),
   correlationId: optional(text),
   headers: optional(fc.dictionary(fc.oneof(text, fc.constant('__proto__')), text, { maxKeys: 5 })),
-  payload: payload.map((value) => encodePayload(value, 1_000_000)),
+  payload: fc.oneof(
+    { weight: 3, arbitrary: payload.map((value) => encodePayload(value, 1_000_000)) },
+    { weight: 1, arbitrary: named },
+  ),
 });
 const message: fc.Arbitrary<WireMessage> = fc
   .tuple(kind, labels)
@@ -109,6 +126,7 @@ describe('a frame', () => {
       const seed = Number(process.env['FUZZ_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
       let frames = 0;
       let refused = 0;
+      let readNames = 0;
       for (const bytes of accidents(seed, FUZZED)) {
         const problem = `FUZZ_SEED=${seed}: ${Buffer.from(bytes).toString('hex')}`;
         let read: Frame;
@@ -122,14 +140,21 @@ describe('a frame', () => {
         frames++;
         expect(Buffer.from(encoded(read)).equals(bytes), problem).toBe(true);
         for (const each of read.messages) {
+          const { codec, name: codecName } = each.payload;
+          if (codec === 'named') {
+            readNames++;
+            expect(isCodecName(codecName), problem).toBe(true);
+          }
           try {
             decodePayload(each.payload);
           } catch (error) {
-            expect(isTroupeError(error, 'ERR_FRAME_INVALID'), problem).toBe(true);
+            const code = codec === 'named' ? 'ERR_CODEC_UNKNOWN' : 'ERR_FRAME_INVALID';
+            expect(isTroupeError(error, code), problem).toBe(true);
           }
         }
       }
-      // Both happen, so the test looks at both.
+      // All of it happens, so the test looks at all of it.
+      expect(readNames).toBeGreaterThan(100);
       expect(frames).toBeGreaterThan(100);
       expect(refused).toBeGreaterThan(100);
     },
@@ -148,7 +173,7 @@ describe('a frame', () => {
   });
 });
 
-function plain({ payload: { codec, bytes }, headers, ...rest }: WireMessage): unknown {
+function plain({ payload: { codec, name: codecName, bytes }, headers, ...rest }: WireMessage): unknown {
   const entries = headers === undefined ? undefined : Object.entries(headers);
-  return { ...rest, headers: entries, payload: { codec, bytes: [...bytes] } };
+  return { ...rest, headers: entries, payload: { codec, codecName, bytes: [...bytes] } };
 }
