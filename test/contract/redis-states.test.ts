@@ -85,11 +85,11 @@ describe.skipIf(usable.isAbsent || usable.isForeign)('on a Redis of its own', ()
     });
     await store.activate(KEY, CLAIM);
     await store.save(KEY, CLAIM, Buffer.from('before'));
-    server.pause();
+    await server.pause();
     const saved = store.save(KEY, CLAIM, Buffer.from('lost'));
     await expect(saved).rejects.toMatchObject({ code: 'ERR_BROKER_UNAVAILABLE', retryable: true });
     await expect(store.activate(KEY, CLAIM)).rejects.toMatchObject({ code: 'ERR_BROKER_UNAVAILABLE' });
-    server.resume();
+    await server.resume();
     await admin.ping();
     aheadMs = RECONNECT_MIN_MS; // until then it does not connect again
     await store.save(KEY, CLAIM, Buffer.from('after'));
