@@ -31,10 +31,11 @@ const payload = fc.oneof(
   fc.jsonValue({ maxDepth: 3 }).map((value) => JSON.parse(JSON.stringify(value)) as unknown),
 );
 
+const TO_ACTORS: readonly string[] = ['tell', 'ask', 'send', 'spawn'];
 const target = fc.record({ address: name, protocol: name, message: name });
 const kind = fc
   .record({ type: fc.constantFrom(...WIRE_TYPES), target })
-  .map(({ type, target }) => (type === 'tell' || type === 'ask' ? { type, target } : { type }));
+  .map(({ type, target }) => (TO_ACTORS.includes(type) ? { type, target } : { type }));
 
 const labels = fc.record({
   id: name,
