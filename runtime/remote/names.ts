@@ -116,9 +116,15 @@ export class Names {
       if (conflict.endsWith(` ${node.name}`)) this.conflicts.delete(conflict);
   }
 
-  /** The others have forgotten what this node said: it has another life. */
+  /** This node has another life: the others have forgotten what it said, and what they said to it may have come before it knew of that life. */
   renewed(): void {
-    for (const { node } of [...this.listeners.values()]) this.came(node);
+    for (const { node } of [...this.listeners.values()]) {
+      this.came(node);
+      const teller = this.tellerOf(node);
+      teller.number = 0;
+      teller.isBehind = true;
+      this.want(teller);
+    }
   }
 
   /**
