@@ -76,6 +76,7 @@ import type { NameKind } from './remote/names.ts';
 import { RemoteNode } from './remote/node.ts';
 import { clusterBrokerOption, nodeOption } from './remote/options.ts';
 import { spawnOnOptions } from './remote/placements.ts';
+import { startHere } from './remote/start-here.ts';
 import { Registry } from './routing/registry.ts';
 import { Shutdown } from './shutdown.ts';
 import { ActorChild } from './supervision/actor-child.ts';
@@ -269,7 +270,11 @@ export class LocalSystem implements Surroundings, Upward {
       return this.node.spawnOn(name, agent, call);
     call.signal?.throwIfAborted();
     const policy = call.name === undefined ? {} : { name: call.name };
-    return this.spawn(agent, isPoolSpec(agent) ? policy : { ...policy, args: call.args });
+    const starting = this.spawn(agent, isPoolSpec(agent) ? policy : { ...policy, args: call.args });
+    const caller = { timeoutMs: call.timeoutMs, signal: call.signal, from: undefined };
+    const stop = (ref: ActorRef): Promise<void> => this.stop(ref);
+    // What `spawn` resolves with is a ref of this system.
+    return startHere(this.kernel, agent.protocol.name, caller, starting as Promise<ActorRef>, stop);
   }
 
   spawnChild(sender: Sender, agent: unknown, options: unknown): Promise<unknown> {

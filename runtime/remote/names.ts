@@ -118,7 +118,7 @@ export class Names {
 
   /** This node has another life: the others have forgotten what it said, and what they said to it may have come before it knew of that life. */
   renewed(): void {
-    for (const { node } of [...this.listeners.values()]) {
+    for (const { node } of this.listeners.values()) {
       this.came(node);
       const teller = this.tellerOf(node);
       teller.number = 0;

@@ -172,12 +172,12 @@ export class Placements {
   /** A life of a node has ended: what it has not heard of is not wanted. */
   ended({ name, incarnation }: NodeIdentity): void {
     const prefix = keyOf(name, incarnation, '');
-    for (const [key, placement] of [...this.open]) if (key.startsWith(prefix)) this.giveUp(key, placement);
+    for (const [key, placement] of this.open) if (key.startsWith(prefix)) this.giveUp(key, placement);
   }
 
   /** The system ends, and with it all that was started. */
   end(): void {
-    for (const [key, placement] of [...this.open]) this.close(key, placement);
+    for (const [key, placement] of this.open) this.close(key, placement);
   }
 
   private wishIn(

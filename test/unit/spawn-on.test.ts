@@ -71,6 +71,25 @@ describe('spawnOn', () => {
     expect(await ref.ask('size', { text: 'ab' })).toBe(6);
   });
 
+  it('leaves no orphan on this node either', async () => {
+    const cluster = testCluster();
+    const starts: (() => void)[] = [];
+    const { definition, stopped } = digest(() => new Promise<void>((resolve) => starts.push(resolve)));
+    const a = await cluster.start('a');
+    const controller = new AbortController();
+    const args = { factor: 1 };
+    const aborted = endingOf(a.system.spawnOn('a', definition, { args, signal: controller.signal }));
+    const late = endingOf(a.system.spawnOn('a', definition, { args, timeoutMs: 100 }));
+    await cluster.advance(10);
+    controller.abort(new Error('enough'));
+    await cluster.advance(100);
+    expect(aborted.error).toMatchObject({ message: 'enough' });
+    expect(late.error).toMatchObject({ code: 'ERR_ASK_TIMEOUT', details: { message: 'digest' } });
+    for (const go of starts) go();
+    await cluster.advance(10);
+    expect(stopped).toHaveLength(2);
+  });
+
   it('rejects as spawn does there, and names what is there as this node knows it', async () => {
     const cluster = testCluster();
     const { definition, registered } = digest(({ factor }) => {
@@ -218,7 +237,7 @@ describe('spawnOn', () => {
     void endingOf(a.system.spawnOn('b', definition, { args, name: 'lost' }));
     await cluster.advance(150);
     cluster.kill('a');
-    await cluster.advance(400_000);
+    await cluster.advance(1_000);
     expect(stopped).toEqual([expect.stringMatching(/^\/user\/lost/)]);
   });
 
