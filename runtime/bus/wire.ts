@@ -232,7 +232,10 @@ export class Wire {
       case 'tell':
       case 'ask':
       case 'send':
-        return misdirected('it is to an actor, and a bus has none');
+      case 'spawn':
+      case 'keep':
+      case 'names':
+        return misdirected('it is of actors, and a bus has none');
     }
   }
 

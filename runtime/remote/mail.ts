@@ -44,7 +44,7 @@ export interface Addressee {
 
 /** A word about an ask of another node, or of this one. */
 export interface Word {
-  readonly type: 'reply' | 'refusal' | 'cancel';
+  readonly type: 'reply' | 'refusal' | 'cancel' | 'keep';
   readonly id: string;
   readonly lane: Lane;
   /** Clock time until which it is of use. */
@@ -131,7 +131,7 @@ export class Mail {
 
   /** Sends a message to an actor. Its parcel is taken when the broker has it. */
   send(
-    type: 'tell' | 'send' | 'ask',
+    type: 'tell' | 'send' | 'ask' | 'spawn',
     to: Addressee,
     envelope: Envelope,
     patience: Omit<ParcelPatience, 'expiresAtMs'>,
@@ -179,6 +179,13 @@ export class Mail {
       turns.push({ address: namesNode(address) ? address : this.nameHere(address), id: link.id });
     }
     return turns;
+  }
+
+  /** Says something of the nodes themselves, before all other mail. Resolves when the broker has it. */
+  post(node: NodeIdentity, type: 'names', value: unknown, timeoutMs: number): Promise<void> {
+    const bytes = encodeMessage(wordOf(type, this.nextId(), wallNow(this.kernel), this.payloadOf(value)));
+    const destination = { kind: 'node', node: node.name } as const;
+    return this.outbox.send(destination, 0, bytes, { timeoutMs }, undefined).taken.then(() => undefined);
   }
 
   private bury(envelope: Envelope, address: string, error: unknown): void {
