@@ -164,6 +164,7 @@ export class LocalSystem implements Surroundings, Upward {
     this.topics = new Topics(this.kernel, (spec, args) =>
       this.place(this.subscribers, ++this.keysMade, spec, args),
     );
+    if (node !== undefined) this.topics.open(node.openTopics(this.topics.router));
     this.kernel.deadLetters.resend = resendTo(this.kernel, (place) => this.findAgain(place));
     this.events = {
       subscribe: (listener) => {
@@ -212,6 +213,7 @@ export class LocalSystem implements Surroundings, Upward {
   /** The actors are there: what others send is taken in, until they have ended. */
   private async join(node: RemoteNode): Promise<void> {
     this.onShutdown('announce', 'node', () => node.leave());
+    this.onShutdown('stop-intake', 'node', () => node.stopIntake());
     const finish = async (signal: AbortSignal): Promise<void> => {
       await node.finish(signal);
       await node.flushed();
@@ -219,6 +221,7 @@ export class LocalSystem implements Surroundings, Upward {
     this.onShutdown('flush', 'node', finish);
     this.onShutdown('close', 'node', () => node.close());
     try {
+      await this.topics.ready();
       await node.read();
     } catch (error) {
       await this.shutdown({ drainMs: 0 });
@@ -545,10 +548,18 @@ export class LocalSystem implements Surroundings, Upward {
     try {
       const starting = child.start();
       const ref = child.cell?.ref;
+      const isFed = (child.cell?.behaviour.agent.options.subscribe.length ?? 0) > 0;
+      if (this.node !== undefined && isFed) return Promise.resolve(starting).then(() => this.fed(ref));
       return starting === undefined ? Promise.resolve(ref) : starting.then(() => ref);
     } catch (error) {
       return Promise.reject(error);
     }
+  }
+
+  /** What its agent subscribes to is effective on every node. */
+  private async fed<R>(ref: R): Promise<R> {
+    await this.topics.ready();
+    return ref;
   }
 
   private place(supervisor: Supervisor, key: string | number, spec: ChildSpec, args: unknown): ActorChild {

@@ -317,7 +317,7 @@ function extrasOf({ message, deliveries, deadline }: Incoming): Extras {
 }
 
 /** Whoever says that he sent it, if he can have: an actor of the node that it came from. */
-function senderOf({ message, node, incarnation }: Incoming): { readonly address: string } | undefined {
+export function senderOf({ message, node, incarnation }: Arrival): { readonly address: string } | undefined {
   const { sender: address } = message;
   const place = address === undefined ? undefined : parseNodePlace(address);
   if (address === undefined || place === undefined) return undefined;

@@ -93,6 +93,11 @@ export class Mail {
     return encodePayload(value, this.frameBytesMax - LABEL_BYTES_MAX, codec);
   }
 
+  /** As `payloadOf`, by the codec of this node. */
+  payloadToSend(value: unknown): WirePayload {
+    return this.payloadOf(value, this.codecs.writer);
+  }
+
   /** The answer to a message, by the codec that its sender had used: that one reads it. */
   answerTo(payload: WirePayload, value: unknown): WirePayload {
     return this.payloadOf(
@@ -149,7 +154,7 @@ export class Mail {
       headers: extras?.trace === undefined ? extras?.headers : extras.trace.headersWith(extras.headers),
       target: targetOf(to, envelope.entry.name),
       chain: chain === undefined ? undefined : this.chainOf(chain),
-      payload: this.payloadOf(payload, this.codecs.writer),
+      payload: this.payloadToSend(payload),
     });
     const destination = { kind: 'node', node: to.node.name } as const;
     return this.outbox.send(destination, rank, bytes, { ...patience, expiresAtMs }, undefined);

@@ -14,6 +14,7 @@ import type { NodeView } from '../../src/protocol/nodes.ts';
 import type { AnyProtocol } from '../../src/protocol/protocol.ts';
 import type { Kernel } from '../actor/kernel.ts';
 import { entryWithoutHandler } from '../actor/outcomes.ts';
+import type { Router } from '../routing/router.ts';
 import { InboxArrivals } from './arrivals.ts';
 import { Asks } from './asks.ts';
 import { Deliveries, type Find } from './deliveries.ts';
@@ -25,6 +26,7 @@ import { Outbox } from './outbox.ts';
 import { type PlacementPorts, Placements, type SpawnOnCall } from './placements.ts';
 import { errorOf } from './refusal.ts';
 import { type RemoteCalls, RemoteRef } from './remote-ref.ts';
+import { TopicMail } from './topic-mail.ts';
 
 const WINDOWS: PerLane = LANE_WINDOWS;
 const LATE_REPLY = entryWithoutHandler('(reply)', 'tell');
@@ -61,6 +63,8 @@ export class RemoteNode {
   private readonly placements: Placements;
   private readonly names: Names;
   private readonly inbound: Inbound;
+  private readonly arrivals: InboxArrivals;
+  private topics: TopicMail | undefined = undefined;
   private readonly mismatches = new Set<string>();
   private readonly unheard: () => void;
 
@@ -82,9 +86,10 @@ export class RemoteNode {
     this.deliveries = new Deliveries(kernel, this.mail, find);
     this.placements = new Placements(kernel, this.mail, this.asks, placement);
     this.names = new Names(kernel, this.mail, kindOf);
-    const arrivals = new InboxArrivals(({ node, stream }, frames) =>
+    this.arrivals = new InboxArrivals(({ node, stream }, frames) =>
       kernel.events.emit({ type: 'frames-missing', node, stream, frames }),
     );
+    const { arrivals } = this;
     const sieve = { isNew: arrivals.isNew.bind(arrivals), done: () => undefined };
     this.inbound = new Inbound(kernel, sieve, (arrival) => this.take(arrival));
     this.unheard = broker.onState(({ state, cause }) => this.changed(state, cause));
@@ -97,6 +102,14 @@ export class RemoteNode {
     this.nodes.begin();
     this.names.begin(this.nodes.list());
     await this.nodes.introduce();
+  }
+
+  /** Lets topics reach other nodes. To be called once, before it is open. */
+  openTopics(router: Router): TopicMail {
+    const { kernel, broker, nodes, mail, outbox, arrivals } = this;
+    const interrupted = (): void => arrivals.interrupt();
+    this.topics = new TopicMail({ kernel, router, broker, nodes, mail, outbox, interrupted });
+    return this.topics;
   }
 
   /** Takes in what others send. */
@@ -150,9 +163,15 @@ export class RemoteNode {
     await this.nodes.leave().catch(() => undefined);
   }
 
+  /** Takes no more of what groups of other nodes can have as well. */
+  stopIntake(): void {
+    this.topics?.stopGroups();
+  }
+
   /** Gives what was sent to this node its outcome: its actors have ended, so that it is dead or refused. Then reads no more. */
   async finish(signal: AbortSignal): Promise<void> {
     while (!signal.aborted && (await this.hasMail())) await this.pause();
+    await this.topics?.settled();
     await this.inbound.stop(0);
   }
 
@@ -193,7 +212,7 @@ export class RemoteNode {
 
   private take(arrival: Arrival): Taken {
     const { message, topic } = arrival;
-    if (topic !== undefined) return misdirected('it was sent to a topic');
+    if (topic !== undefined) return this.topics?.take(arrival, topic) ?? undefined;
     switch (message.type) {
       case 'tell':
       case 'ask':
@@ -213,6 +232,7 @@ export class RemoteNode {
       case 'refusal':
         return this.takeAnswer(arrival);
       case 'message':
+        return misdirected('it was sent to a node, not to a topic');
       case 'request':
       case 'working':
         return misdirected('it is of a bus');

@@ -77,6 +77,11 @@ export class Nodes {
     return undefined;
   }
 
+  /** Whether a life is one of this process. */
+  isOwn(name: string, incarnation: string): boolean {
+    return name === this.own.name && processOf(incarnation) === processOf(this.own.incarnation);
+  }
+
   /** Whether this life of a node was lost: nothing of it counts any more. */
   isLost({ name, incarnation }: NodeIdentity): boolean {
     return this.lost.has(keyOf(name, incarnation));
@@ -122,4 +127,9 @@ function isLeaving(member: Member): boolean {
 
 function keyOf(name: string, incarnation: string): string {
   return `${name} ${incarnation}`;
+}
+
+/** What all lives of one process have in common. */
+function processOf(incarnation: string): string | undefined {
+  return incarnation.split('.')[0];
 }
