@@ -275,6 +275,9 @@ export class Wire {
       case 'tell':
       case 'ask':
       case 'send':
+      case 'watch':
+      case 'unwatch':
+      case 'terminated':
         return misdirected('it is to an actor, and a bus has none');
     }
   }

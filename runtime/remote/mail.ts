@@ -5,7 +5,7 @@
 
 import { formatNodePlace } from '../../src/protocol/address.ts';
 import type { Lane } from '../../src/protocol/broker.ts';
-import type { Envelope } from '../../src/protocol/envelope.ts';
+import type { Envelope, Sender } from '../../src/protocol/envelope.ts';
 import { isTroupeError, TroupeError } from '../../src/protocol/errors.ts';
 import type { DeadLetterReason } from '../../src/protocol/events.ts';
 import { encodeMessage, type WirePayload, type WireTarget, type WireType } from '../../src/protocol/frame.ts';
@@ -17,6 +17,7 @@ import { nameOfLife } from '../host/life.ts';
 import type { Nodes } from './nodes.ts';
 import type { Outbox } from './outbox.ts';
 import type { Parcel, ParcelPatience } from './parcel.ts';
+import { SentLanes } from './sent-lanes.ts';
 import { wallNow, wallTimeOf } from './wall-time.ts';
 
 /** Bytes of a frame's head and of a message's id, sender, target and headers, at the most. */
@@ -44,6 +45,14 @@ export interface Word {
   readonly payload?: WirePayload;
 }
 
+/** A word about the watch of this id. */
+export interface WatchWord {
+  readonly type: 'watch' | 'unwatch' | 'terminated';
+  readonly id: string;
+  readonly lane: Lane;
+  readonly payload?: WirePayload;
+}
+
 /** The outgoing mail of one node. */
 export class Mail {
   readonly nodes: Nodes;
@@ -51,6 +60,7 @@ export class Mail {
   private readonly outbox: Outbox;
   private readonly frameBytesMax: number;
   private readonly life: string;
+  private readonly sentLanes: SentLanes;
   private messages = 0;
 
   constructor(kernel: Kernel, nodes: Nodes, outbox: Outbox, frameBytesMax: number) {
@@ -59,6 +69,9 @@ export class Mail {
     this.outbox = outbox;
     this.frameBytesMax = frameBytesMax;
     this.life = nameOfLife(kernel.host);
+    this.sentLanes = new SentLanes(
+      ({ name, incarnation }) => nodes.present(name)?.incarnation === incarnation,
+    );
   }
 
   /** An id that no other message has, on whatever node. */
@@ -121,7 +134,21 @@ export class Mail {
       payload: this.payloadOf(payload),
     });
     const destination = { kind: 'node', node: to.node.name } as const;
+    if (sender !== undefined) this.sentLanes.note(sender, to.node, rank);
     return this.outbox.send(destination, rank, bytes, { ...patience, expiresAtMs }, undefined);
+  }
+
+  /** The lanes in which an actor of this node has sent to that life of another, as bits. */
+  lanesOf(sender: Sender, node: NodeIdentity): number {
+    return this.sentLanes.of(sender, node);
+  }
+
+  /** Says a word about a watch, behind all that was sent before. Resolves when the broker has it; rejects where that node cannot be reached for good. */
+  signal(node: NodeIdentity, { type, id, lane, payload = NO_PAYLOAD }: WatchWord): Promise<undefined> {
+    const bytes = encodeMessage(wordOf(type, id, wallNow(this.kernel), payload));
+    const destination = { kind: 'node', node: node.name } as const;
+    return this.outbox.send(destination, lane, bytes, { timeoutMs: Infinity, isSignal: true }, undefined)
+      .taken;
   }
 
   /** Says a word to a node. If it does not arrive, the time of what it is about ends that as well. */

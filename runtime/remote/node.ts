@@ -17,11 +17,14 @@ import { InboxArrivals } from './arrivals.ts';
 import { Asks } from './asks.ts';
 import { Deliveries, type Find } from './deliveries.ts';
 import { type Arrival, Inbound, type Taken } from './inbound.ts';
+import { LateFrames } from './late-frames.ts';
 import { Mail, nodeDown } from './mail.ts';
 import { Nodes } from './nodes.ts';
 import { Outbox } from './outbox.ts';
 import { errorOf } from './refusal.ts';
 import { type RemoteCalls, RemoteRef } from './remote-ref.ts';
+import { RemoteWatchers } from './remote-watchers.ts';
+import { RemoteWatches } from './remote-watches.ts';
 
 const WINDOWS: PerLane = LANE_WINDOWS;
 const LATE_REPLY = entryWithoutHandler('(reply)', 'tell');
@@ -48,6 +51,8 @@ export class RemoteNode {
   private readonly outbox: Outbox;
   private readonly mail: Mail;
   private readonly asks: Asks;
+  private readonly watches: RemoteWatches;
+  private readonly watchers: RemoteWatchers;
   private readonly calls: RemoteCalls;
   private readonly deliveries: Deliveries;
   private readonly inbound: Inbound;
@@ -65,13 +70,15 @@ export class RemoteNode {
     });
     this.mail = new Mail(kernel, this.nodes, this.outbox, broker.capabilities.frameBytesMax);
     this.asks = new Asks(kernel, this.mail);
-    this.calls = { kernel, mail: this.mail, asks: this.asks };
     this.deliveries = new Deliveries(kernel, this.mail, find);
     const arrivals = new InboxArrivals(({ node, stream }, frames) =>
       kernel.events.emit({ type: 'frames-missing', node, stream, frames }),
     );
-    const sieve = { isNew: arrivals.isNew.bind(arrivals), done: () => undefined };
-    this.inbound = new Inbound(kernel, sieve, (arrival) => this.take(arrival));
+    const frames = new LateFrames(kernel, arrivals);
+    this.watches = new RemoteWatches({ kernel, mail: this.mail, frames });
+    this.watchers = new RemoteWatchers(kernel, this.mail, find);
+    this.calls = { kernel, mail: this.mail, asks: this.asks, watches: this.watches };
+    this.inbound = new Inbound(kernel, frames, (arrival) => this.take(arrival));
     this.unheard = broker.onState(({ state, cause }) => this.changed(state, cause));
     kernel.nameOnNodes = (address) => this.mail.nameHere(address);
   }
@@ -126,6 +133,8 @@ export class RemoteNode {
   async close(): Promise<void> {
     const reason = new TroupeError('ERR_ACTOR_STOPPED', { address: '/' });
     this.asks.withdraw(reason);
+    this.watches.close();
+    this.watchers.clear();
     this.outbox.withdraw(reason);
     this.nodes.end();
     this.unheard(); // that it is closed is no outage
@@ -164,6 +173,13 @@ export class RemoteNode {
       case 'reply':
       case 'refusal':
         return this.takeAnswer(arrival);
+      case 'watch':
+        return this.watchers.watch(arrival, decodePayload(message.payload));
+      case 'unwatch':
+        this.watchers.unwatch(arrival);
+        return undefined;
+      case 'terminated':
+        return this.watches.take(arrival, decodePayload(message.payload));
       case 'message':
       case 'request':
       case 'working':
@@ -212,12 +228,16 @@ export class RemoteNode {
     this.outbox.giveUp({ kind: 'node', node: node.name }, nodeDown(node.name));
     this.asks.ended(node);
     this.deliveries.ended(node);
+    this.watches.ended(node);
+    this.watchers.ended(node);
   }
 
   /** The others have given this life up, with all that it had asked them. */
   private renewed(self: NodeIdentity): void {
     this.asks.withdraw(nodeDown(self.name));
     this.outbox.renew(self);
+    this.watchers.clear();
+    this.watches.renewed();
   }
 
   private changed(state: BrokerState, error: Error | undefined): void {

@@ -22,6 +22,9 @@ export const WIRE_TYPES = [
   'tell',
   'ask',
   'send',
+  'watch',
+  'unwatch',
+  'terminated',
 ] as const;
 
 /**
@@ -31,7 +34,9 @@ export const WIRE_TYPES = [
  * - `working`: the sender's subscribers still work on the request of this id;
  * - `cancel`: the answer to that, once nobody waits for the request any more;
  * - `tell`: a message to an actor; `ask`: the same, and its sender waits for a reply in its inbox; `send`: the same, and the
- *   reply, which has no payload, says that the mailbox has accepted it.
+ *   reply, which has no payload, says that the mailbox has accepted it;
+ * - `watch`: an actor of the sender's node wants to hear of the end of one of the reader's; `unwatch`: it does not any more;
+ *   `terminated`: the end of the one that the `watch` of this id is about, with its reason.
  */
 export type WireType = (typeof WIRE_TYPES)[number];
 

@@ -34,7 +34,9 @@ const payload = fc.oneof(
 const target = fc.record({ address: name, protocol: name, message: name });
 const kind = fc
   .record({ type: fc.constantFrom(...WIRE_TYPES), target })
-  .map(({ type, target }) => (type === 'tell' || type === 'ask' ? { type, target } : { type }));
+  .map(({ type, target }) =>
+    type === 'tell' || type === 'ask' || type === 'send' ? { type, target } : { type },
+  );
 
 const labels = fc.record({
   id: name,
