@@ -15,20 +15,22 @@ interface Wait {
   /** What it waits for. */
   readonly open: Set<number>;
   readonly over: () => void;
-  readonly timeout: Timeout;
+  timeout: Timeout | undefined;
 }
 
 /** The late frames of an inbox. */
 export class LateFrames implements Sieve {
   private readonly kernel: Kernel;
   private readonly arrivals: InboxArrivals;
+  private readonly isBrokerUp: () => boolean;
   /** Those that have come and are not done with, by stream. */
   private readonly late = new Map<string, Set<number>>();
   private readonly waits = new Set<Wait>();
 
-  constructor(kernel: Kernel, arrivals: InboxArrivals) {
+  constructor(kernel: Kernel, arrivals: InboxArrivals, isBrokerUp: () => boolean) {
     this.kernel = kernel;
     this.arrivals = arrivals;
+    this.isBrokerUp = isBrokerUp;
   }
 
   isNew(frame: FrameName, topic: string | undefined): boolean {
@@ -60,14 +62,23 @@ export class LateFrames implements Sieve {
     const open = new Set(this.arrivals.missingBefore(frame));
     for (const number of this.late.get(stream) ?? []) if (number < frame.sequence) open.add(number);
     if (open.size === 0) return undefined;
+    const wait: Wait = { stream, open, over, timeout: undefined };
+    this.waits.add(wait);
+    this.limit(wait, frame);
+    return () => this.drop(wait);
+  }
+
+  /** A broker that is away gives out nothing: that time does not count. */
+  private limit(wait: Wait, frame: FrameName): void {
     const { timeouts } = this.kernel;
-    const timeout = timeouts.startFunction(LATE_FRAMES_MS, this.kernel.now(), () => {
+    wait.timeout = timeouts.startFunction(LATE_FRAMES_MS, this.kernel.now(), () => {
+      if (!this.isBrokerUp()) {
+        this.limit(wait, frame);
+        return;
+      }
       this.arrivals.waited(frame);
       this.end(wait);
     });
-    const wait: Wait = { stream, open, over, timeout };
-    this.waits.add(wait);
-    return () => this.drop(wait);
   }
 
   private end(wait: Wait): void {
@@ -76,7 +87,7 @@ export class LateFrames implements Sieve {
   }
 
   private drop(wait: Wait): void {
-    this.kernel.timeouts.cancel(wait.timeout);
+    if (wait.timeout !== undefined) this.kernel.timeouts.cancel(wait.timeout);
     this.waits.delete(wait);
   }
 }

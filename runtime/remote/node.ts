@@ -58,6 +58,7 @@ export class RemoteNode {
   private readonly inbound: Inbound;
   private readonly mismatches = new Set<string>();
   private readonly unheard: () => void;
+  private isBrokerUp = true;
 
   constructor({ kernel, broker, identity, find }: NodePorts) {
     this.kernel = kernel;
@@ -74,7 +75,7 @@ export class RemoteNode {
     const arrivals = new InboxArrivals(({ node, stream }, frames) =>
       kernel.events.emit({ type: 'frames-missing', node, stream, frames }),
     );
-    const frames = new LateFrames(kernel, arrivals);
+    const frames = new LateFrames(kernel, arrivals, () => this.isBrokerUp);
     this.watches = new RemoteWatches({ kernel, mail: this.mail, frames });
     this.watchers = new RemoteWatchers(kernel, this.mail, find);
     this.calls = { kernel, mail: this.mail, asks: this.asks, watches: this.watches };
@@ -242,6 +243,7 @@ export class RemoteNode {
 
   private changed(state: BrokerState, error: Error | undefined): void {
     this.kernel.events.emit({ type: 'broker-state-changed', broker: this.broker.kind, state, error });
+    this.isBrokerUp = state === 'up';
     if (state === 'up') this.outbox.hurry();
   }
 }
