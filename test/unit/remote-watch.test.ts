@@ -282,6 +282,21 @@ describe('watch of an actor of another node', () => {
     expect(notices).toMatchObject([{ ref: one.far }, { ref: two.far, reason: 'shutdown' }]);
   });
 
+  it('is not lost where the outbox is full', async () => {
+    const { cluster, a, b, watcher, inWatcher, subject, notices } = await farWatch();
+    const { here, far } = await subject();
+    cluster.hub.cut('a');
+    const nobody = a.system.ref(Watcher, 'nobody', { node: 'b' });
+    while (nobody.tell('say', { word: 'x' }, { priority: 'critical' }) === 'accepted');
+    await inWatcher((ctx) => ctx.watch(far));
+    cluster.hub.heal();
+    await cluster.advance(6_000);
+    await cluster.during(b.system.stop(here));
+    await cluster.advance(50);
+    expect(notices).toMatchObject([{ ref: far, reason: 'shutdown' }]);
+    expect(a.system.inspect(watcher)?.watching).toBe(0);
+  });
+
   it('forgets watchers that end, and those on a node that is lost', async () => {
     const { cluster, a, b, watcher, inWatcher, subject, counts } = await farWatch();
     const { here, far } = await subject();
