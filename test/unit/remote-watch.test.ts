@@ -263,6 +263,26 @@ describe('watch of an actor of another node', () => {
     expect(notices).toMatchObject([{ ref: far, reason: 'shutdown', existenceConfirmed: true }]);
   });
 
+  it.each([
+    [1_000, 'shutdown', true],
+    [5_000, 'nodedown', false],
+  ] as const)(
+    'takes the last words of a node that has left: %d ms later %s',
+    async (ms, reason, existenceConfirmed) => {
+      const { cluster, a, b, inWatcher, subject, notices } = await farWatch();
+      const { far } = await subject();
+      await inWatcher((ctx) => ctx.watch(far));
+      cluster.hub.partition(['a'], ['b']);
+      const left = b.system.shutdown();
+      while (a.system.nodes.length > 1) await cluster.advance(10);
+      await left;
+      await cluster.advance(ms);
+      cluster.hub.partition();
+      await cluster.advance(10_000);
+      expect(notices).toMatchObject([{ ref: far, reason, existenceConfirmed }]);
+    },
+  );
+
   it('P111 kills nobody while the broker is away, and goes on when it is back', async () => {
     const { cluster, b, inWatcher, subject, notices, watcher } = await farWatch();
     const [one, two] = [await subject(), await subject()];
