@@ -49,7 +49,7 @@ export class LateFrames implements Sieve {
     const late = this.late.get(stream);
     if (late?.delete(frame.sequence) !== true) return;
     if (late.size === 0) this.late.delete(stream);
-    for (const wait of [...this.waits]) {
+    for (const wait of this.waits) {
       if (wait.stream !== stream) continue;
       wait.open.delete(frame.sequence);
       if (wait.open.size === 0) this.end(wait);

@@ -113,7 +113,7 @@ export class RemoteWatches {
 
   /** The others have forgotten what this node asked of them in its earlier life: it asks again. Who has ended meanwhile is `noproc`. */
   renewed(): void {
-    for (const watch of [...this.open.values()])
+    for (const watch of this.open.values())
       if (watch.end === undefined) this.ask(watch);
       else this.settle(watch);
   }
@@ -147,7 +147,7 @@ export class RemoteWatches {
   }
 
   private settleAll(node: NodeIdentity): void {
-    for (const watch of [...this.open.values()]) if (isSame(watch.node, node)) this.settle(watch);
+    for (const watch of this.open.values()) if (isSame(watch.node, node)) this.settle(watch);
   }
 
   /** Tells of the end, as far as it is known. */

@@ -45,6 +45,13 @@ export const WATCH_BUGS: readonly PlantedBug[] = [
     tests: laws,
   },
   {
+    name: 'a message that is taken back while it waits for room holds a notice back for good',
+    file: 'runtime/actor/cell.ts',
+    find: 'if (isGone) this.rareMade?.watches?.left(waiter.envelope);',
+    replace: 'if (!isGone) this.rareMade?.watches?.left(waiter.envelope);',
+    tests,
+  },
+  {
     name: 'a watch outlives unwatch on the other node',
     file: WATCH,
     find: '    bond.forgetElsewhere?.();\n',

@@ -108,5 +108,6 @@ export function farRef(
   system: { ref(protocol: typeof Puppet, place: string): PuppetRef },
   here: PuppetRef,
 ): PuppetRef {
-  return system.ref(Puppet, String(here));
+  const { ref } = JSON.parse(JSON.stringify({ ref: here })) as { ref: string };
+  return system.ref(Puppet, ref);
 }

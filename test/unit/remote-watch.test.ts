@@ -54,14 +54,14 @@ describe('watch of an actor of another node', () => {
     });
     expect(during).toEqual([0]);
     const told = notices.map(({ ref, reason, existenceConfirmed }) => [
-      String(ref),
+      ref.address,
       reason,
       existenceConfirmed,
     ]);
     expect(told).toHaveLength(3);
     expect(told).toEqual(
       expect.arrayContaining([
-        [String(far), 'noproc', false],
+        [far.address, 'noproc', false],
         ['//b:nobody', 'noproc', false],
         ['//c/user/x', 'nodedown', false],
       ]),
@@ -112,6 +112,26 @@ describe('watch of an actor of another node', () => {
     a.system.resume(watcher);
     await cluster.advance(50);
     expect(seen).toEqual(['0', '1', '2', '3', '4', '5', 'terminated']);
+  });
+
+  it('P42 is not held back by a message of the dead that is taken back while it waits for room', async () => {
+    const { cluster, a, watcher, inWatcher, subject, toWatcher, seen } = await farWatch({ capacity: 2 });
+    const { here, far } = await subject();
+    await inWatcher((ctx) => ctx.watch(far));
+    a.system.suspend(watcher);
+    here.tell('act', (ctx) => {
+      for (const word of ['one', 'two']) ctx.tell(toWatcher, 'say', { word });
+      ctx
+        .send(toWatcher, 'say', { word: 'three' }, { receipt: true, timeoutMs: 1_000 })
+        .catch(() => undefined);
+      ctx.stopSelf();
+    });
+    await cluster.advance(500);
+    await cluster.advance(1_000);
+    expect(seen).toEqual([]);
+    a.system.resume(watcher);
+    await cluster.advance(50);
+    expect(seen).toEqual(['one', 'two', 'terminated']);
   });
 
   it('P42 tells of each ref by which one actor is watched, after its last word', async () => {
@@ -384,7 +404,7 @@ describe('link with an actor of another node', () => {
       expect(died).toMatchObject({
         error: {
           code: 'ERR_LINK_DIED',
-          details: { linked: String(far), reason: 'failed' },
+          details: { linked: far.address, reason: 'failed' },
           cause: { message: 'Error: fail' },
         },
       });
