@@ -2,6 +2,7 @@
 
 import type { Broker } from '../../src/protocol/broker.ts';
 import type { BusPublishOptions } from '../../src/protocol/bus.ts';
+import { type Codecs, codecsOption, NO_CODECS } from '../../src/protocol/codec.ts';
 import {
   ASK_TIMEOUT_MS,
   BRAKE_DELAY_MS,
@@ -40,6 +41,7 @@ export interface BusSettings {
   readonly broker: Broker | undefined;
   /** The name of this node at the broker. */
   readonly node: string | undefined;
+  readonly codecs: Codecs;
   readonly schemas: unknown;
   readonly isStrict: boolean;
   readonly system: Readonly<Record<string, unknown>>;
@@ -70,6 +72,8 @@ const CONNECT = [
   'name',
   'broker',
   'node',
+  'codec',
+  'codecs',
   'capacity',
   'backpressure',
   'deadLetters',
@@ -97,6 +101,7 @@ export function connectOptions(options: unknown): BusSettings {
     store: storeOption(given['store']),
     broker: brokerOption(given['broker']),
     node: nodeOption(given['node'], given['broker'], 'bus'),
+    codecs: busCodecs(given['codec'], given['codecs'], given['broker']),
     schemas: given['schemas'],
     isStrict: choiceOption('validate', given['validate'], ['strict', 'lenient'], 'lenient') === 'strict',
     system: {
@@ -167,6 +172,13 @@ function brakeOption(value: unknown): BrakeSettings | undefined {
   if (typeof threshold !== 'number' || !(threshold >= 0 && threshold <= 1))
     throw invalidOption('backpressure.threshold', 'a number from 0 to 1', threshold);
   return { threshold, delayMs: durationOption('backpressure.delayMs', delayMs, BRAKE_DELAY_MS) };
+}
+
+function busCodecs(codec: unknown, codecs: unknown, broker: unknown): Codecs {
+  if (broker !== undefined) return codecsOption(codec, codecs);
+  if (codec !== undefined) throw invalidOption('codec', 'absent on a bus without a broker', codec);
+  if (codecs !== undefined) throw invalidOption('codecs', 'absent on a bus without a broker', codecs);
+  return NO_CODECS;
 }
 
 const STORE_CALLS = ['append', 'mark', 'range', 'stats'] as const satisfies readonly (keyof MessageStore)[];

@@ -201,6 +201,10 @@ export class Inbound {
     } else {
       const error = cause.error === undefined ? undefined : errorText(cause.error);
       const bytes = dead.length === frame.messages.length ? undefined : partOf(frame, dead);
+      const unread = dead.find(({ reason }) => reason === 'serialization');
+      const [delivery] = deliveries;
+      if (unread !== undefined && delivery !== undefined)
+        this.report(delivery, 'serialization', unread.error);
       this.sieve.done(frame);
       this.giveUp(name, { reason: cause.reason, error, bytes });
     }
@@ -221,7 +225,7 @@ export class Inbound {
 
   private report(
     { topic, bytes }: Delivery,
-    reason: 'frame-invalid' | 'deliveries-exhausted',
+    reason: 'frame-invalid' | 'deliveries-exhausted' | 'serialization',
     error: unknown,
   ): void {
     this.kernel.events.emit({ type: 'frame-refused', reason, topic, sizeBytes: bytes.length, error });

@@ -3,12 +3,19 @@
  * the lane of its priority. Every message is meant for one life of its node: none is handled by the next one.
  */
 
-import { formatNodePlace } from '../../src/protocol/address.ts';
+import { formatNodePlace, namesNode } from '../../src/protocol/address.ts';
 import type { Lane } from '../../src/protocol/broker.ts';
-import type { Envelope, Sender } from '../../src/protocol/envelope.ts';
+import type { AskChain, Envelope, Sender } from '../../src/protocol/envelope.ts';
 import { isTroupeError, TroupeError } from '../../src/protocol/errors.ts';
 import type { DeadLetterReason } from '../../src/protocol/events.ts';
-import { encodeMessage, type WirePayload, type WireTarget, type WireType } from '../../src/protocol/frame.ts';
+import {
+  encodeMessage,
+  type WirePayload,
+  type WireTarget,
+  type WireType,
+  type WireWaiting,
+} from '../../src/protocol/frame.ts';
+import { WIRE_CHAIN_MAX } from '../../src/protocol/limits.ts';
 import type { NodeIdentity } from '../../src/protocol/membership.ts';
 import { encodePayload } from '../../src/protocol/payload.ts';
 import type { Admission } from '../../src/protocol/ref.ts';
@@ -119,6 +126,7 @@ export class Mail {
     to: Addressee,
     envelope: Envelope,
     patience: Omit<ParcelPatience, 'expiresAtMs'>,
+    chain?: AskChain,
   ): Parcel<undefined> {
     const { id, extras, payload, sender, rank, deadline } = envelope;
     const expiresAtMs = wallTimeOf(this.kernel, deadline);
@@ -131,6 +139,7 @@ export class Mail {
       correlationId: undefined,
       headers: extras?.trace === undefined ? extras?.headers : extras.trace.headersWith(extras.headers),
       target: targetOf(to, envelope.entry.name),
+      chain: chain === undefined ? undefined : this.chainOf(chain),
       payload: this.payloadOf(payload),
     });
     const destination = { kind: 'node', node: to.node.name } as const;
@@ -164,6 +173,17 @@ export class Mail {
       const text = `a ${type} for node ${node.name} could not be sent`;
       kernel.events.emit({ type: 'logged', level: 'warn', address: '/', text, fields: { id, error } });
     });
+  }
+
+  /** The turns that wait, as other nodes name them; those that wait on other nodes have such names. */
+  private chainOf(chain: AskChain): readonly WireWaiting[] {
+    const turns: WireWaiting[] = [];
+    for (let link: AskChain | undefined = chain; link !== undefined; link = link.outer) {
+      if (!link.isWaiting() || turns.length === WIRE_CHAIN_MAX) break;
+      const { address } = link.waiting;
+      turns.push({ address: namesNode(address) ? address : this.nameHere(address), id: link.id });
+    }
+    return turns;
   }
 
   private bury(envelope: Envelope, address: string, error: unknown): void {

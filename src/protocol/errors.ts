@@ -17,6 +17,8 @@ export interface ErrorDetails {
   ERR_BROKER_UNAVAILABLE: { readonly broker: string; readonly url: string; readonly problem: string };
   ERR_BUS_CLOSED: { readonly name: string };
   ERR_CLOUD_EVENT_INVALID: { readonly problem: string };
+  ERR_CODEC_FAILED: { readonly codec: string; readonly call: 'encode' | 'decode'; readonly problem: string };
+  ERR_CODEC_UNKNOWN: { readonly codec: string; readonly known: readonly string[] };
   ERR_CONFIRM_TIMEOUT: {
     readonly topic: string;
     readonly id: string;
@@ -33,6 +35,12 @@ export interface ErrorDetails {
   ERR_DEAD_LETTER_UNKNOWN: { readonly id: string };
   ERR_CHILDREN_FULL: { readonly address: string; readonly childrenMax: number };
   ERR_DRIVER_MISSING: { readonly package: string };
+  ERR_EPOCH_STALE: {
+    readonly kind: string;
+    readonly key: string;
+    readonly epoch: number;
+    readonly heldEpoch: number;
+  };
   ERR_FRAME_INVALID: { readonly problem: string };
   ERR_FRAME_TOO_LARGE: { readonly sizeBytes: number; readonly sizeBytesMax: number };
   ERR_GENERATION_STALE: { readonly address: string; readonly call: string };
@@ -80,6 +88,18 @@ export interface ErrorDetails {
   ERR_SEND_TIMEOUT: { readonly address: string; readonly timeoutMs: number; readonly capacity: number };
   ERR_SHARD_NOT_OWNED: { readonly group: string; readonly shard: number };
   ERR_SHUTDOWN_TIMEOUT: { readonly phase: string; readonly task: string; readonly timeoutMs: number };
+  ERR_SNAPSHOT_CORRUPT: {
+    readonly store: string;
+    readonly kind: string;
+    readonly key: string;
+    readonly problem: string;
+  };
+  ERR_SNAPSHOT_TOO_LARGE: {
+    readonly kind: string;
+    readonly key: string;
+    readonly sizeBytes: number;
+    readonly sizeBytesMax: number;
+  };
   ERR_START_FAILED: { readonly address: string };
   ERR_STASH_FULL: { readonly address: string; readonly stashMax: number };
   ERR_STORE_BUSY: { readonly store: string; readonly waiting: number; readonly waitingBytes: number };
@@ -161,6 +181,16 @@ const RULES: { readonly [C in ErrorCode]: Rule<C> } = {
     retryable: false,
     message: (d) => `The bus '${d.name}' is closed, or is about to be. Connect another one.`,
   },
+  ERR_CODEC_FAILED: {
+    retryable: false,
+    message: (d) =>
+      `The codec '${d.codec}' failed to ${d.call} a payload: ${d.problem}. Mend the codec, or see that all nodes mean the same format by '${d.codec}'.`,
+  },
+  ERR_CODEC_UNKNOWN: {
+    retryable: false,
+    message: (d) =>
+      `A payload was written by the codec '${d.codec}', and this node reads ${d.known.join(', ')}. Give it that codec too: codecs: [{ name: '${d.codec}', encode, decode }].`,
+  },
   ERR_CONFIRM_TIMEOUT: {
     retryable: false,
     message: (d) =>
@@ -188,6 +218,11 @@ const RULES: { readonly [C in ErrorCode]: Rule<C> } = {
   ERR_DRIVER_MISSING: {
     retryable: false,
     message: (d) => `The package '${d.package}' cannot be loaded. Run: npm install ${d.package}`,
+  },
+  ERR_EPOCH_STALE: {
+    retryable: false,
+    message: (d) =>
+      `The state of ${d.kind} ${JSON.stringify(d.key)} is not held by this claim of epoch ${d.epoch}: ${heldBy(d)}. Stop this actor; whoever owns the key now goes on.`,
   },
   ERR_FRAME_INVALID: {
     retryable: false,
@@ -357,6 +392,16 @@ const RULES: { readonly [C in ErrorCode]: Rule<C> } = {
     message: (d) =>
       `The task '${d.task}' of the shutdown phase '${d.phase}' did not settle within ${d.timeoutMs} ms and is not waited for. Watch its signal, or raise its timeoutMs or deadlineMs.`,
   },
+  ERR_SNAPSHOT_CORRUPT: {
+    retryable: false,
+    message: (d) =>
+      `The snapshot of ${d.kind} ${JSON.stringify(d.key)} in the store ${d.store} is damaged: ${d.problem}. It was left as it is. Put a copy in its place, or save or remove it.`,
+  },
+  ERR_SNAPSHOT_TOO_LARGE: {
+    retryable: false,
+    message: (d) =>
+      `The snapshot of ${d.kind} ${JSON.stringify(d.key)} has ${d.sizeBytes} bytes (at most ${d.sizeBytesMax}). Keep less in the state, or raise snapshotBytesMax.`,
+  },
   ERR_START_FAILED: {
     retryable: true,
     message: (d) =>
@@ -426,6 +471,13 @@ const RULES: { readonly [C in ErrorCode]: Rule<C> } = {
       `${d.address} cannot be watched: this node watches ${d.max} actors of other nodes already. Unwatch some, or watch one that watches them there.`,
   },
 };
+
+function heldBy({ epoch, heldEpoch }: ErrorDetails['ERR_EPOCH_STALE']): string {
+  if (heldEpoch > epoch) return `an owner of epoch ${heldEpoch} has been there since`;
+  return heldEpoch === epoch
+    ? 'another owner has the same epoch'
+    : 'it was never activated, or the store has lost it';
+}
 
 /** The one error Troupe throws or rejects with. Match on `code`; read `details`; the wording may change. */
 export class TroupeError<C extends ErrorCode = ErrorCode> extends Error {

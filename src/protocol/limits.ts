@@ -131,6 +131,11 @@ export const STORED_PAYLOAD_BYTES_MAX = 1_048_576;
 export const STORED_ID_CHARACTERS_MAX = 200;
 export const STORED_TEXT_CHARACTERS_MAX = 1_000;
 export const STORED_PAYLOAD_DEPTH_MAX = 256;
+/** Bytes of a keyed agent's key in UTF-8: with its kind it fits a key of LMDB (1,978 bytes). Characters of an owner's name. */
+export const STATE_KEY_BYTES_MAX = 1_024;
+export const STATE_OWNER_CHARACTERS_MAX = 200;
+/** Bytes of one snapshot: it is written whole at each save, so what is larger belongs in a database, with its key in the state. */
+export const STATE_SNAPSHOT_BYTES_MAX = 1_048_576;
 /** Changes that may wait for a store's next sync, and the bytes of their payloads: as many as may wait at a mailbox. */
 export const STORE_WAITING_MAX = 10_000;
 export const STORE_WAITING_BYTES_MAX = 67_108_864;
@@ -183,6 +188,11 @@ export const PACK_BYTES_MAX = 65_536;
 export const FRAME_MESSAGES_MAX = 4_096;
 /** Headers that a message may have in a frame: its own, and the three of a trace (`traceparent`, `tracestate`, `baggage`). */
 export const WIRE_HEADERS_MAX = HEADERS_MAX + 3;
+/** Turns that wait for an ask, as they travel with it: a circle of more actors ends by its time. */
+export const WIRE_CHAIN_MAX = 32;
+/** Characters of a codec's name, which travels with every message; and codecs that one node reads: those of a few releases. */
+export const CODEC_NAME_CHARACTERS_MAX = 16;
+export const CODECS_MAX = 8;
 /** Bytes of a text inside a frame: a header's value is the longest. */
 export const WIRE_TEXT_BYTES_MAX = 32_768;
 /** Frames of one destination that are given to a broker at once, and publishes of one lane that are under way. */
@@ -224,3 +234,16 @@ export const LAST_WORDS_MS = 2_000;
 export const NODES_LOST_REMEMBERED_MAX = 10_000;
 /** Mismatches of protocols that are told, for each node: one line for each message of a protocol, not one for each message sent. */
 export const MISMATCHES_TOLD_MAX = 1_000;
+/** Nodes on one loopback server: each is a process of the same machine, and some have to be left for others. */
+export const LOOPBACK_CLIENTS_MAX = 512;
+/** Bytes of one message on a loopback connection: the largest frame, or what a hundred members say of themselves. */
+export const LOOPBACK_MESSAGE_BYTES_MAX = FRAME_BYTES_MAX + 262_144;
+/** Frames in one message on a loopback connection, and their bytes beyond which the next message begins: one frame may be larger. */
+export const DELIVERY_BATCH_MAX = 1_024;
+export const DELIVERY_BATCH_BYTES = 262_144;
+/** Bytes published by one node without an answer: as many of the largest frames as are given to a broker at once. */
+export const LOOPBACK_UNCONFIRMED_BYTES_MAX = PUBLISH_FRAMES_MAX * FRAME_BYTES_MAX;
+/** Bytes that wait for the socket of a node: enough to keep it busy. Further deliveries wait in the hub, where they are anyway. */
+export const LOOPBACK_UNSENT_BYTES_MAX = 1_048_576;
+/** Connections that have not joined: all nodes may come at once. The oldest goes when there is one more. */
+export const LOOPBACK_STRANGERS_MAX = LOOPBACK_CLIENTS_MAX;
