@@ -72,7 +72,8 @@ function isLanes(lanes: unknown): lanes is number {
   return typeof lanes === 'number' && Number.isInteger(lanes) && lanes > 0 && lanes < 1 << LANES.length;
 }
 
-/** The own keys of an object; none of anything else. */
+/** What JSON made, if it is an object; nothing of anything else. Nothing is copied: it may be as large as a frame. */
 function recordIn(value: unknown): Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null ? { ...value } : {};
+  const isObject = typeof value === 'object' && value !== null && !ArrayBuffer.isView(value);
+  return isObject ? (value as Readonly<Record<string, unknown>>) : {}; // any object has texts for keys
 }

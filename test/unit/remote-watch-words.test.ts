@@ -266,7 +266,7 @@ describe('word of an end', () => {
     ];
     const worse = [{ address: 'x' }, { address: 1 }, { cause: 1 }, { cause: 'x'.repeat(1_001) }];
     for (const each of [...bad, ...worse]) expect(endIn({ ...FAILED, ...each })).toBeUndefined();
-    for (const each of [undefined, null, 1, 'x', [], {}]) {
+    for (const each of [undefined, null, 1, 'x', [], {}, new Uint8Array(9)]) {
       expect(endIn(each)).toBeUndefined();
       expect(placeIn(each)).toBeUndefined();
     }
