@@ -39,6 +39,7 @@ import {
   functionOption,
   integerOption,
   invalidOption,
+  isName,
   nameOption,
   objectOption,
 } from '../src/protocol/options.ts';
@@ -70,8 +71,12 @@ import { GroupCell } from './pool/group.ts';
 import { inspectPool } from './pool/inspection.ts';
 import { PoolCell } from './pool/pool.ts';
 import { WorkerCell } from './pool/worker.ts';
+import { type Agents, agentsOption } from './remote/agents.ts';
+import type { NameKind } from './remote/names.ts';
 import { RemoteNode } from './remote/node.ts';
-import { clusterBrokerOption, nodeOption } from './remote/options.ts';
+import { clusterBrokerOption, codecsAt, nodeOption } from './remote/options.ts';
+import { spawnOnOptions } from './remote/placements.ts';
+import { startHere } from './remote/start-here.ts';
 import { Registry } from './routing/registry.ts';
 import { Shutdown } from './shutdown.ts';
 import { ActorChild } from './supervision/actor-child.ts';
@@ -138,6 +143,9 @@ export class LocalSystem implements Surroundings, Upward {
       'shutdown',
       'node',
       'broker',
+      'codec',
+      'codecs',
+      'agents',
     ]);
     this.name = nameOption('name', given['name']);
     this.kernel = new Kernel(host, {
@@ -147,7 +155,12 @@ export class LocalSystem implements Surroundings, Upward {
       isDevelopment: process.env['NODE_ENV'] !== 'production',
     });
     this.kernel.wire(this);
-    this.node = this.nodeFrom(given['node'], given['broker']);
+    const agents = agentsOption(given['agents'], isStartable);
+    this.node = this.nodeFrom(given, agents);
+    if (agents.names.length > 0 && this.node === undefined)
+      throw invalidOption('agents', 'absent in a system without a broker', given['agents']);
+    const { node } = this;
+    if (node !== undefined) this.registry.changed = (name) => node.stir(name);
     this.topics = new Topics(this.kernel, (spec, args) =>
       this.place(this.subscribers, ++this.keysMade, spec, args),
     );
@@ -213,14 +226,31 @@ export class LocalSystem implements Surroundings, Upward {
     }
   }
 
-  private nodeFrom(name: unknown, broker: unknown): RemoteNode | undefined {
+  private nodeFrom(
+    { node: name, broker, codec, codecs: others }: NodeOptions,
+    agents: Agents,
+  ): RemoteNode | undefined {
     const checked = clusterBrokerOption(broker);
     const node = nodeOption(name, broker, 'system');
+    const codecs = codecsAt(codec, others, broker, 'system');
     if (checked === undefined) return undefined;
     const { kernel } = this;
     const incarnation = nameOfLife(kernel.host);
     const identity = { name: node ?? `${this.name.slice(0, 32)}-${incarnation}`, incarnation };
-    return new RemoteNode({ kernel, broker: checked, identity, find: (place) => this.find(place) });
+    return new RemoteNode({
+      kernel,
+      broker: checked,
+      identity,
+      codecs,
+      find: (place) => this.find(place),
+      kindOf: (given) => this.kindOf(given),
+      placement: {
+        agents,
+        // What `spawn` resolves with is a ref of this system.
+        spawn: (agent, options) => this.spawn(agent, options) as Promise<ActorRef>,
+        stop: (ref) => this.stop(ref),
+      },
+    });
   }
 
   /** The nodes that live; none without a broker. */
@@ -233,6 +263,25 @@ export class LocalSystem implements Surroundings, Upward {
   /** From users: `spawn(agent, options)`. From `ctx.spawn`: with the parent first. */
   spawn(agent: unknown, options?: unknown): Promise<unknown> {
     return this.spawnUnder(this.user, agent, options);
+  }
+
+  async spawnOn(node: unknown, agent: unknown, options?: unknown): Promise<unknown> {
+    const name = checkNodeName(node);
+    if (!isStartable(agent))
+      throw invalidOption('spawnOn: agent', 'an agent made by agent(...), or a pool of one', agent);
+    const call = spawnOnOptions(options);
+    if (this.node === undefined)
+      throw invalidOption('spawnOn: node', 'absent in a system without a broker', name);
+    if (this.kernel.isIntakeClosed) throw new TroupeError('ERR_ACTOR_STOPPED', { address: '/' });
+    if (this.node.isHere({ node: name, incarnation: undefined, local: '/user' }) !== true)
+      return this.node.spawnOn(name, agent, call);
+    call.signal?.throwIfAborted();
+    const policy = call.name === undefined ? {} : { name: call.name };
+    const starting = this.spawn(agent, isPoolSpec(agent) ? policy : { ...policy, args: call.args });
+    const caller = { timeoutMs: call.timeoutMs, signal: call.signal, from: undefined };
+    const stop = (ref: ActorRef): Promise<void> => this.stop(ref);
+    // What `spawn` resolves with is a ref of this system.
+    return startHere(this.kernel, agent.protocol.name, caller, starting as Promise<ActorRef>, stop);
   }
 
   spawnChild(sender: Sender, agent: unknown, options: unknown): Promise<unknown> {
@@ -275,7 +324,16 @@ export class LocalSystem implements Surroundings, Upward {
   }
 
   private refHere(protocol: AnyProtocol, nameOrAddress: string): NamedRef {
-    return new NamedRef(this.kernel, protocol, nameOrAddress, () => this.find(nameOrAddress));
+    const { kernel, node } = this;
+    const far =
+      node === undefined || !isName(nameOrAddress) ? undefined : node.holderOf(protocol, nameOrAddress);
+    return new NamedRef(kernel, protocol, nameOrAddress, () => this.find(nameOrAddress), far);
+  }
+
+  /** How other nodes are told of a name of this one. */
+  private kindOf(name: string): NameKind | undefined {
+    if (this.registry.lookup(name) !== undefined) return 'registered';
+    return findCell(this.root, [name])?.isOpen === true ? 'child' : undefined;
   }
 
   register(name: string, ref: unknown): void {
@@ -290,7 +348,8 @@ export class LocalSystem implements Surroundings, Upward {
     checkProtocol('lookup: protocol', protocol);
     checkPlace('lookup: name', name);
     const cell = this.find(name);
-    return cell?.isOpen === true ? cell.ref : undefined;
+    if (cell !== undefined) return cell.isOpen ? cell.ref : undefined;
+    return isName(name) ? this.node?.holderOf(protocol, name)() : undefined;
   }
 
   async stop(ref: unknown, reason?: unknown): Promise<void> {
@@ -431,13 +490,22 @@ export class LocalSystem implements Surroundings, Upward {
   }
 
   opened(cell: Cell): void {
+    this.stirChild(cell);
     this.topics.opened(cell);
   }
 
   closed(cell: Cell): void {
     this.registry.release(cell);
+    this.stirChild(cell);
     if (cell instanceof WorkerCell) cell.pool.ended(cell);
     this.kernel.stirred?.();
+  }
+
+  /** A child of the root has begun, or has ended: its name is one that other nodes know. */
+  private stirChild({ path }: Cell): void {
+    if (this.node === undefined || !path.startsWith(CHILD_OF_ROOT)) return;
+    const name = path.slice(CHILD_OF_ROOT.length);
+    if (isName(name)) this.node.stir(name);
   }
 
   private cellBehind(call: string, ref: unknown): Cell | undefined {
@@ -548,6 +616,10 @@ export class LocalSystem implements Surroundings, Upward {
   }
 }
 
+/** The options of a system that joins a broker. */
+type NodeOptions = Readonly<Partial<Record<'node' | 'broker' | 'codec' | 'codecs', unknown>>>;
+
+const CHILD_OF_ROOT = '/root/';
 /** A pool has said everything else itself. */
 const POOL_SPAWN_OPTIONS = ['name'];
 const SPAWN_OPTIONS = ['name', 'args', 'restart', 'shutdownMs', 'backoff'];
@@ -583,6 +655,10 @@ function cellOf(sender: Sender): Cell {
 
 function isAgent(value: unknown): value is ChildSpec['agent'] {
   return isDefinition(value, 'agent');
+}
+
+function isStartable(value: unknown): value is Spawnable {
+  return isPoolSpec(value) || isAgent(value);
 }
 
 /** Builders freeze what they make; an object that only looks like it is not. */

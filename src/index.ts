@@ -104,6 +104,12 @@ export type {
 } from './protocol/events.ts';
 export type { Member, MemberChange, Membership } from './protocol/membership.ts';
 export type { NodeView } from './protocol/nodes.ts';
+export type {
+  PlaceableAgent,
+  SpawnOnOptions,
+  SpawnOnOptionsWithArgs,
+  SpawnOnParameters,
+} from './protocol/placement.ts';
 export type { PoolOptions, PoolSpec, RateLimit, Routing } from './protocol/pool.ts';
 export type { Priority } from './protocol/priority.ts';
 export { type Ask, ask, type Protocol, protocol, type Tell, tell } from './protocol/protocol.ts';

@@ -2,7 +2,7 @@
 
 import type { Broker } from '../../src/protocol/broker.ts';
 import type { BusPublishOptions } from '../../src/protocol/bus.ts';
-import { type Codecs, codecsOption, NO_CODECS } from '../../src/protocol/codec.ts';
+import type { Codecs } from '../../src/protocol/codec.ts';
 import {
   ASK_TIMEOUT_MS,
   BRAKE_DELAY_MS,
@@ -24,7 +24,7 @@ import {
 import { NORMAL_RANK, type Rank, rankOf } from '../../src/protocol/priority.ts';
 import { isSchema, type Schema } from '../../src/protocol/schema.ts';
 import type { MessageStore } from '../../src/protocol/store.ts';
-import { brokerOption, nodeOption } from '../remote/options.ts';
+import { brokerOption, codecsAt, nodeOption } from '../remote/options.ts';
 
 /** When publishers are braked, and for how long. */
 export interface BrakeSettings {
@@ -101,7 +101,7 @@ export function connectOptions(options: unknown): BusSettings {
     store: storeOption(given['store']),
     broker: brokerOption(given['broker']),
     node: nodeOption(given['node'], given['broker'], 'bus'),
-    codecs: busCodecs(given['codec'], given['codecs'], given['broker']),
+    codecs: codecsAt(given['codec'], given['codecs'], given['broker'], 'bus'),
     schemas: given['schemas'],
     isStrict: choiceOption('validate', given['validate'], ['strict', 'lenient'], 'lenient') === 'strict',
     system: {
@@ -172,13 +172,6 @@ function brakeOption(value: unknown): BrakeSettings | undefined {
   if (typeof threshold !== 'number' || !(threshold >= 0 && threshold <= 1))
     throw invalidOption('backpressure.threshold', 'a number from 0 to 1', threshold);
   return { threshold, delayMs: durationOption('backpressure.delayMs', delayMs, BRAKE_DELAY_MS) };
-}
-
-function busCodecs(codec: unknown, codecs: unknown, broker: unknown): Codecs {
-  if (broker !== undefined) return codecsOption(codec, codecs);
-  if (codec !== undefined) throw invalidOption('codec', 'absent on a bus without a broker', codec);
-  if (codecs !== undefined) throw invalidOption('codecs', 'absent on a bus without a broker', codecs);
-  return NO_CODECS;
 }
 
 const STORE_CALLS = ['append', 'mark', 'range', 'stats'] as const satisfies readonly (keyof MessageStore)[];

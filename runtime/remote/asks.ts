@@ -47,8 +47,16 @@ export class Asks implements AskPorts {
   }
 
   /** Resolves with the reply; without a schema for it, when the actor's mailbox has the message. */
-  ask(to: Addressee, envelope: Envelope, reply: Schema | undefined, caller: Caller): Promise<unknown> {
-    const { node, address, protocol } = to;
+  ask(
+    to: Addressee,
+    envelope: Envelope,
+    reply: Schema | undefined,
+    caller: Caller,
+    type: 'ask' | 'send' | 'spawn' = reply === undefined ? 'send' : 'ask',
+  ): Promise<unknown> {
+    const { node, address } = to;
+    // Starts are counted, and not among the asks of the agent.
+    const protocol = type === 'spawn' ? '(spawn)' : to.protocol;
     const { id, rank, entry } = envelope;
     const chain = reply === undefined ? undefined : caller.from?.askChain();
     const { name: message } = entry;
@@ -58,7 +66,6 @@ export class Asks implements AskPorts {
       const opened = { ask, parcel: undefined as Parcel<undefined> | undefined };
       this.open.set(id, opened);
       try {
-        const type = reply === undefined ? 'send' : 'ask';
         // Its own time, and the turn's, end the wait: the parcel has none.
         const patience = { timeoutMs: Infinity, waitsForRoom: true };
         opened.parcel = this.mail.send(type, to, envelope, patience, chain);

@@ -11,7 +11,6 @@ import type { DeadLetterReason } from '../../src/protocol/events.ts';
 import type { WireTarget } from '../../src/protocol/frame.ts';
 import { MISMATCHES_TOLD_MAX } from '../../src/protocol/limits.ts';
 import type { NodeIdentity } from '../../src/protocol/membership.ts';
-import { decodePayload } from '../../src/protocol/payload.ts';
 import type { Actor } from '../actor/actor.ts';
 import type { Kernel } from '../actor/kernel.ts';
 import { cycleTo } from '../actor/local-ref.ts';
@@ -62,7 +61,7 @@ export class Deliveries {
     if (target === undefined) return givenUp('validation', new Error('it names no actor'));
     let payload: unknown;
     try {
-      payload = decodePayload(sent);
+      payload = this.mail.valueOf(sent);
     } catch (error) {
       this.answer(arrival, 'refusal', undefined, error);
       return givenUp('serialization', error);
@@ -247,7 +246,9 @@ export class Deliveries {
     const { id, expiresAtMs, target } = message;
     if (message.type === 'tell' && !isTroupeError(error, 'ERR_PROTOCOL_MISMATCH')) return;
     const refused = { address: target?.address ?? '', message: target?.message ?? '' };
-    const payload = this.mail.payloadOf(type === 'reply' ? value : refusalOf(error, refused));
+    const { payload: asked } = message;
+    const payload =
+      type === 'reply' ? this.mail.answerTo(asked, value) : this.mail.payloadOf(refusalOf(error, refused));
     const dueAt = Math.min(clockTimeOf(this.kernel, expiresAtMs), this.kernel.now() + ANSWER_MS);
     this.mail.say(nodeOf(arrival), { type, id, lane, dueAt, payload });
   }

@@ -5,6 +5,7 @@
 
 import { formatNodePlace, namesNode } from '../../src/protocol/address.ts';
 import type { Lane } from '../../src/protocol/broker.ts';
+import type { Codec, Codecs } from '../../src/protocol/codec.ts';
 import type { AskChain, Envelope, Sender } from '../../src/protocol/envelope.ts';
 import { isTroupeError, TroupeError } from '../../src/protocol/errors.ts';
 import type { DeadLetterReason } from '../../src/protocol/events.ts';
@@ -17,7 +18,7 @@ import {
 } from '../../src/protocol/frame.ts';
 import { WIRE_CHAIN_MAX } from '../../src/protocol/limits.ts';
 import type { NodeIdentity } from '../../src/protocol/membership.ts';
-import { encodePayload } from '../../src/protocol/payload.ts';
+import { decodePayload, encodePayload } from '../../src/protocol/payload.ts';
 import type { Admission } from '../../src/protocol/ref.ts';
 import type { Kernel } from '../actor/kernel.ts';
 import { nameOfLife } from '../host/life.ts';
@@ -44,7 +45,7 @@ export interface Addressee {
 
 /** A word about an ask of another node, or of this one. */
 export interface Word {
-  readonly type: 'reply' | 'refusal' | 'cancel';
+  readonly type: 'reply' | 'refusal' | 'cancel' | 'keep';
   readonly id: string;
   readonly lane: Lane;
   /** Clock time until which it is of use. */
@@ -60,21 +61,29 @@ export interface WatchWord {
   readonly payload?: WirePayload;
 }
 
+/** How payloads become bytes, and how many. */
+export interface MailSettings {
+  readonly frameBytesMax: number;
+  readonly codecs: Codecs;
+}
+
 /** The outgoing mail of one node. */
 export class Mail {
   readonly nodes: Nodes;
   private readonly kernel: Kernel;
   private readonly outbox: Outbox;
   private readonly frameBytesMax: number;
+  private readonly codecs: Codecs;
   private readonly life: string;
   private readonly sentLanes: SentLanes;
   private messages = 0;
 
-  constructor(kernel: Kernel, nodes: Nodes, outbox: Outbox, frameBytesMax: number) {
+  constructor(kernel: Kernel, nodes: Nodes, outbox: Outbox, { frameBytesMax, codecs }: MailSettings) {
     this.kernel = kernel;
     this.nodes = nodes;
     this.outbox = outbox;
     this.frameBytesMax = frameBytesMax;
+    this.codecs = codecs;
     this.life = nameOfLife(kernel.host);
     this.sentLanes = new SentLanes(
       ({ name, incarnation }) => nodes.present(name)?.incarnation === incarnation,
@@ -92,9 +101,22 @@ export class Mail {
     return formatNodePlace({ node, incarnation, local: address });
   }
 
-  /** A value as it travels. Throws `ERR_PAYLOAD_UNSERIALIZABLE`, `ERR_PAYLOAD_TOO_LARGE`. */
-  payloadOf(value: unknown): WirePayload {
-    return encodePayload(value, this.frameBytesMax - LABEL_BYTES_MAX);
+  /** A value as it travels, as JSON unless a codec is named. Throws `ERR_PAYLOAD_UNSERIALIZABLE`, `ERR_PAYLOAD_TOO_LARGE`, `ERR_CODEC_FAILED`. */
+  payloadOf(value: unknown, codec?: Codec): WirePayload {
+    return encodePayload(value, this.frameBytesMax - LABEL_BYTES_MAX, codec);
+  }
+
+  /** The answer to a message, by the codec that its sender had used: that one reads it. */
+  answerTo(payload: WirePayload, value: unknown): WirePayload {
+    return this.payloadOf(
+      value,
+      payload.codec === 'named' ? this.codecs.readers.get(payload.name) : undefined,
+    );
+  }
+
+  /** What has arrived. Throws `ERR_FRAME_INVALID`, `ERR_CODEC_UNKNOWN`, `ERR_CODEC_FAILED`. */
+  valueOf(payload: WirePayload): unknown {
+    return decodePayload(payload, this.codecs);
   }
 
   /** Takes a message into the outbox if its lane has room. One that does not reach the broker becomes a dead letter here. */
@@ -122,7 +144,7 @@ export class Mail {
 
   /** Sends a message to an actor. Its parcel is taken when the broker has it. */
   send(
-    type: 'tell' | 'send' | 'ask',
+    type: 'tell' | 'send' | 'ask' | 'spawn',
     to: Addressee,
     envelope: Envelope,
     patience: Omit<ParcelPatience, 'expiresAtMs'>,
@@ -140,7 +162,7 @@ export class Mail {
       headers: extras?.trace === undefined ? extras?.headers : extras.trace.headersWith(extras.headers),
       target: targetOf(to, envelope.entry.name),
       chain: chain === undefined ? undefined : this.chainOf(chain),
-      payload: this.payloadOf(payload),
+      payload: this.payloadOf(payload, this.codecs.writer),
     });
     const destination = { kind: 'node', node: to.node.name } as const;
     if (sender !== undefined) this.sentLanes.note(sender, to.node, rank);
@@ -184,6 +206,13 @@ export class Mail {
       turns.push({ address: namesNode(address) ? address : this.nameHere(address), id: link.id });
     }
     return turns;
+  }
+
+  /** Says something of the nodes themselves, before all other mail. Resolves when the broker has it. */
+  post(node: NodeIdentity, type: 'names', value: unknown, timeoutMs: number): Promise<void> {
+    const bytes = encodeMessage(wordOf(type, this.nextId(), wallNow(this.kernel), this.payloadOf(value)));
+    const destination = { kind: 'node', node: node.name } as const;
+    return this.outbox.send(destination, 0, bytes, { timeoutMs }, undefined).taken.then(() => undefined);
   }
 
   private bury(envelope: Envelope, address: string, error: unknown): void {

@@ -4,6 +4,8 @@
 
 import { formatNodePlace, type NodePlace } from '../../src/protocol/address.ts';
 import type { Broker, BrokerState, NodeIdentity, PerLane } from '../../src/protocol/broker.ts';
+import type { Spawnable } from '../../src/protocol/child-spec.ts';
+import type { Codecs } from '../../src/protocol/codec.ts';
 import { Envelope, Extras } from '../../src/protocol/envelope.ts';
 import { isTroupeError, TroupeError } from '../../src/protocol/errors.ts';
 import { LANE_WINDOWS, MISMATCHES_TOLD_MAX } from '../../src/protocol/limits.ts';
@@ -19,8 +21,10 @@ import { Deliveries, type Find } from './deliveries.ts';
 import { type Arrival, Inbound, type Taken } from './inbound.ts';
 import { LateFrames } from './late-frames.ts';
 import { Mail, nodeDown } from './mail.ts';
+import { type NameKind, Names } from './names.ts';
 import { Nodes } from './nodes.ts';
 import { Outbox } from './outbox.ts';
+import { type PlacementPorts, Placements, type SpawnOnCall } from './placements.ts';
 import { errorOf } from './refusal.ts';
 import { type RemoteCalls, RemoteRef } from './remote-ref.ts';
 import { RemoteWatchers } from './remote-watchers.ts';
@@ -39,7 +43,12 @@ export interface NodePorts {
   readonly kernel: Kernel;
   readonly broker: ClusterBroker;
   readonly identity: NodeIdentity;
+  readonly codecs: Codecs;
   readonly find: Find;
+  /** How this node holds a name. */
+  readonly kindOf: (name: string) => NameKind | undefined;
+  /** What others may start here, and how. */
+  readonly placement: PlacementPorts;
 }
 
 /** This process among the others. */
@@ -55,23 +64,30 @@ export class RemoteNode {
   private readonly watchers: RemoteWatchers;
   private readonly calls: RemoteCalls;
   private readonly deliveries: Deliveries;
+  private readonly placements: Placements;
+  private readonly names: Names;
   private readonly inbound: Inbound;
   private readonly mismatches = new Set<string>();
   private readonly unheard: () => void;
   private isBrokerUp = true;
 
-  constructor({ kernel, broker, identity, find }: NodePorts) {
+  constructor({ kernel, broker, identity, codecs, find, kindOf, placement }: NodePorts) {
     this.kernel = kernel;
     this.broker = broker;
     this.identity = identity;
     this.outbox = new Outbox(kernel, broker, identity);
-    this.nodes = new Nodes(identity, broker.members, kernel.events, {
-      ended: (node) => this.ended(node),
-      renewed: (self) => this.renewed(self),
-    });
-    this.mail = new Mail(kernel, this.nodes, this.outbox, broker.capabilities.frameBytesMax);
+    const listener = {
+      came: (node: NodeIdentity) => this.names.came(node),
+      ended: (node: NodeIdentity) => this.ended(node),
+      renewed: (self: NodeIdentity) => this.renewed(self),
+    };
+    this.nodes = new Nodes(identity, broker.members, kernel.events, listener, placement.agents.names);
+    const { frameBytesMax } = broker.capabilities;
+    this.mail = new Mail(kernel, this.nodes, this.outbox, { frameBytesMax, codecs });
     this.asks = new Asks(kernel, this.mail);
     this.deliveries = new Deliveries(kernel, this.mail, find);
+    this.placements = new Placements(kernel, this.mail, this.asks, placement);
+    this.names = new Names(kernel, this.mail, kindOf);
     const arrivals = new InboxArrivals(({ node, stream }, frames) =>
       kernel.events.emit({ type: 'frames-missing', node, stream, frames }),
     );
@@ -88,6 +104,8 @@ export class RemoteNode {
   async open(): Promise<void> {
     await this.broker.open(this.identity, this.kernel.host);
     this.nodes.begin();
+    this.names.begin(this.nodes.list());
+    await this.nodes.introduce();
   }
 
   /** Takes in what others send. */
@@ -109,6 +127,28 @@ export class RemoteNode {
 
   ref(protocol: AnyProtocol, place: NodePlace): RemoteRef {
     return new RemoteRef(this.calls, protocol, place);
+  }
+
+  /** A name of this node may be held, or held no more. */
+  stir(name: string): void {
+    this.names.stir(name);
+  }
+
+  /** Leads to whichever other node holds a name when it is asked; it makes no ref twice in a row. */
+  holderOf(protocol: AnyProtocol, name: string): () => RemoteRef | undefined {
+    let last: RemoteRef | undefined;
+    return () => {
+      const node = this.names.find(name)?.name;
+      if (node === undefined) return undefined;
+      if (last?.place.node !== node) last = this.ref(protocol, { node, incarnation: undefined, local: name });
+      return last;
+    };
+  }
+
+  /** Starts an actor on another node. */
+  async spawnOn(name: string, agent: Spawnable, call: SpawnOnCall): Promise<RemoteRef> {
+    const { node, address: local } = await this.placements.start(name, agent, call);
+    return this.ref(agent.protocol, { node: node.name, incarnation: node.incarnation, local });
   }
 
   // --- the end ----------------------------------------------------------------------------------------------------
@@ -138,6 +178,8 @@ export class RemoteNode {
     this.watchers.clear();
     this.outbox.withdraw(reason);
     this.nodes.end();
+    this.names.end();
+    this.placements.end();
     this.unheard(); // that it is closed is no outage
     await this.broker.close();
   }
@@ -168,8 +210,15 @@ export class RemoteNode {
       case 'ask':
       case 'send':
         return this.deliveries.take(arrival);
+      case 'spawn':
+        return this.placements.take(arrival);
+      case 'keep':
+        this.placements.keep(arrival);
+        return undefined;
+      case 'names':
+        return this.names.take(arrival);
       case 'cancel':
-        this.deliveries.cancel(arrival);
+        if (!this.placements.cancel(arrival)) this.deliveries.cancel(arrival);
         return undefined;
       case 'reply':
       case 'refusal':
@@ -192,7 +241,7 @@ export class RemoteNode {
     const { message, node } = arrival;
     let value: unknown;
     try {
-      value = decodePayload(message.payload);
+      value = this.mail.valueOf(message.payload);
     } catch (error) {
       return Promise.resolve({ reason: 'serialization', error });
     }
@@ -229,6 +278,8 @@ export class RemoteNode {
     this.outbox.giveUp({ kind: 'node', node: node.name }, nodeDown(node.name));
     this.asks.ended(node);
     this.deliveries.ended(node);
+    this.placements.ended(node);
+    this.names.ended(node);
     this.watches.ended(node);
     this.watchers.ended(node);
   }
@@ -237,6 +288,7 @@ export class RemoteNode {
   private renewed(self: NodeIdentity): void {
     this.asks.withdraw(nodeDown(self.name));
     this.outbox.renew(self);
+    this.names.renewed();
     this.watchers.clear();
     this.watches.renewed();
   }

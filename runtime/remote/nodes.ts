@@ -8,14 +8,14 @@ import { NODES_LOST_REMEMBERED_MAX } from '../../src/protocol/limits.ts';
 import type { Member, MemberChange, Membership, NodeIdentity } from '../../src/protocol/membership.ts';
 import type { NodeView } from '../../src/protocol/nodes.ts';
 import type { EventHub } from '../observe/event-hub.ts';
-
-/** What a node says of itself. Whatever else stands there is of a later version. */
-const LEAVING = JSON.stringify({ leaving: true });
+import { aboutOf, aboutText } from './about.ts';
 
 /** Who is told of changes. */
 export interface NodesListener {
   /** A life of another node has ended. */
   ended(node: NodeIdentity): void;
+  /** A node has come. */
+  came(node: NodeIdentity): void;
   /** This node was taken for dead, and goes on as another one. */
   renewed(self: NodeIdentity): void;
 }
@@ -28,10 +28,18 @@ export class Nodes {
   private readonly listener: NodesListener;
   /** Lives that were lost, the oldest forgotten first. */
   private readonly lost = new Set<string>();
+  private readonly agents: readonly string[];
   private stopListening: () => void = () => undefined;
 
-  constructor(own: NodeIdentity, members: Membership, events: EventHub, listener: NodesListener) {
+  constructor(
+    own: NodeIdentity,
+    members: Membership,
+    events: EventHub,
+    listener: NodesListener,
+    agents: readonly string[] = [],
+  ) {
     this.own = own;
+    this.agents = agents;
     this.members = members;
     this.events = events;
     this.listener = listener;
@@ -53,7 +61,13 @@ export class Nodes {
 
   /** Tells the others that this node takes no new mail. */
   leave(): Promise<void> {
-    return this.members.describe(LEAVING);
+    return this.members.describe(aboutText({ leaving: true, agents: this.agents }));
+  }
+
+  /** Tells the others what this node can start. Where the broker is away, it is told with the next connection. */
+  async introduce(): Promise<void> {
+    if (this.agents.length === 0) return;
+    await this.members.describe(aboutText({ leaving: false, agents: this.agents })).catch(() => undefined);
   }
 
   /** The life of a node that can be sent to. */
@@ -79,6 +93,7 @@ export class Nodes {
       incarnation: member.incarnation,
       isSelf: member.name === this.own.name,
       isLeaving: isLeaving(member),
+      agents: aboutOf(member).agents,
     }));
   }
 
@@ -92,7 +107,9 @@ export class Nodes {
         this.own = { name: node, incarnation };
         this.listener.renewed(this.own);
       }
-    } else if (kind !== 'up') {
+    } else if (kind === 'up') {
+      this.listener.came(member);
+    } else {
       this.listener.ended(member);
     }
   }
@@ -104,8 +121,8 @@ export class Nodes {
   }
 }
 
-function isLeaving({ about }: Member): boolean {
-  return about === LEAVING;
+function isLeaving(member: Member): boolean {
+  return aboutOf(member).leaving;
 }
 
 function keyOf(name: string, incarnation: string): string {

@@ -9,6 +9,12 @@ export interface ErrorDetails {
   ERR_ACTOR_KILLED: { readonly address: string };
   ERR_ACTOR_STOPPED: { readonly address: string };
   ERR_ACTOR_UNKNOWN: { readonly address: string };
+  ERR_AGENT_UNKNOWN: {
+    readonly agent: string;
+    readonly node: string;
+    readonly asker: string;
+    readonly known: readonly string[];
+  };
   ERR_ASK_CYCLE: { readonly path: readonly string[] };
   ERR_ASK_OUTRUN: { readonly address: string; readonly message: string };
   ERR_ASK_TIMEOUT: { readonly address: string; readonly message: string; readonly timeoutMs: number };
@@ -146,6 +152,11 @@ const RULES: { readonly [C in ErrorCode]: Rule<C> } = {
   ERR_ACTOR_UNKNOWN: {
     retryable: true,
     message: (d) => `No actor lives at ${d.address}. Check the name, or start the actor first.`,
+  },
+  ERR_AGENT_UNKNOWN: {
+    retryable: false,
+    message: (d) =>
+      `Node '${d.node}' cannot start agent '${d.agent}' for node '${d.asker}': it knows ${d.known.join(', ') || 'no agent'}. Name it in the agents of createSystem on node '${d.node}'.`,
   },
   ERR_ASK_CYCLE: {
     retryable: false,

@@ -232,6 +232,18 @@ export const LATE_FRAMES_MS = 10_000;
 export const LAST_WORDS_MS = 2_000;
 /** Lives of nodes that are remembered as lost: months of daily restarts of many nodes. */
 export const NODES_LOST_REMEMBERED_MAX = 10_000;
+/** Starts for other nodes that are under way or not yet known to have been heard of; one more is refused. */
+export const PLACEMENTS_MAX = 10_000;
+/** Milliseconds for which an actor that another node had started waits to hear that it is wanted: longer than any answer is on its way. */
+export const PLACEMENT_UNKEPT_MS = 300_000;
+/** Names of one node that the others are told, and of one message about them: 128 characters each, so that it fits a frame well. */
+export const NAMES_TOLD_MAX = 10_000;
+export const NAMES_PER_WORD = 500;
+/** Milliseconds for which changes of names are gathered, and before what could not be said is said again. */
+export const NAMES_GATHER_MS = 5;
+export const NAMES_AGAIN_MS = 1_000;
+/** Lives of nodes whose names are remembered: those that are not in the view go first. */
+export const NAMES_LIVES_MAX = 1_024;
 /** Mismatches of protocols that are told, for each node: one line for each message of a protocol, not one for each message sent. */
 export const MISMATCHES_TOLD_MAX = 1_000;
 /** Nodes on one loopback server: each is a process of the same machine, and some have to be left for others. */

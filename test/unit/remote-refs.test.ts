@@ -1,8 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { agent, ask, protocol, supervisor, tell, type } from '../../src/index.ts';
+import { memory } from '../../adapters/memory/index.ts';
+import { systemHost } from '../../runtime/host/system-clock.ts';
+import { agent, ask, createSystem, protocol, supervisor, tell, type } from '../../src/index.ts';
 import type { MailboxOptions } from '../../src/protocol/agent.ts';
 import type { AskContext, Context } from '../../src/protocol/context.ts';
+import { encodeFrame, encodeMessage, type WireMessage } from '../../src/protocol/frame.ts';
+import { encodePayload } from '../../src/protocol/payload.ts';
+import { dateCodec } from '../support/date-codec.ts';
 import { deferred, endingOf, never } from '../support/puppet.ts';
 import { testCluster } from '../support/test-cluster.ts';
 import { recordTraces } from '../support/traces.ts';
@@ -303,6 +308,84 @@ describe('what another node sends', () => {
     await advance(100);
     expect(learned.slice(0, 3)).toEqual(['first', 'alarm', 'b0']);
     expect(learned).toHaveLength(502);
+  });
+});
+
+describe('a codec', () => {
+  it('carries what JSON does not, and the answer to it', async () => {
+    const { start, during } = testCluster();
+    const Dated = protocol('dated', { shift: ask(z.object({ at: z.date() }), z.date()) });
+    const shift = agent(Dated, {
+      state: () => 0,
+      on: { shift: (_, { at }) => new Date(at.getTime() + 1_000) },
+    });
+    const a = await start('a', { codec: dateCodec() });
+    await start('b', { codecs: [dateCodec()], root: supervisor({ children: { shift: shift.child() } }) });
+    const ref = a.system.ref(Dated, 'shift', { node: 'b' });
+    expect(await during(ref.ask('shift', { at: new Date(0) }))).toEqual(new Date(1_000));
+  });
+
+  it('that a node does not know is an error for who asks, and kept by the broker', async () => {
+    const { start, advance, hub } = testCluster();
+    const { root } = judge();
+    const a = await start('a', { codec: dateCodec() });
+    await start('b', { root });
+    const ref = a.system.ref(Judge, 'judge', { node: 'b' });
+    ref.tell('learn', { word: 'x' });
+    const asked = endingOf(ref.ask('score', { text: 'x' }));
+    await advance(50);
+    expect(asked.error).toMatchObject({ code: 'ERR_CODEC_UNKNOWN', details: { codec: 'dates' } });
+    expect(hub.deadFrames().map(({ reason }) => reason)).toEqual(['serialization']); // both, in one frame
+  });
+
+  it('is refused in a system without a broker', async () => {
+    const bad = expect.objectContaining({ code: 'ERR_OPTION_INVALID' });
+    await expect(createSystem({ name: 'x', codec: dateCodec() })).rejects.toThrow(bad);
+    await expect(createSystem({ name: 'x', codecs: [] })).rejects.toThrow(bad);
+    await expect(createSystem({ name: 'x', node: 'a' })).rejects.toThrow(bad);
+  });
+});
+
+describe('frames that no node of ours writes', () => {
+  it('harm nobody: what they say of actors, lives, chains and ends is looked at', async () => {
+    const { b, hub, advance, learned, during, ref } = await pair();
+    const stranger = memory({ hub });
+    const identity = { name: 'stranger', incarnation: 's1' };
+    await during(stranger.open(identity, { ...systemHost, clock: b.kernel.host.clock }));
+    const life = b.system.nodes.find(({ isSelf }) => isSelf)?.incarnation ?? '';
+    let sequence = 0;
+    const say = async (message: Partial<WireMessage> & Pick<WireMessage, 'type'>): Promise<void> => {
+      const none = undefined;
+      const labels = {
+        id: `s-${sequence}`,
+        sentAtMs: 0,
+        expiresAtMs: none,
+        correlationId: none,
+        headers: none,
+      };
+      const payload = encodePayload({ word: 'forged' }, 1_000);
+      const bytes = encodeMessage({ sender: none, ...labels, payload, ...message });
+      const frame = encodeFrame({ node: 'stranger', incarnation: 's1', stream: 1, sequence: ++sequence }, [
+        bytes,
+      ]);
+      await during(stranger.publish([{ to: { kind: 'node', node: 'b' }, lane: 3, bytes: frame }]));
+    };
+    const target = { address: `//b@${life}:judge`, protocol: 'judge', message: 'learn' };
+    await say({ type: 'tell', target: { ...target, address: `//c@${life}:judge` } });
+    await say({ type: 'tell', target: { ...target, address: '../../etc' } });
+    await say({ type: 'tell', target: { ...target, address: '//b@old:judge' } });
+    await say({ type: 'tell', target: { ...target, message: '__proto__' } });
+    await say({ type: 'reply', id: 'nobody-asked' });
+    await say({ type: 'refusal', id: 'nobody-asked' });
+    await say({ type: 'cancel', id: 'nobody-works' });
+    await say({ type: 'message' });
+    await say({ type: 'tell', target, sender: '//a@x/user/somebody-else#1' });
+    await advance(100);
+    expect(learned).toEqual(['forged']);
+    expect(reasonsOf(b)).toEqual(['stale-incarnation', 'validation', 'late-reply']);
+    expect(hub.deadFrames().map(({ reason }) => reason)).toEqual(['validation', 'validation', 'validation']);
+    expect(await during(ref.ask('score', { text: 'abc' }))).toBe(3);
+    await during(stranger.close());
   });
 });
 

@@ -81,6 +81,18 @@ describe('watch of an actor of another node', () => {
     expect(notices).toMatchObject([{ ref: byName, reason: 'shutdown', existenceConfirmed: true }]);
   });
 
+  it('watches by a name of the cluster whoever holds it on another node', async () => {
+    const { cluster, a, b, inWatcher, subject, notices } = await farWatch();
+    const { here } = await subject();
+    b.system.register('umpire', here);
+    await cluster.advance(50);
+    const byName = a.system.ref(Puppet, 'umpire');
+    await inWatcher((ctx) => ctx.watch(byName));
+    await cluster.during(b.system.stop(here));
+    await cluster.advance(50);
+    expect(notices).toMatchObject([{ ref: byName, reason: 'shutdown', existenceConfirmed: true }]);
+  });
+
   it('P42 tells of an end after everything the dead actor had sent, in whatever lane', async () => {
     const { cluster, a, watcher, inWatcher, subject, says, seen } = await farWatch();
     const { here, far } = await subject();
