@@ -28,7 +28,7 @@ export const WATCH_BUGS: readonly PlantedBug[] = [
     file: 'runtime/remote/late-frames.ts',
     find: 'if (open.size === 0) return undefined;',
     replace: 'if (open.size >= 0) return undefined;',
-    tests: laws,
+    tests,
   },
   {
     name: 'messages of the dead of another node hold nothing back',
