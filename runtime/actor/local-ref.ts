@@ -17,6 +17,7 @@ import type { Kernel } from './kernel.ts';
 import { entryWithoutHandler } from './outcomes.ts';
 import { noRoom, PendingAsk, PendingSend, type Settle } from './pending.ts';
 import type { Turn } from './turn.ts';
+import type { Watchable } from './watch.ts';
 
 const ACCEPTED: Promise<void> = Promise.resolve();
 
@@ -32,6 +33,11 @@ export abstract class ActorRef {
 
   /** The actor it leads to now. */
   abstract target(): Actor | undefined;
+
+  /** Whose end can be told to those who watch. */
+  watchable(): Watchable {
+    return this.target()?.watches ?? this.elsewhere()?.watchable();
+  }
 
   /** The ref to follow where no actor of this process is meant; asked only then. */
   protected elsewhere(): ActorRef | undefined {

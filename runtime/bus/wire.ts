@@ -232,6 +232,9 @@ export class Wire {
       case 'tell':
       case 'ask':
       case 'send':
+      case 'watch':
+      case 'unwatch':
+      case 'terminated':
       case 'spawn':
       case 'keep':
       case 'names':

@@ -6,7 +6,7 @@
 import { formatNodePlace, namesNode } from '../../src/protocol/address.ts';
 import type { Lane } from '../../src/protocol/broker.ts';
 import type { Codec, Codecs } from '../../src/protocol/codec.ts';
-import type { AskChain, Envelope } from '../../src/protocol/envelope.ts';
+import type { AskChain, Envelope, Sender } from '../../src/protocol/envelope.ts';
 import { isTroupeError, TroupeError } from '../../src/protocol/errors.ts';
 import type { DeadLetterReason } from '../../src/protocol/events.ts';
 import {
@@ -25,6 +25,7 @@ import { nameOfLife } from '../host/life.ts';
 import type { Nodes } from './nodes.ts';
 import type { Outbox } from './outbox.ts';
 import type { Parcel, ParcelPatience } from './parcel.ts';
+import { SentLanes } from './sent-lanes.ts';
 import { wallNow, wallTimeOf } from './wall-time.ts';
 
 /** Bytes of a frame's head and of a message's id, sender, target and headers, at the most. */
@@ -52,6 +53,14 @@ export interface Word {
   readonly payload?: WirePayload;
 }
 
+/** A word about the watch of this id. */
+export interface WatchWord {
+  readonly type: 'watch' | 'unwatch' | 'terminated';
+  readonly id: string;
+  readonly lane: Lane;
+  readonly payload?: WirePayload;
+}
+
 /** How payloads become bytes, and how many. */
 export interface MailSettings {
   readonly frameBytesMax: number;
@@ -66,6 +75,7 @@ export class Mail {
   private readonly frameBytesMax: number;
   private readonly codecs: Codecs;
   private readonly life: string;
+  private readonly sentLanes: SentLanes;
   private messages = 0;
 
   constructor(kernel: Kernel, nodes: Nodes, outbox: Outbox, { frameBytesMax, codecs }: MailSettings) {
@@ -75,6 +85,9 @@ export class Mail {
     this.frameBytesMax = frameBytesMax;
     this.codecs = codecs;
     this.life = nameOfLife(kernel.host);
+    this.sentLanes = new SentLanes(
+      ({ name, incarnation }) => nodes.present(name)?.incarnation === incarnation,
+    );
   }
 
   /** An id that no other message has, on whatever node. */
@@ -157,7 +170,21 @@ export class Mail {
       payload: this.payloadToSend(payload),
     });
     const destination = { kind: 'node', node: to.node.name } as const;
+    if (sender !== undefined) this.sentLanes.note(sender, to.node, rank);
     return this.outbox.send(destination, rank, bytes, { ...patience, expiresAtMs }, undefined);
+  }
+
+  /** The lanes in which an actor of this node has sent to that life of another, as bits. */
+  lanesOf(sender: Sender, node: NodeIdentity): number {
+    return this.sentLanes.of(sender, node);
+  }
+
+  /** Says a word about a watch, behind all that was sent before. Resolves when the broker has it; rejects where that node cannot be reached for good. */
+  signal(node: NodeIdentity, { type, id, lane, payload = NO_PAYLOAD }: WatchWord): Promise<undefined> {
+    const bytes = encodeMessage(wordOf(type, id, wallNow(this.kernel), payload));
+    const destination = { kind: 'node', node: node.name } as const;
+    return this.outbox.send(destination, lane, bytes, { timeoutMs: Infinity, isSignal: true }, undefined)
+      .taken;
   }
 
   /** Says a word to a node. If it does not arrive, the time of what it is about ends that as well. */

@@ -11,6 +11,7 @@ import { isTroupeError, TroupeError } from '../../src/protocol/errors.ts';
 import { LANE_WINDOWS, MISMATCHES_TOLD_MAX } from '../../src/protocol/limits.ts';
 import type { Membership } from '../../src/protocol/membership.ts';
 import type { NodeView } from '../../src/protocol/nodes.ts';
+import { decodePayload } from '../../src/protocol/payload.ts';
 import type { AnyProtocol } from '../../src/protocol/protocol.ts';
 import type { Kernel } from '../actor/kernel.ts';
 import { entryWithoutHandler } from '../actor/outcomes.ts';
@@ -19,6 +20,7 @@ import { InboxArrivals } from './arrivals.ts';
 import { Asks } from './asks.ts';
 import { Deliveries, type Find } from './deliveries.ts';
 import { type Arrival, Inbound, type Taken } from './inbound.ts';
+import { LateFrames } from './late-frames.ts';
 import { Mail, nodeDown } from './mail.ts';
 import { type NameKind, Names } from './names.ts';
 import { Nodes } from './nodes.ts';
@@ -26,6 +28,8 @@ import { Outbox } from './outbox.ts';
 import { type PlacementPorts, Placements, type SpawnOnCall } from './placements.ts';
 import { errorOf } from './refusal.ts';
 import { type RemoteCalls, RemoteRef } from './remote-ref.ts';
+import { RemoteWatchers } from './remote-watchers.ts';
+import { RemoteWatches } from './remote-watches.ts';
 import { TopicMail } from './topic-mail.ts';
 
 const WINDOWS: PerLane = LANE_WINDOWS;
@@ -58,6 +62,8 @@ export class RemoteNode {
   private readonly outbox: Outbox;
   private readonly mail: Mail;
   private readonly asks: Asks;
+  private readonly watches: RemoteWatches;
+  private readonly watchers: RemoteWatchers;
   private readonly calls: RemoteCalls;
   private readonly deliveries: Deliveries;
   private readonly placements: Placements;
@@ -67,6 +73,7 @@ export class RemoteNode {
   private topics: TopicMail | undefined = undefined;
   private readonly mismatches = new Set<string>();
   private readonly unheard: () => void;
+  private isBrokerUp = true;
 
   constructor({ kernel, broker, identity, codecs, find, kindOf, placement }: NodePorts) {
     this.kernel = kernel;
@@ -82,16 +89,17 @@ export class RemoteNode {
     const { frameBytesMax } = broker.capabilities;
     this.mail = new Mail(kernel, this.nodes, this.outbox, { frameBytesMax, codecs });
     this.asks = new Asks(kernel, this.mail);
-    this.calls = { kernel, mail: this.mail, asks: this.asks };
     this.deliveries = new Deliveries(kernel, this.mail, find);
     this.placements = new Placements(kernel, this.mail, this.asks, placement);
     this.names = new Names(kernel, this.mail, kindOf);
     this.arrivals = new InboxArrivals(({ node, stream }, frames) =>
       kernel.events.emit({ type: 'frames-missing', node, stream, frames }),
     );
-    const { arrivals } = this;
-    const sieve = { isNew: arrivals.isNew.bind(arrivals), done: () => undefined };
-    this.inbound = new Inbound(kernel, sieve, (arrival) => this.take(arrival));
+    const frames = new LateFrames(kernel, this.arrivals, () => this.isBrokerUp);
+    this.watches = new RemoteWatches({ kernel, mail: this.mail, frames });
+    this.watchers = new RemoteWatchers(kernel, this.mail, find);
+    this.calls = { kernel, mail: this.mail, asks: this.asks, watches: this.watches };
+    this.inbound = new Inbound(kernel, frames, (arrival) => this.take(arrival));
     this.unheard = broker.onState(({ state, cause }) => this.changed(state, cause));
     kernel.nameOnNodes = (address) => this.mail.nameHere(address);
   }
@@ -184,6 +192,8 @@ export class RemoteNode {
   async close(): Promise<void> {
     const reason = new TroupeError('ERR_ACTOR_STOPPED', { address: '/' });
     this.asks.withdraw(reason);
+    this.watches.close();
+    this.watchers.clear();
     this.outbox.withdraw(reason);
     this.nodes.end();
     this.names.end();
@@ -231,6 +241,13 @@ export class RemoteNode {
       case 'reply':
       case 'refusal':
         return this.takeAnswer(arrival);
+      case 'watch':
+        return this.watchers.watch(arrival, decodePayload(message.payload));
+      case 'unwatch':
+        this.watchers.unwatch(arrival);
+        return undefined;
+      case 'terminated':
+        return this.watches.take(arrival, decodePayload(message.payload));
       case 'message':
         return misdirected('it was sent to a node, not to a topic');
       case 'request':
@@ -282,6 +299,8 @@ export class RemoteNode {
     this.deliveries.ended(node);
     this.placements.ended(node);
     this.names.ended(node);
+    this.watches.ended(node);
+    this.watchers.ended(node);
   }
 
   /** The others have given this life up, with all that it had asked them. */
@@ -289,10 +308,13 @@ export class RemoteNode {
     this.asks.withdraw(nodeDown(self.name));
     this.outbox.renew(self);
     this.names.renewed();
+    this.watchers.clear();
+    this.watches.renewed();
   }
 
   private changed(state: BrokerState, error: Error | undefined): void {
     this.kernel.events.emit({ type: 'broker-state-changed', broker: this.broker.kind, state, error });
+    this.isBrokerUp = state === 'up';
     if (state === 'up') this.outbox.hurry();
   }
 }

@@ -82,6 +82,11 @@ export class Nodes {
     return name === this.own.name && processOf(incarnation) === processOf(this.own.incarnation);
   }
 
+  /** The life of a node that is there, even if it gets no new mail. */
+  present(name: string): NodeIdentity | undefined {
+    return this.members.view().find((member) => member.name === name);
+  }
+
   /** Whether this life of a node was lost: nothing of it counts any more. */
   isLost({ name, incarnation }: NodeIdentity): boolean {
     return this.lost.has(keyOf(name, incarnation));

@@ -14,14 +14,17 @@ import { type CallOptions, callOptions, deadlineOf, headersOf, waitMs } from '..
 import type { Kernel } from '../actor/kernel.ts';
 import { ActorRef } from '../actor/local-ref.ts';
 import type { Turn } from '../actor/turn.ts';
+import type { Elsewhere } from '../actor/watch.ts';
 import type { Asks } from './asks.ts';
 import { type Addressee, type Mail, nodeDown } from './mail.ts';
+import type { RemoteWatches } from './remote-watches.ts';
 
 /** What remote refs of one system share. */
 export interface RemoteCalls {
   readonly kernel: Kernel;
   readonly mail: Mail;
   readonly asks: Asks;
+  readonly watches: RemoteWatches;
 }
 
 /** A ref whose actor, if there is one, lives on another node. */
@@ -46,6 +49,10 @@ export class RemoteRef extends ActorRef {
   /** None in this process. */
   override target(): undefined {
     return undefined;
+  }
+
+  override watchable(): Elsewhere {
+    return { watch: (heard) => this.calls.watches.watch(this.place, heard) };
   }
 
   override get isHere(): boolean {

@@ -119,6 +119,7 @@ export interface ErrorDetails {
   ERR_TREE_TOO_DEEP: { readonly address: string; readonly depthMax: number };
   ERR_TURN_ENDED: { readonly address: string; readonly call: string };
   ERR_TURN_TIMEOUT: { readonly address: string; readonly message: string; readonly timeoutMs: number };
+  ERR_WATCHES_FULL: { readonly address: string; readonly max: number };
 }
 
 /** Every code a `TroupeError` can carry. */
@@ -474,6 +475,11 @@ const RULES: { readonly [C in ErrorCode]: Rule<C> } = {
     retryable: true,
     message: (d) =>
       `The turn of '${d.message}' at ${d.address} ran longer than ${d.timeoutMs} ms and was disowned. Watch ctx.signal and return, or raise turnTimeoutMs.`,
+  },
+  ERR_WATCHES_FULL: {
+    retryable: true,
+    message: (d) =>
+      `${d.address} cannot be watched: this node watches ${d.max} actors of other nodes already. Unwatch some, or watch one that watches them there.`,
   },
 };
 

@@ -31,6 +31,9 @@ export const WIRE_TYPES = [
   'spawn',
   'keep',
   'names',
+  'watch',
+  'unwatch',
+  'terminated',
 ] as const;
 
 /**
@@ -42,7 +45,9 @@ export const WIRE_TYPES = [
  * - `tell`: a message to an actor; `ask`: the same, and its sender waits for a reply in its inbox; `send`: the same, and the
  *   reply, which has no payload, says that the mailbox has accepted it;
  * - `spawn`: an agent is to be started, and its sender waits for the address; `keep`: the sender of the `spawn` of this id has the address;
- * - `names`: which names the sender holds, or the wish to hear that of the other node.
+ * - `names`: which names the sender holds, or the wish to hear that of the other node;
+ * - `watch`: an actor of the sender's node wants to hear of the end of one of the reader's; `unwatch`: it does not any more;
+ *   `terminated`: the end of the one that the `watch` of this id is about, with its reason.
  */
 export type WireType = (typeof WIRE_TYPES)[number];
 

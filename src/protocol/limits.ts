@@ -219,6 +219,17 @@ export const DEAD_FRAMES_REMEMBERED_MAX = 256;
 export const LANE_MESSAGES_WAITING_MAX = 1_024;
 /** Dead letters that an adapter keeps at its broker: beyond it frames stay unsettled, and an operator has to look. */
 export const DEAD_FRAMES_MAX = 100_000;
+/** Watches that actors of one node have on actors of others, and that one node takes from another. One more is refused. */
+export const REMOTE_WATCHES_MAX = 100_000;
+/** Nodes that watch here though the broker has not told of them yet, and milliseconds for which it may be late: a few of its periods. */
+export const STRANGERS_MAX = 64;
+export const STRANGER_MS = 60_000;
+/** `unwatch` words of one node that came before what they take back; the oldest is forgotten. */
+export const EARLY_UNWATCHES_MAX = 1_024;
+/** Milliseconds for which word of an end waits for frames that may hold what the dead had sent before: a broker gives out again sooner. */
+export const LATE_FRAMES_MS = 10_000;
+/** Milliseconds after a node has left within which its last words are taken from the inbox. */
+export const LAST_WORDS_MS = 2_000;
 /** Lives of nodes that are remembered as lost: months of daily restarts of many nodes. */
 export const NODES_LOST_REMEMBERED_MAX = 10_000;
 /** Starts for other nodes that are under way or not yet known to have been heard of; one more is refused. */
