@@ -258,4 +258,4 @@ export const LOOPBACK_UNCONFIRMED_BYTES_MAX = PUBLISH_FRAMES_MAX * FRAME_BYTES_M
 /** Bytes that wait for the socket of a node: enough to keep it busy. Further deliveries wait in the hub, where they are anyway. */
 export const LOOPBACK_UNSENT_BYTES_MAX = 1_048_576;
 /** Connections that have not joined: all nodes may come at once. The oldest goes when there is one more. */
-export const LOOPBACK_STRANGERS_MAX = LOOPBACK_CLIENTS_MAX;
+export const LOOPBACK_STRANGERS_MAX = 512;
