@@ -87,12 +87,12 @@ export class Asks implements AskPorts {
 
   /** A life of a node has ended: nothing that it was asked will be answered. */
   ended(node: NodeIdentity): void {
-    for (const { ask } of [...this.open.values()]) if (isOf(ask, node)) ask.reject(nodeDown(node.name));
+    for (const { ask } of this.open.values()) if (isOf(ask, node)) ask.reject(nodeDown(node.name));
   }
 
   /** Ends all calls. */
   withdraw(reason: unknown): void {
-    for (const { ask } of [...this.open.values()]) ask.withdraw(reason);
+    for (const { ask } of this.open.values()) ask.withdraw(reason);
   }
 
   settled({ inquiry }: RemoteAsk): void {

@@ -92,7 +92,7 @@ export class Deliveries {
   ended({ name, incarnation }: NodeIdentity): void {
     const reason = new TroupeError('ERR_NODE_DOWN', { node: name });
     const prefix = keyOf(name, incarnation, '');
-    for (const [key, customer] of [...this.customers]) if (key.startsWith(prefix)) customer.cancel(reason);
+    for (const [key, customer] of this.customers) if (key.startsWith(prefix)) customer.cancel(reason);
   }
 
   private deliver(incoming: Incoming, local: string): Taken {

@@ -7,7 +7,7 @@ import { formatNodePlace, namesNode } from '../../src/protocol/address.ts';
 import type { Lane } from '../../src/protocol/broker.ts';
 import type { Codec, Codecs } from '../../src/protocol/codec.ts';
 import type { AskChain, Envelope, Sender } from '../../src/protocol/envelope.ts';
-import { isTroupeError, TroupeError } from '../../src/protocol/errors.ts';
+import { type ErrorCode, isTroupeError, TroupeError } from '../../src/protocol/errors.ts';
 import type { DeadLetterReason } from '../../src/protocol/events.ts';
 import {
   encodeMessage,
@@ -237,19 +237,16 @@ function wordOf(type: WireType, id: string, sentAtMs: number, payload: WirePaylo
 
 /** Why a message that was accepted did not reach its node. */
 function reasonOf(error: unknown): DeadLetterReason {
-  if (!isTroupeError(error)) return 'stopped';
-  switch (error.code) {
-    case 'ERR_MESSAGE_DROPPED':
-      return 'expired';
-    case 'ERR_NODE_DOWN':
-    case 'ERR_ACTOR_UNKNOWN':
-      return 'actor-unknown';
-    case 'ERR_FRAME_TOO_LARGE':
-      return 'serialization';
-    default:
-      return 'stopped';
-  }
+  const code = isTroupeError(error) ? error.code : undefined;
+  return (code === undefined ? undefined : REASONS[code]) ?? 'stopped';
 }
+
+const REASONS: { readonly [C in ErrorCode]?: DeadLetterReason } = {
+  ERR_MESSAGE_DROPPED: 'expired',
+  ERR_NODE_DOWN: 'actor-unknown',
+  ERR_ACTOR_UNKNOWN: 'actor-unknown',
+  ERR_FRAME_TOO_LARGE: 'serialization',
+};
 
 /** The error of a node that cannot be sent to. */
 export function nodeDown(node: string): TroupeError<'ERR_NODE_DOWN'> {

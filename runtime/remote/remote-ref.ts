@@ -93,7 +93,7 @@ export class RemoteRef extends ActorRef {
     const caller = { timeoutMs, signal: call.signal, from, trace: envelope.extras?.trace };
     const { asks } = this.calls;
     // With a receipt it settles with nothing, as it does without.
-    if (call.receipt === true) return asks.ask(to, envelope, undefined, caller) as Promise<void>;
+    if (call.receipt) return asks.ask(to, envelope, undefined, caller) as Promise<void>;
     return asks.send(to, envelope, caller);
   }
 

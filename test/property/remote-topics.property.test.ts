@@ -86,7 +86,7 @@ async function play(steps: readonly Step[], seed: number) {
     const handle = (message: unknown): void => {
       listener.got.push(message as Message);
     };
-    systems[at].subscribe('t', handle, group === undefined ? {} : { group }).then((subscription) => {
+    void systems[at].subscribe('t', handle, group === undefined ? {} : { group }).then((subscription) => {
       listener.subscription = subscription;
       listener.from = published.length;
     });

@@ -77,7 +77,7 @@ describe('a ref to an actor of another node', () => {
     const { ref: address } = JSON.parse(JSON.stringify({ ref: here })) as { ref: string };
     expect(address).toMatch(/^\/\/b@[a-z0-9]+\/user\/x#\d+$/);
     const there = a.system.ref(Judge, address);
-    expect([there.address, JSON.parse(JSON.stringify(there)), String(here)]).toEqual([
+    expect([there.address, JSON.parse(JSON.stringify(there)), `${here.toJSON()}`]).toEqual([
       address,
       address,
       address,

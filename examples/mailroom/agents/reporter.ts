@@ -129,6 +129,9 @@ function countEvent(counts: Counts, deserted: Set<string>, event: RuntimeEvent):
     case 'dead-letter-evicted':
     case 'turn-disowned':
     case 'broker-state-changed':
+    case 'node-up':
+    case 'node-down':
+    case 'node-left':
     case 'frames-missing':
     case 'frame-refused':
     case 'logged':

@@ -2,6 +2,7 @@
 
 import { expect } from 'vitest';
 import type { BrokerOptions } from '../../../src/protocol/broker.ts';
+import { isTroupeError } from '../../../src/protocol/errors.ts';
 import { PRIORITIES } from '../../../src/protocol/priority.ts';
 import { type BrokerPlay, range } from '../../support/broker-play.ts';
 import { deferred, endingOf, never } from '../../support/puppet.ts';
@@ -381,7 +382,7 @@ export function systemCases({ has, faults, sizes, when }: BrokerCases): void {
       for (const n of range(200))
         clerk.ask('count', n, { timeoutMs: LONG_MS }).then(
           () => answered.push('reply'),
-          (error: { readonly code?: string }) => answered.push(error.code),
+          (error: unknown) => answered.push(isTroupeError(error) ? error.code : error),
         );
       await b.end();
       await play.until(() => answered.length === 200, 'an outcome of each', downMs);
