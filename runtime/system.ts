@@ -11,6 +11,7 @@ import {
   parseAddress,
   parseNodePlace,
 } from '../src/protocol/address.ts';
+import type { AnyAgentDefinition } from '../src/protocol/agent.ts';
 import { checkNodeName } from '../src/protocol/broker-options.ts';
 import type { RefsOf } from '../src/protocol/child-spec.ts';
 import {
@@ -24,6 +25,7 @@ import type { Host } from '../src/protocol/clock.ts';
 import type { DeadLetters } from '../src/protocol/dead-letters.ts';
 import type { Sender } from '../src/protocol/envelope.ts';
 import { TroupeError } from '../src/protocol/errors.ts';
+import type { Keyed } from '../src/protocol/keyed.ts';
 import {
   ASKS_IN_FLIGHT_MAX,
   DEAD_LETTERS_MAX,
@@ -63,6 +65,8 @@ import type { Slot } from './actor/slot.ts';
 import type { Turn } from './actor/turn.ts';
 import { nameOfLife } from './host/life.ts';
 import { systemHost } from './host/system-clock.ts';
+import { KeyedAgents } from './keyed/keyed.ts';
+import { OwnKeyRef, SharedKeyRef } from './keyed/keyed-refs.ts';
 import { logRecordOf, writeToConsole } from './observe/console-log.ts';
 import type { Census } from './observe/meters.ts';
 import { behaviourFor, cellFor } from './pool/cells.ts';
@@ -125,6 +129,7 @@ export class LocalSystem implements Surroundings, Upward {
   private readonly ending: Shutdown;
   /** This process among others, if it has a broker. */
   private readonly node: RemoteNode | undefined;
+  private readonly keyedAgents: KeyedAgents;
 
   constructor(options: unknown, host: Host) {
     const given = objectOption('system options', options ?? null, [
@@ -148,6 +153,12 @@ export class LocalSystem implements Surroundings, Upward {
     });
     this.kernel.wire(this);
     this.node = this.nodeFrom(given['node'], given['broker']);
+    this.keyedAgents = new KeyedAgents({
+      kernel: this.kernel,
+      shards: this.node?.shardPorts,
+      supervisorFor: (path) => new Supervisor(this, topSettings(path)),
+      behaviourOf: (agent) => this.behaviourOf(agent),
+    });
     this.topics = new Topics(this.kernel, (spec, args) =>
       this.place(this.subscribers, ++this.keysMade, spec, args),
     );
@@ -161,6 +172,7 @@ export class LocalSystem implements Surroundings, Upward {
     this.listenForLog(given['log']);
     const { signals, shutdown } = given;
     this.ending = new Shutdown(this.kernel, { signals, shutdown }, () => [
+      ...this.keyedAgents.supervisors,
       this.user,
       this.root,
       this.subscribers,
@@ -199,6 +211,7 @@ export class LocalSystem implements Surroundings, Upward {
   /** The actors are there: what others send is taken in, until they have ended. */
   private async join(node: RemoteNode): Promise<void> {
     this.onShutdown('announce', 'node', () => node.leave());
+    this.onShutdown('hand-off', 'keyed', () => this.keyedAgents.leave(), { timeoutMs: Infinity });
     const finish = async (signal: AbortSignal): Promise<void> => {
       await node.finish(signal);
       await node.flushed();
@@ -221,6 +234,11 @@ export class LocalSystem implements Surroundings, Upward {
     const incarnation = nameOfLife(kernel.host);
     const identity = { name: node ?? `${this.name.slice(0, 32)}-${incarnation}`, incarnation };
     return new RemoteNode({ kernel, broker: checked, identity, find: (place) => this.find(place) });
+  }
+
+  keyed(agent: unknown, options?: unknown): Keyed<AnyProtocol> {
+    if (!isAgent(agent)) throw invalidOption('keyed: agent', 'an agent made by agent(...)', agent);
+    return this.keyedAgents.make(agent as AnyAgentDefinition, options); // what `agent` makes has all its options
   }
 
   /** The nodes that live; none without a broker. */
@@ -274,7 +292,9 @@ export class LocalSystem implements Surroundings, Upward {
     return this.refHere(protocol, place.local);
   }
 
-  private refHere(protocol: AnyProtocol, nameOrAddress: string): NamedRef {
+  private refHere(protocol: AnyProtocol, nameOrAddress: string): ActorRef {
+    const keyed = this.keyedAgents.refAt(protocol, nameOrAddress);
+    if (keyed !== undefined) return keyed;
     return new NamedRef(this.kernel, protocol, nameOrAddress, () => this.find(nameOrAddress));
   }
 
@@ -342,7 +362,8 @@ export class LocalSystem implements Surroundings, Upward {
   }
 
   inspect(ref: unknown): Inspection | undefined {
-    const cell = this.cellBehind('inspect', ref);
+    const isKeyed = ref instanceof SharedKeyRef || ref instanceof OwnKeyRef;
+    const cell = isKeyed ? ref.actorHere : this.cellBehind('inspect', ref);
     if (cell instanceof PoolCell) return inspectPool(cell);
     return cell === undefined ? undefined : inspectCell(cell);
   }
@@ -352,7 +373,8 @@ export class LocalSystem implements Surroundings, Upward {
     const tops = [this.root, this.user, this.subscribers].map((top) =>
       treeOf(top.settings.path.slice(1), top, status),
     );
-    return { name: this.name, address: '/', kind: 'supervisor', status, generation: 0, children: tops };
+    const children = [...tops, ...this.keyedAgents.tree(status)];
+    return { name: this.name, address: '/', kind: 'supervisor', status, generation: 0, children };
   }
 
   // --- topics -----------------------------------------------------------------------------------------------------
@@ -508,10 +530,9 @@ export class LocalSystem implements Surroundings, Upward {
       return findCell(this.root, names) ?? findCell(this.user, names);
     }
     const address = parseAddress(nameOrAddress);
-    const [top, ...names] = address === undefined ? [] : address.path.slice(1).split('/');
-    const supervisor = [this.root, this.user, this.subscribers].find(
-      (each) => each.settings.path === `/${top}`,
-    );
+    const path = `${address?.path ?? ''}/`;
+    const supervisor = this.tops.find((each) => path.startsWith(`${each.settings.path}/`));
+    const names = path.slice((supervisor?.settings.path.length ?? 0) + 1, -1).split('/');
     const cell = supervisor === undefined ? undefined : findCell(supervisor, names);
     return address?.uid === undefined || cell?.uid === address.uid ? cell : undefined;
   }
@@ -523,13 +544,18 @@ export class LocalSystem implements Surroundings, Upward {
     return above instanceof PoolCell && above.sharesJobs ? above : this.find(place);
   }
 
+  private get tops(): readonly Supervisor[] {
+    return [this.root, this.user, this.subscribers, ...this.keyedAgents.supervisors];
+  }
+
   /** What metrics are read from. */
   private census(): Census {
-    const { name, kernel, root, user, subscribers } = this;
+    const { name, kernel } = this;
+    const tops = (): readonly Supervisor[] => this.tops;
     return {
       system: name,
       actors: function* () {
-        for (const top of [root, user, subscribers]) yield* cellsBelow(top);
+        for (const top of tops()) yield* cellsBelow(top);
       },
       asksInFlight: () => kernel.asksInFlight,
       deaths: () => kernel.deadLetters.stats().byReason,

@@ -48,10 +48,10 @@ export class Asks implements AskPorts {
 
   /** Resolves with the reply; without a schema for it, when the actor's mailbox has the message. */
   ask(to: Addressee, envelope: Envelope, reply: Schema | undefined, caller: Caller): Promise<unknown> {
-    const { node, address, protocol } = to;
+    const { address, protocol } = to;
     const { id, rank, entry } = envelope;
     const { name: message } = entry;
-    const inquiry = { id, node, address, protocol, message, rank, reply };
+    const inquiry = { id, to, address, protocol, message, rank, reply };
     return new Promise((fulfil, fail) => {
       const ask = new RemoteAsk(this.kernel, inquiry, this, caller, fulfil, fail);
       const opened = { ask, parcel: undefined as Parcel<undefined> | undefined };
@@ -71,8 +71,9 @@ export class Asks implements AskPorts {
   /** A reply or a refusal has come. False: nobody waits for it. */
   answered({ message, node, incarnation }: Arrival, value: unknown): boolean {
     const ask = this.open.get(message.id)?.ask;
-    // Only the node that was asked can answer, in the life in which it was.
-    if (ask === undefined || !isOf(ask, { name: node, incarnation })) return false;
+    // Only the node that was asked can answer, in the life in which it was; for a shard, whoever owns it by then.
+    const isPinned = ask?.inquiry.to.node !== undefined;
+    if (ask === undefined || (isPinned && !isOf(ask, { name: node, incarnation }))) return false;
     return message.type === 'reply' ? ask.replied(value) : ask.refused(value);
   }
 
@@ -93,12 +94,14 @@ export class Asks implements AskPorts {
   }
 
   takeBack({ inquiry }: RemoteAsk): void {
-    const { node, id, rank } = inquiry;
+    const { to, id, rank } = inquiry;
     // Also when its time has come, which the other node knows by a clock of its own.
-    this.mail.say(node, { type: 'cancel', id, lane: rank, dueAt: this.kernel.now() + CANCEL_MS });
+    const word = { type: 'cancel', id, lane: rank, dueAt: this.kernel.now() + CANCEL_MS } as const;
+    if (to.node === undefined) this.mail.sayAt(to.destination, word);
+    else this.mail.say(to.node, word);
   }
 }
 
 function isOf({ inquiry }: RemoteAsk, { name, incarnation }: NodeIdentity): boolean {
-  return inquiry.node.name === name && inquiry.node.incarnation === incarnation;
+  return inquiry.to.node?.name === name && inquiry.to.node.incarnation === incarnation;
 }

@@ -232,7 +232,7 @@ export class Deliveries {
 const ANSWER_MS = 60_000;
 
 /** What becomes of a message that is held. */
-interface HeldEnd {
+export interface HeldEnd {
   admitted(): void;
   lost(reason: DeadLetterReason, error: unknown): void;
   /** It is taken back: whoever took it back knows. */
@@ -240,7 +240,7 @@ interface HeldEnd {
 }
 
 /** A message of another node that waits for room. It is its own timeout. */
-class Held extends Timeout implements WaitingSender {
+export class Held extends Timeout implements WaitingSender {
   private readonly kernel: Kernel;
   private readonly actor: Actor;
   private readonly waiter: Waiter;
@@ -291,22 +291,22 @@ function extrasOf({ message, deliveries, deadline }: Incoming): Extras {
 }
 
 /** Whoever says that he sent it, if he can have: an actor of the node that it came from. */
-function senderOf({ message, node, incarnation }: Incoming): { readonly address: string } | undefined {
+export function senderOf({ message, node, incarnation }: Arrival): { readonly address: string } | undefined {
   const { sender: address } = message;
   const place = address === undefined ? undefined : parseNodePlace(address);
   if (address === undefined || place === undefined) return undefined;
   return place.node === node && place.incarnation === incarnation ? { address } : undefined;
 }
 
-function nodeOf({ node, incarnation }: Arrival): NodeIdentity {
+export function nodeOf({ node, incarnation }: Arrival): NodeIdentity {
   return { name: node, incarnation };
 }
 
 /** Names of nodes and incarnations have no space. */
-function keyOf(node: string, incarnation: string, id: string): string {
+export function keyOf(node: string, incarnation: string, id: string): string {
   return `${node} ${incarnation} ${id}`;
 }
 
-function givenUp(reason: string, error: unknown): Promise<GivenUp> {
+export function givenUp(reason: string, error: unknown): Promise<GivenUp> {
   return Promise.resolve({ reason, error });
 }

@@ -68,6 +68,7 @@ export class Inbound {
   private readonly kernel: Kernel;
   private readonly sieve: Sieve;
   private readonly take: Take;
+  private readonly deliveriesMax: number;
   private consumption: Consumption | undefined = undefined;
   private isStopped = false;
   private readonly lanes: readonly InLane[] = LANES.map(() => ({ held: [], waiting: 0 }));
@@ -78,10 +79,11 @@ export class Inbound {
   /** Why the last frames were given up, oldest first: what is delivered again of them did not reach the dead letters. */
   private readonly dead = new Map<string, DeadFrameInfo>();
 
-  constructor(kernel: Kernel, sieve: Sieve, take: Take) {
+  constructor(kernel: Kernel, sieve: Sieve, take: Take, deliveriesMax = DELIVERIES_MAX) {
     this.kernel = kernel;
     this.sieve = sieve;
     this.take = take;
+    this.deliveriesMax = deliveriesMax;
   }
 
   /** Reads no more. What is being handled may still be settled, for `drainMs`. */
@@ -121,7 +123,7 @@ export class Inbound {
       this.giveUp(name, why);
     } else if (!this.sieve.isNew(frame, delivery.topic)) {
       this.settle((consumption) => consumption.acknowledge([delivery]));
-    } else if (delivery.deliveries > DELIVERIES_MAX) {
+    } else if (delivery.deliveries > this.deliveriesMax) {
       this.open.set(name, [delivery]);
       this.report(delivery, 'deliveries-exhausted', undefined);
       this.sieve.done(frame);

@@ -39,6 +39,15 @@ export interface NodePorts {
   readonly find: Find;
 }
 
+/** What whoever reads and fills shards needs of the node. */
+export interface ShardPorts {
+  readonly kernel: Kernel;
+  readonly broker: ClusterBroker;
+  readonly nodes: Nodes;
+  readonly mail: Mail;
+  readonly calls: RemoteCalls;
+}
+
 /** This process among the others. */
 export class RemoteNode {
   private readonly kernel: Kernel;
@@ -97,6 +106,12 @@ export class RemoteNode {
     const { self } = this.nodes;
     if (node !== self.name) return false;
     return (incarnation ?? self.incarnation) === self.incarnation ? true : undefined;
+  }
+
+  /** What keyed agents need of the node. */
+  get shardPorts(): ShardPorts {
+    const { kernel, broker, nodes, mail, calls } = this;
+    return { kernel, broker, nodes, mail, calls };
   }
 
   ref(protocol: AnyProtocol, place: NodePlace): RemoteRef {

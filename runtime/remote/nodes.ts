@@ -8,9 +8,7 @@ import { NODES_LOST_REMEMBERED_MAX } from '../../src/protocol/limits.ts';
 import type { Member, MemberChange, Membership, NodeIdentity } from '../../src/protocol/membership.ts';
 import type { NodeView } from '../../src/protocol/nodes.ts';
 import type { EventHub } from '../observe/event-hub.ts';
-
-/** What a node says of itself. Whatever else stands there is of a later version. */
-const LEAVING = JSON.stringify({ leaving: true });
+import { type About, aboutOf, aboutText } from './about.ts';
 
 /** Who is told of changes. */
 export interface NodesListener {
@@ -28,6 +26,7 @@ export class Nodes {
   private readonly listener: NodesListener;
   /** Lives that were lost, the oldest forgotten first. */
   private readonly lost = new Set<string>();
+  private about: About = {};
   private stopListening: () => void = () => undefined;
 
   constructor(own: NodeIdentity, members: Membership, events: EventHub, listener: NodesListener) {
@@ -53,7 +52,13 @@ export class Nodes {
 
   /** Tells the others that this node takes no new mail. */
   leave(): Promise<void> {
-    return this.members.describe(LEAVING);
+    return this.say({ leaving: true });
+  }
+
+  /** Says something of this node, beside what it has said. Rejects as `Membership.describe`. */
+  say(about: About): Promise<void> {
+    this.about = { ...this.about, ...about };
+    return this.members.describe(aboutText(this.about));
   }
 
   /** The life of a node that can be sent to. */
@@ -99,8 +104,8 @@ export class Nodes {
   }
 }
 
-function isLeaving({ about }: Member): boolean {
-  return about === LEAVING;
+function isLeaving(member: Member): boolean {
+  return aboutOf(member).leaving === true;
 }
 
 function keyOf(name: string, incarnation: string): string {
