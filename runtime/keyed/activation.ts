@@ -4,23 +4,29 @@
  */
 
 import type { ChildSpec } from '../../src/protocol/child-spec.ts';
-import type { TroupeError } from '../../src/protocol/errors.ts';
+import { TroupeError } from '../../src/protocol/errors.ts';
 import { nameOfKey } from '../../src/protocol/key.ts';
+import type { KeyStates } from '../../src/protocol/key-states.ts';
 import type { Cell } from '../actor/cell.ts';
 import { drainActor, killTurn } from '../actor/lifecycle.ts';
 import { ActorChild } from '../supervision/actor-child.ts';
 import type { Supervisor } from '../supervision/supervisor.ts';
+import { Snapshot } from './snapshot.ts';
 
 /** A time in which this node owns a shard. */
 export interface Tenancy {
   /** Greater than that of every earlier owner. */
   readonly epoch: number;
+  /** The store of states knows a later owner of this key. */
+  stale(activation: Activation, error: TroupeError): void;
 }
 
 /** Who has made it, and hears of its end. */
 export interface ActivationOwner {
   readonly spec: ChildSpec;
   readonly supervisor: Supervisor;
+  /** Where states are kept; undefined where they are not. */
+  readonly states: KeyStates | undefined;
   ended(activation: Activation): void;
 }
 
@@ -40,6 +46,8 @@ export class Activation {
   /** Resolves when the one before it has ended; undefined where there was none, or it has. */
   private before: Promise<void> | undefined;
   private readonly owner: ActivationOwner;
+  /** Its state outside this process, if it is kept there. */
+  readonly snapshot: Snapshot | undefined;
   private resolveOver: () => void = () => undefined;
 
   constructor(owner: ActivationOwner, key: string, tenancy: Tenancy, before: Promise<void> | undefined) {
@@ -51,6 +59,7 @@ export class Activation {
       this.resolveOver = resolve;
     });
     this.child = new KeyedChild(owner.supervisor, nameOfKey(key), owner.spec, this);
+    this.snapshot = owner.states === undefined ? undefined : this.snapshotIn(owner.states);
   }
 
   /** Its actor. */
@@ -101,6 +110,16 @@ export class Activation {
     return this.before !== undefined;
   }
 
+  private snapshotIn(states: KeyStates): Snapshot {
+    const { tenancy, child } = this;
+    const { kernel } = this.owner.supervisor.surroundings;
+    const { path: id } = child;
+    const stale = (): void => {
+      tenancy.stale(this, new TroupeError('ERR_ACTOR_STOPPED', { address: id }));
+    };
+    return new Snapshot({ kernel, states, id, epoch: tenancy.epoch, stale });
+  }
+
   /** Ends it at once, without hooks. */
   async kill(error: TroupeError): Promise<void> {
     killTurn(this.cell, error);
@@ -109,6 +128,7 @@ export class Activation {
 
   /** Its actor has ended. */
   ended(): void {
+    this.snapshot?.end();
     this.resolveOver();
     this.owner.ended(this);
   }

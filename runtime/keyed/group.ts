@@ -7,12 +7,14 @@
 
 import type { AnyAgentDefinition } from '../../src/protocol/agent.ts';
 import { type ChildSpec, childSpec } from '../../src/protocol/child-spec.ts';
-import { KEYED_LOOKS_MAX, KILL_GRACE_MS, TIMER_MS_MAX } from '../../src/protocol/limits.ts';
+import type { KeyStates } from '../../src/protocol/key-states.ts';
+import { KEYED_LOOKS_MAX, TIMER_MS_MAX } from '../../src/protocol/limits.ts';
 import type { Behaviour } from '../actor/behaviour.ts';
 import type { Kernel } from '../actor/kernel.ts';
 import type { Timeout } from '../host/timeouts.ts';
 import type { Supervisor } from '../supervision/supervisor.ts';
 import { Activation, type ActivationOwner, type Tenancy } from './activation.ts';
+import { keyedAgent } from './keyed-agent.ts';
 import type { KeyedSettings } from './options.ts';
 
 /** What a group needs of its system. */
@@ -28,6 +30,7 @@ export class KeyedGroup implements ActivationOwner {
   readonly kernel: Kernel;
   readonly supervisor: Supervisor;
   readonly spec: ChildSpec;
+  readonly states: KeyStates | undefined;
   /** The agent as it is run. */
   readonly agent: AnyAgentDefinition;
   /** Told when one more actor may start. */
@@ -44,8 +47,8 @@ export class KeyedGroup implements ActivationOwner {
     this.kernel = ports.kernel;
     this.supervisor = ports.supervisor;
     this.behaviourOf = ports.behaviourOf;
-    this.agent = keyedAgent(agent, settings.handOffMs);
-    // What is told about it is told by the name of the group.
+    this.states = settings.states;
+    this.agent = keyedAgent(agent, settings);
     this.spec = childSpec('keyed', this.agent, { restart: 'transient', shutdownMs: settings.handOffMs });
   }
 
@@ -146,23 +149,4 @@ export class KeyedGroup implements ActivationOwner {
     }
     this.watch();
   }
-}
-
-/** The agent whose `state` begins when the actor before it has ended, and gets the key. */
-function keyedAgent(agent: AnyAgentDefinition, handOffMs: number): AnyAgentDefinition {
-  const { options } = agent;
-  const { state, startTimeoutMs } = options;
-  const begin = (activation: Activation, ctx: unknown): unknown => state?.({ key: activation.key }, ctx);
-  return Object.freeze({
-    ...agent,
-    options: Object.freeze({
-      ...options,
-      startTimeoutMs: Math.min(TIMER_MS_MAX, startTimeoutMs + handOffMs + KILL_GRACE_MS),
-      state: (args: unknown, ctx: unknown): unknown => {
-        const activation = args as Activation; // what its place gives
-        if (!activation.hasPredecessor) return begin(activation, ctx);
-        return activation.predecessorEnded().then(() => begin(activation, ctx));
-      },
-    }),
-  });
 }

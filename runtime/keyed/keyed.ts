@@ -12,6 +12,7 @@ import type { ActorRef } from '../actor/local-ref.ts';
 import type { ShardPorts } from '../remote/node.ts';
 import type { Supervisor } from '../supervision/supervisor.ts';
 import { treeOf } from '../supervision/tree.ts';
+import type { Tenancy } from './activation.ts';
 import { type GroupPorts, KeyedGroup } from './group.ts';
 import { OwnKeyRef, SharedKeyRef } from './keyed-refs.ts';
 import { keyedSettings } from './options.ts';
@@ -98,7 +99,11 @@ export class KeyedAgents {
   private known(group: KeyedGroup, sharding: ReturnType<typeof shardingOf> | undefined): Known {
     const { shards } = this.ports;
     if (shards === undefined || sharding === undefined) {
-      const tenancy = { epoch: Math.floor(group.kernel.host.clock.wallNow()) };
+      const { kernel } = group;
+      const tenancy: Tenancy = {
+        epoch: Math.floor(kernel.host.clock.wallNow()), // a later process has a greater one
+        stale: (activation, error) => kernel.background(activation.kill(error)),
+      };
       const refTo = (protocol: AnyProtocol, key: string): ActorRef =>
         new OwnKeyRef(protocol, group, key, tenancy);
       return { group, seats: undefined, refTo };

@@ -19,6 +19,7 @@ import { Held, senderOf } from '../remote/deliveries.ts';
 import { type Arrival, type GivenUp, RELEASE } from '../remote/inbound.ts';
 import { RemoteCustomer } from '../remote/remote-customer.ts';
 import type { Activation, Tenancy } from './activation.ts';
+import type { Saved } from './snapshot.ts';
 
 /** How a letter ends, as the broker is told. */
 export type LetterEnd = GivenUp | typeof RELEASE | undefined;
@@ -28,8 +29,8 @@ export interface LetterPorts extends Tenancy {
   readonly kernel: Kernel;
   /** The shard moves: what is not handled here comes again elsewhere. */
   readonly isClosing: boolean;
-  /** Answers whoever waits. Throws for a value that cannot travel. */
-  answer(letter: Letter, type: 'reply' | 'refusal', value: unknown, error?: unknown): void;
+  /** What answers whoever waits. Throws for a value that cannot travel. */
+  answerTo(letter: Letter, type: 'reply' | 'refusal', value: unknown, error?: unknown): () => void;
   /** It has ended, for the broker. */
   ended(letter: Letter): void;
   /** Whoever waits for an answer has it, or does not wait any more. */
@@ -61,6 +62,10 @@ export class Letter implements Witness {
   /** Nobody waits for an answer any more. */
   private isAnswered = false;
   private isGivenBack = false;
+  /** Its turn is over: its outcome is final, and is told when what came of it is safe. */
+  private isDone = false;
+  /** Replies that were given before that. */
+  private readonly replies: (() => void)[] = [];
   private resolve: (end: LetterEnd) => void = () => undefined;
 
   constructor(ports: LetterPorts, arrival: Arrival, target: WireTarget, deadline: number, content: Content) {
@@ -80,8 +85,12 @@ export class Letter implements Witness {
     return this.ports;
   }
 
-  /** Whether its turn runs. */
-  get isInTurn(): boolean {
+  /** Whether its turn runs, or is over and its state is not safe yet. */
+  get isUnderWay(): boolean {
+    return this.isDone || this.isInTurn;
+  }
+
+  private get isInTurn(): boolean {
     return this.envelope !== undefined && this.activation?.cell.turn?.envelope === this.envelope;
   }
 
@@ -110,10 +119,33 @@ export class Letter implements Witness {
 
   /** Its message has an outcome. */
   ended(_envelope: Envelope, outcome: Outcome, error?: unknown): void {
-    if (outcome !== 'cancelled') this.finish(outcome === 'handled' ? undefined : { reason: outcome, error });
+    if (outcome === 'handled') this.handled();
+    else if (outcome !== 'cancelled') this.dead(outcome, error);
     else if (this.isAnswered) this.finish(undefined);
     else if (this.ports.isClosing) this.giveBack();
     else this.finish({ reason: 'killed', error });
+  }
+
+  private dead(reason: string, error: unknown): void {
+    // What it has replied was not kept.
+    if (this.replies.splice(0).length > 0) this.refuseAsker(error);
+    this.finish({ reason, error });
+  }
+
+  private handled(): void {
+    this.isDone = true;
+    this.whenSaved((saved) => {
+      for (const reply of this.replies.splice(0)) this.when(saved, reply);
+      if (saved === 'saved') this.finish(undefined);
+      else if (saved === 'gone') this.giveBack();
+      else this.finish({ reason: 'serialization', error: saved.error });
+    });
+  }
+
+  private whenSaved(then: (saved: Saved) => void): void {
+    const snapshot = this.activation?.snapshot;
+    if (snapshot === undefined) then('saved');
+    else snapshot.whenSaved(then);
   }
 
   /** Whoever waits for it does not any more. */
@@ -128,7 +160,7 @@ export class Letter implements Witness {
     this.isGivenBack = true;
     const { envelope, held } = this;
     if (held !== undefined) held.leave();
-    else if (envelope !== undefined && !this.isInTurn) this.activation?.cell.cancel(envelope, undefined);
+    else if (envelope !== undefined && !this.isUnderWay) this.activation?.cell.cancel(envelope, undefined);
     this.customer?.reject(undefined);
     this.finish(RELEASE);
   }
@@ -171,8 +203,11 @@ export class Letter implements Witness {
     const { ports, arrival, deadline } = this;
     const isAsk = arrival.message.type === 'ask';
     return new RemoteCustomer(ports.kernel, cell, isAsk ? deadline : Infinity, {
-      reply: (value) => this.answer('reply', isAsk ? value : undefined),
-      refuse: (error) => this.answer('refusal', undefined, error),
+      reply: (value) => {
+        if (isAsk) this.reply(value);
+        else ports.answerTo(this, 'reply', undefined)();
+      },
+      refuse: (error) => this.refuseAsker(error),
       over: () => {
         this.isAnswered = true;
         ports.answered(this);
@@ -180,8 +215,21 @@ export class Letter implements Witness {
     });
   }
 
-  private answer(type: 'reply' | 'refusal', value: unknown, error?: unknown): void {
-    if (!this.isGivenBack) this.ports.answer(this, type, value, error);
+  /** A reply speaks of what its turn has done, so it leaves when that is safe. */
+  private reply(value: unknown): void {
+    const reply = this.ports.answerTo(this, 'reply', value);
+    if (this.activation?.snapshot === undefined) reply();
+    else if (this.isInTurn) this.replies.push(reply);
+    else this.whenSaved((saved) => this.when(saved, reply));
+  }
+
+  private when(saved: Saved, reply: () => void): void {
+    if (saved === 'saved') reply();
+    else if (saved !== 'gone') this.refuseAsker(saved.error);
+  }
+
+  private refuseAsker(error: unknown): void {
+    if (!this.isGivenBack) this.ports.answerTo(this, 'refusal', undefined, error)();
   }
 
   private envelopeFor(customer: RemoteCustomer | undefined): Envelope {

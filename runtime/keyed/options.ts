@@ -1,6 +1,7 @@
 /** The door of `system.keyed`: reads its options once. Every reader throws `ERR_OPTION_INVALID`. */
 
 import { checkGroupName } from '../../src/protocol/broker-options.ts';
+import type { KeyStates } from '../../src/protocol/key-states.ts';
 import {
   KEYED_ACTORS_MAX,
   KEYED_IDLE_MS,
@@ -17,19 +18,45 @@ export interface KeyedSettings {
   readonly idleMs: number;
   readonly keysMax: number;
   readonly handOffMs: number;
+  /** Where the states of keys are kept; undefined where they end with their actors. */
+  readonly states: KeyStates | undefined;
 }
+
+const KNOWN = ['name', 'shards', 'idleMs', 'keysMax', 'handOffMs', 'persist', 'states'];
 
 /** Reads the options; `protocol` is the name of the agent's protocol. */
 export function keyedSettings(protocol: string, options: unknown): KeyedSettings {
-  const given = objectOption('keyed', options, ['name', 'shards', 'idleMs', 'keysMax', 'handOffMs']);
+  const given = objectOption('keyed', options, KNOWN);
   const shards = integerOption('keyed.shards', given['shards'], 1, KEYED_SHARDS);
   if (shards > SHARDS_MAX)
     throw invalidOption('keyed.shards', `a whole number from 1 to ${SHARDS_MAX}`, shards);
   return Object.freeze({
+    states: statesOption(given['persist'], given['states']),
     name: checkGroupName(given['name'] ?? protocol),
     shards,
     idleMs: durationOption('keyed.idleMs', given['idleMs'], KEYED_IDLE_MS, { infinity: true }),
     keysMax: integerOption('keyed.keysMax', given['keysMax'], 1, KEYED_ACTORS_MAX),
     handOffMs: durationOption('keyed.handOffMs', given['handOffMs'], SHUTDOWN_MS, { zero: true }),
   });
+}
+
+/** The two go together: neither does anything alone. */
+function statesOption(persist: unknown, states: unknown): KeyStates | undefined {
+  if (persist === undefined && states === undefined) return undefined;
+  if (persist !== 'snapshot')
+    throw invalidOption('keyed.persist', "'snapshot' with states, or neither", persist);
+  if (!isStates(states))
+    throw invalidOption('keyed.states', "a store of states, with persist: 'snapshot'", states);
+  return states;
+}
+
+function isStates(value: unknown): value is KeyStates {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    'activate' in value &&
+    typeof value.activate === 'function' &&
+    'save' in value &&
+    typeof value.save === 'function'
+  );
 }

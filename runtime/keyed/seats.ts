@@ -157,13 +157,30 @@ export class Seats {
         lost();
         if (seat.leaving !== undefined) return; // it is released at once
         events.emit({ type: 'shard-granted', group: name, shard, epoch });
-        const tenure = new Tenure(group, ports, room, { group: name, shard, shards }, epoch);
-        seat.tenure = tenure;
-        tenure.begin();
+        const stale = (): void => {
+          this.tellStale(shard);
+          lost();
+          // The broker gives it to the next one, or to this one again by another epoch.
+          ports.kernel.background(this.giveUp(seat));
+        };
+        seat.tenure = new Tenure({ group, ports, room, shard: { group: name, shard, shards }, epoch, stale });
+        seat.tenure.begin();
         if (!seat.isWanted) this.placeIn(KEYED_PLACE_MS);
       },
       lost,
     };
+  }
+
+  private tellStale(shard: number): void {
+    const { name } = this.group.settings;
+    const text = `the store has a later owner of keys of shard ${shard} of ${name}: this node gives it up`;
+    this.ports.kernel.events.emit({
+      type: 'logged',
+      level: 'warn',
+      address: '/keyed',
+      text,
+      fields: undefined,
+    });
   }
 
   // --- hand-off ---------------------------------------------------------------------------------------------------

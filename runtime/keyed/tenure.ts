@@ -36,6 +36,17 @@ import type { WaitingRoom } from './waiting-room.ts';
 /** Milliseconds for which an answer is worth sending where the asker sets no end. */
 const ANSWER_MS = 60_000;
 
+/** What a tenure is of. */
+export interface TenureOptions {
+  readonly group: KeyedGroup;
+  readonly ports: ShardPorts;
+  readonly room: WaitingRoom;
+  readonly shard: Shard;
+  readonly epoch: number;
+  /** Somebody else has owned the shard since, whatever the broker has said so far. */
+  readonly stale: () => void;
+}
+
 /** One time of owning one shard. */
 export class Tenure implements LetterPorts {
   readonly kernel: Kernel;
@@ -51,8 +62,10 @@ export class Tenure implements LetterPorts {
   private readonly mismatches = new Set<string>();
   isClosing = false;
   private isOver = false;
+  private readonly onStale: () => void;
 
-  constructor(group: KeyedGroup, ports: ShardPorts, room: WaitingRoom, shard: Shard, epoch: number) {
+  constructor({ group, ports, room, shard, epoch, stale }: TenureOptions) {
+    this.onStale = stale;
     this.kernel = ports.kernel;
     this.shard = shard;
     this.epoch = epoch;
@@ -96,7 +109,7 @@ export class Tenure implements LetterPorts {
     this.isClosing = true;
     const read = this.inbound.stop(handOffMs + 2 * KILL_GRACE_MS);
     for (const letter of this.letters) this.room.leave(letter);
-    for (const letter of [...this.letters]) if (!letter.isInTurn) letter.giveBack();
+    for (const letter of [...this.letters]) if (!letter.isUnderWay) letter.giveBack();
     await Promise.all(this.group.actorsIn(this).map(({ child }) => child.stop('shutdown')));
     for (const letter of [...this.letters]) letter.giveBack();
     await read;
@@ -114,6 +127,11 @@ export class Tenure implements LetterPorts {
     this.kernel.background(this.inbound.stop(0));
   }
 
+  /** The store has refused what this owner wanted to write. */
+  stale(): void {
+    if (!this.isOver) this.onStale();
+  }
+
   /** A life of a node has ended: nobody there waits any more. */
   nodeEnded({ name, incarnation }: NodeIdentity): void {
     const reason = new TroupeError('ERR_NODE_DOWN', { node: name });
@@ -123,8 +141,11 @@ export class Tenure implements LetterPorts {
 
   // --- letters ----------------------------------------------------------------------------------------------------
 
-  answer({ arrival }: Letter, type: 'reply' | 'refusal', value: unknown, error?: unknown): void {
-    if (!this.isOver) this.say(arrival, type, value, error);
+  answerTo({ arrival }: Letter, type: 'reply' | 'refusal', value: unknown, error?: unknown): () => void {
+    const answer = this.sayingTo(arrival, type, value, error);
+    return () => {
+      if (!this.isOver) answer?.();
+    };
   }
 
   answered({ arrival }: Letter): void {
@@ -173,7 +194,7 @@ export class Tenure implements LetterPorts {
     try {
       payload = decodePayload(sent);
     } catch (error) {
-      this.say(arrival, 'refusal', undefined, error);
+      this.sayingTo(arrival, 'refusal', undefined, error)?.();
       return givenUp('serialization', error);
     }
     const deadline = clockTimeOf(this.kernel, expiresAtMs);
@@ -183,7 +204,7 @@ export class Tenure implements LetterPorts {
     }
     const content = this.contentOf(arrival, target, payload);
     if ('error' in content) {
-      this.say(arrival, 'refusal', undefined, content.error);
+      this.sayingTo(arrival, 'refusal', undefined, content.error)?.();
       this.bury(arrival, target, payload, 'validation', content.error);
       return givenUp('validation', content.error);
     }
@@ -241,14 +262,21 @@ export class Tenure implements LetterPorts {
   }
 
   /** Answers whoever waits. Who only told something hears of a mismatch, so that both nodes say it, and of nothing else. */
-  private say(arrival: Arrival, type: 'reply' | 'refusal', value: unknown, error?: unknown): void {
+  private sayingTo(
+    arrival: Arrival,
+    type: 'reply' | 'refusal',
+    value: unknown,
+    error?: unknown,
+  ): (() => void) | undefined {
     const { message, lane } = arrival;
     const { id, expiresAtMs, target } = message;
-    if (message.type === 'tell' && !isTroupeError(error, 'ERR_PROTOCOL_MISMATCH')) return;
+    if (message.type === 'tell' && !isTroupeError(error, 'ERR_PROTOCOL_MISMATCH')) return undefined;
     const refused = { address: this.addressOf(target?.address ?? ''), message: target?.message ?? '' };
     const payload = this.ports.mail.payloadOf(type === 'reply' ? value : refusalOf(error, refused));
-    const dueAt = Math.min(clockTimeOf(this.kernel, expiresAtMs), this.kernel.now() + ANSWER_MS);
-    this.ports.mail.say(nodeOf(arrival), { type, id, lane, dueAt, payload });
+    return () => {
+      const dueAt = Math.min(clockTimeOf(this.kernel, expiresAtMs), this.kernel.now() + ANSWER_MS);
+      this.ports.mail.say(nodeOf(arrival), { type, id, lane, dueAt, payload });
+    };
   }
 
   private bury(

@@ -1,5 +1,6 @@
 /** Keyed agents, as their users see them: types only. For each key there is one actor in the whole cluster, while it is needed. */
 
+import type { KeyStates } from './key-states.ts';
 import type { AnyProtocol } from './protocol.ts';
 import type { Ref } from './ref.ts';
 
@@ -27,6 +28,14 @@ export interface KeyedOptions {
    * their messages come again there.
    */
   readonly handOffMs?: number | undefined;
+  /**
+   * `snapshot`: the state of each key outlives its actor. It is kept in `states` after every turn that has changed it, before the turn's message is
+   * acknowledged and its reply leaves; the next actor goes on from there, and only the first one of a key runs the agent's `state`. It has to be
+   * what JSON gives back as it was. Unless said, the state ends with its actor.
+   */
+  readonly persist?: 'snapshot' | undefined;
+  /** Where states are kept, with `persist`: the same store for all nodes. */
+  readonly states?: KeyStates | undefined;
 }
 
 /** One agent for each key. */
