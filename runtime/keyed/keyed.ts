@@ -73,7 +73,7 @@ export class KeyedAgents {
     });
     const known = this.known(group, sharding);
     this.groups.set(name, known);
-    this.announce();
+    if (settings.hosts) this.announce();
     const forKey = (key: string): unknown => known.refTo(protocol, checkKey('forKey: key', key));
     return Object.freeze({ name, shards, forKey: forKey as Keyed<AnyProtocol>['forKey'] }); // refs have the verbs of their protocol
   }
@@ -98,7 +98,9 @@ export class KeyedAgents {
 
   private known(group: KeyedGroup, sharding: ReturnType<typeof shardingOf> | undefined): Known {
     const { shards } = this.ports;
+    const { hosts } = group.settings;
     if (shards === undefined || sharding === undefined) {
+      if (!hosts) throw invalidOption('keyed.hosts', 'true in a system without a broker', hosts);
       const { kernel } = group;
       const tenancy: Tenancy = {
         epoch: Math.floor(kernel.host.clock.wallNow()), // a later process has a greater one
@@ -110,7 +112,7 @@ export class KeyedAgents {
     }
     const refTo = (protocol: AnyProtocol, key: string): ActorRef =>
       new SharedKeyRef(shards.calls, protocol, group, key);
-    return { group, seats: new Seats(group, shards, sharding), refTo };
+    return { group, seats: hosts ? new Seats(group, shards, sharding) : undefined, refTo };
   }
 
   /** Says to the others what this node takes part in. */
@@ -118,7 +120,14 @@ export class KeyedAgents {
     const { shards, kernel } = this.ports;
     if (shards === undefined) return;
     const keyed = Object.fromEntries(
-      [...this.groups].map(([name, { group }]) => [name, group.settings.shards]),
+      [...this.groups].flatMap(
+        ([
+          name,
+          {
+            group: { settings },
+          },
+        ]) => (settings.hosts ? [[name, settings.shards] as const] : []),
+      ),
     );
     // Where the broker is away it is told with the next connection.
     kernel.background(shards.nodes.say({ keyed }).catch(() => undefined));

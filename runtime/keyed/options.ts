@@ -9,12 +9,20 @@ import {
   SHARDS_MAX,
   SHUTDOWN_MS,
 } from '../../src/protocol/limits.ts';
-import { durationOption, integerOption, invalidOption, objectOption } from '../../src/protocol/options.ts';
+import {
+  booleanOption,
+  durationOption,
+  integerOption,
+  invalidOption,
+  objectOption,
+} from '../../src/protocol/options.ts';
 
 /** The options of a group, complete. */
 export interface KeyedSettings {
   readonly name: string;
   readonly shards: number;
+  /** Whether actors may live on this node. */
+  readonly hosts: boolean;
   readonly idleMs: number;
   readonly keysMax: number;
   readonly handOffMs: number;
@@ -22,7 +30,7 @@ export interface KeyedSettings {
   readonly states: KeyStates | undefined;
 }
 
-const KNOWN = ['name', 'shards', 'idleMs', 'keysMax', 'handOffMs', 'persist', 'states'];
+const KNOWN = ['name', 'shards', 'hosts', 'idleMs', 'keysMax', 'handOffMs', 'persist', 'states'];
 
 /** Reads the options; `protocol` is the name of the agent's protocol. */
 export function keyedSettings(protocol: string, options: unknown): KeyedSettings {
@@ -34,6 +42,7 @@ export function keyedSettings(protocol: string, options: unknown): KeyedSettings
     states: statesOption(given['persist'], given['states']),
     name: checkGroupName(given['name'] ?? protocol),
     shards,
+    hosts: booleanOption('keyed.hosts', given['hosts'] ?? true),
     idleMs: durationOption('keyed.idleMs', given['idleMs'], KEYED_IDLE_MS, { infinity: true }),
     keysMax: integerOption('keyed.keysMax', given['keysMax'], 1, KEYED_ACTORS_MAX),
     handOffMs: durationOption('keyed.handOffMs', given['handOffMs'], SHUTDOWN_MS, { zero: true }),

@@ -19,6 +19,8 @@ export interface KeyedOptions {
   readonly name?: string | undefined;
   /** Parts that the keys are spread over, and that nodes own: 1 to 1,024; 64 unless said. The same on all nodes, and for as long as there are messages. */
   readonly shards?: number | undefined;
+  /** Whether this node takes its share of the keys; true unless said. With `false`, which needs a broker, it only sends to them. */
+  readonly hosts?: boolean | undefined;
   /** Milliseconds without a message after which an actor is stopped until the next one; 300,000 unless said; `Infinity` for never. */
   readonly idleMs?: number | undefined;
   /** Actors that live on this node at once; 10,000 unless said. One more waits until one has ended. */
