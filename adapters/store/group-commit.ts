@@ -117,7 +117,7 @@ export class GroupCommit {
 }
 
 /** LMDB says why a commit failed in a promise of its own, which must not go unheard. */
-async function causeOf(error: unknown): Promise<unknown> {
+export async function causeOf(error: unknown): Promise<unknown> {
   if (!(error instanceof Error) || !('commitError' in error)) return error;
   try {
     await error.commitError;

@@ -5,10 +5,9 @@
  * LMDB lets one of them write at a time, also when another is killed while it writes.
  */
 
-import { resolve } from 'node:path';
 import { TroupeError } from '../../src/protocol/errors.ts';
 import { STORE_BATCH_MAX, STORE_WAITING_BYTES_MAX, STORE_WAITING_MAX } from '../../src/protocol/limits.ts';
-import { integerOption, invalidOption, objectOption } from '../../src/protocol/options.ts';
+import { integerOption, objectOption } from '../../src/protocol/options.ts';
 import type {
   MessageRange,
   MessageStore,
@@ -23,8 +22,9 @@ import type {
 import { BOUND_NAMES, type Criteria, checkBounds, checkRange, checkTrim } from './criteria.ts';
 import { type CommitBounds, GroupCommit } from './group-commit.ts';
 import { type Batch, Trimming } from './lmdb-batch.ts';
+import { closeFolder, type Driver, folderOption, loadDriver } from './lmdb-folder.ts';
 import { readPage } from './lmdb-range.ts';
-import { closeTables, type Driver, loadDriver, type MessageTables, openTables } from './lmdb-tables.ts';
+import { type MessageTables, openTables } from './lmdb-tables.ts';
 import { checkChange, checkPosition, FIRST_STATE, messageOf, writeText } from './stored-text.ts';
 import { noTotals, statsOf, type Totals, type TrimSum } from './totals.ts';
 
@@ -146,7 +146,7 @@ class LmdbStore implements MessageStore {
   private async finish(): Promise<void> {
     await this.commits.settled();
     await Promise.all(this.touching);
-    await closeTables(this.tables);
+    await closeFolder(this.tables);
   }
 
   private async *read(criteria: Criteria, end: number): AsyncGenerator<StoredMessage, void> {
@@ -203,10 +203,4 @@ class LmdbStore implements MessageStore {
 
 function isId(id: unknown): id is string {
   return typeof id === 'string' && id.length > 0 && id.length <= 1_000;
-}
-
-function folderOption(folder: unknown): string {
-  if (typeof folder !== 'string' || folder === '' || folder.includes('\0'))
-    throw invalidOption('folder', 'the path of a folder', folder);
-  return resolve(folder);
 }

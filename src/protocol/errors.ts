@@ -33,6 +33,12 @@ export interface ErrorDetails {
   ERR_DEAD_LETTER_UNKNOWN: { readonly id: string };
   ERR_CHILDREN_FULL: { readonly address: string; readonly childrenMax: number };
   ERR_DRIVER_MISSING: { readonly package: string };
+  ERR_EPOCH_STALE: {
+    readonly kind: string;
+    readonly key: string;
+    readonly epoch: number;
+    readonly heldEpoch: number;
+  };
   ERR_FRAME_INVALID: { readonly problem: string };
   ERR_FRAME_TOO_LARGE: { readonly sizeBytes: number; readonly sizeBytesMax: number };
   ERR_GENERATION_STALE: { readonly address: string; readonly call: string };
@@ -81,6 +87,18 @@ export interface ErrorDetails {
   ERR_SEND_TIMEOUT: { readonly address: string; readonly timeoutMs: number; readonly capacity: number };
   ERR_SHARD_NOT_OWNED: { readonly group: string; readonly shard: number };
   ERR_SHUTDOWN_TIMEOUT: { readonly phase: string; readonly task: string; readonly timeoutMs: number };
+  ERR_SNAPSHOT_CORRUPT: {
+    readonly store: string;
+    readonly kind: string;
+    readonly key: string;
+    readonly problem: string;
+  };
+  ERR_SNAPSHOT_TOO_LARGE: {
+    readonly kind: string;
+    readonly key: string;
+    readonly sizeBytes: number;
+    readonly sizeBytesMax: number;
+  };
   ERR_START_FAILED: { readonly address: string };
   ERR_STASH_FULL: { readonly address: string; readonly stashMax: number };
   ERR_STORE_BUSY: { readonly store: string; readonly waiting: number; readonly waitingBytes: number };
@@ -188,6 +206,11 @@ const RULES: { readonly [C in ErrorCode]: Rule<C> } = {
   ERR_DRIVER_MISSING: {
     retryable: false,
     message: (d) => `The package '${d.package}' cannot be loaded. Run: npm install ${d.package}`,
+  },
+  ERR_EPOCH_STALE: {
+    retryable: false,
+    message: (d) =>
+      `The state of ${d.kind} ${JSON.stringify(d.key)} is not held by this claim of epoch ${d.epoch}: ${heldBy(d)}. Stop this actor; whoever owns the key now goes on.`,
   },
   ERR_FRAME_INVALID: {
     retryable: false,
@@ -362,6 +385,16 @@ const RULES: { readonly [C in ErrorCode]: Rule<C> } = {
     message: (d) =>
       `The task '${d.task}' of the shutdown phase '${d.phase}' did not settle within ${d.timeoutMs} ms and is not waited for. Watch its signal, or raise its timeoutMs or deadlineMs.`,
   },
+  ERR_SNAPSHOT_CORRUPT: {
+    retryable: false,
+    message: (d) =>
+      `The snapshot of ${d.kind} ${JSON.stringify(d.key)} in the store ${d.store} is damaged: ${d.problem}. It was left as it is. Put a copy in its place, or save or remove it.`,
+  },
+  ERR_SNAPSHOT_TOO_LARGE: {
+    retryable: false,
+    message: (d) =>
+      `The snapshot of ${d.kind} ${JSON.stringify(d.key)} has ${d.sizeBytes} bytes (at most ${d.sizeBytesMax}). Keep less in the state, or raise snapshotBytesMax.`,
+  },
   ERR_START_FAILED: {
     retryable: true,
     message: (d) =>
@@ -426,6 +459,13 @@ const RULES: { readonly [C in ErrorCode]: Rule<C> } = {
       `The turn of '${d.message}' at ${d.address} ran longer than ${d.timeoutMs} ms and was disowned. Watch ctx.signal and return, or raise turnTimeoutMs.`,
   },
 };
+
+function heldBy({ epoch, heldEpoch }: ErrorDetails['ERR_EPOCH_STALE']): string {
+  if (heldEpoch > epoch) return `an owner of epoch ${heldEpoch} has been there since`;
+  return heldEpoch === epoch
+    ? 'another owner has the same epoch'
+    : 'it was never activated, or the store has lost it';
+}
 
 /** The one error Troupe throws or rejects with. Match on `code`; read `details`; the wording may change. */
 export class TroupeError<C extends ErrorCode = ErrorCode> extends Error {

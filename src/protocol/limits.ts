@@ -131,6 +131,11 @@ export const STORED_PAYLOAD_BYTES_MAX = 1_048_576;
 export const STORED_ID_CHARACTERS_MAX = 200;
 export const STORED_TEXT_CHARACTERS_MAX = 1_000;
 export const STORED_PAYLOAD_DEPTH_MAX = 256;
+/** Bytes of a keyed agent's key in UTF-8: with its kind it fits a key of LMDB (1,978 bytes). Characters of an owner's name. */
+export const STATE_KEY_BYTES_MAX = 1_024;
+export const STATE_OWNER_CHARACTERS_MAX = 200;
+/** Bytes of one snapshot: it is written whole at each save, so what is larger belongs in a database, with its key in the state. */
+export const STATE_SNAPSHOT_BYTES_MAX = 1_048_576;
 /** Changes that may wait for a store's next sync, and the bytes of their payloads: as many as may wait at a mailbox. */
 export const STORE_WAITING_MAX = 10_000;
 export const STORE_WAITING_BYTES_MAX = 67_108_864;

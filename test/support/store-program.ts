@@ -5,8 +5,8 @@
  */
 
 import { parseArgs } from 'node:util';
+import { type Driver, loadDriver } from '../../adapters/store/lmdb-folder.ts';
 import { openStore } from '../../adapters/store/lmdb-store.ts';
-import { type Driver, loadDriver } from '../../adapters/store/lmdb-tables.ts';
 import { say } from './said-lines.ts';
 
 const { positionals, values } = parseArgs({

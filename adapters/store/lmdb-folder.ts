@@ -1,0 +1,226 @@
+/**
+ * A folder that holds one LMDB file, and how it is opened. LMDB maps the file into memory, so what is no store of ours, or is cut off,
+ * is found out before it is mapped. It knows nothing of what the tables hold.
+ */
+
+import { type FileHandle, mkdir, open, readdir, realpath } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import type { RootDatabase } from 'lmdb';
+import { TroupeError } from '../../src/protocol/errors.ts';
+import { invalidOption } from '../../src/protocol/options.ts';
+
+/** What is used of the package `lmdb`. */
+export type Driver = Pick<typeof import('lmdb'), 'open'>;
+
+const FILES = ['data.mdb', 'lock.mdb'];
+/** Contents are nobody else's business: LMDB alone would let every account of the machine read them. */
+const FOLDER_MODE = 0o700;
+const FILE_MODE = 0o600;
+
+/**
+ * Folders that are open in this process. A second opening would have to wait, on this thread, for a commit of the first that
+ * waits for this thread in turn.
+ */
+const openPaths = new Set<string>();
+
+/** What the file of a store says of itself. */
+export interface Format {
+  readonly name: string;
+  readonly version: number;
+}
+
+/** Opens a folder and the tables in it, making both if they are not there. Throws `ERR_STORE_UNUSABLE`. */
+export async function openFolder<T>(
+  folder: string,
+  driver: Driver,
+  format: Format,
+  tablesOf: (root: RootDatabase, path: string) => T,
+): Promise<T> {
+  try {
+    const firstMade = await mkdir(folder, { recursive: true, mode: FOLDER_MODE });
+    const path = await realpath(folder);
+    if (openPaths.has(path)) throw unusable(folder, 'it is open in this process already; share that store');
+    openPaths.add(path);
+    try {
+      await checkFolder(path);
+      await makeFiles(path);
+      const tables = await openRoot(driver, path, format, tablesOf);
+      await syncFolders(path, firstMade);
+      return tables;
+    } catch (error) {
+      openPaths.delete(path);
+      throw error;
+    }
+  } catch (error) {
+    if (error instanceof TroupeError) throw error;
+    throw unusable(folder, error instanceof Error ? error.message : String(error), error);
+  }
+}
+
+/** Closes what `openFolder` opened. */
+export async function closeFolder({
+  root,
+  path,
+}: {
+  readonly root: RootDatabase;
+  readonly path: string;
+}): Promise<void> {
+  try {
+    await root.close();
+  } finally {
+    openPaths.delete(path);
+  }
+}
+
+async function openRoot<T>(
+  driver: Driver,
+  path: string,
+  format: Format,
+  tablesOf: (root: RootDatabase, path: string) => T,
+): Promise<T> {
+  const root = driver.open({
+    path,
+    noSubdir: false,
+    maxDbs: 8,
+    // A commit is whole and synced before its promise resolves and before the next one begins.
+    overlappingSync: false,
+    // Its own batches have a promise that nobody hears: a commit that failed would end the process.
+    eventTurnBatching: false,
+    encoding: 'json',
+  });
+  try {
+    checkFormat(root, path, format);
+    return tablesOf(root, path);
+  } catch (error) {
+    await root.close();
+    throw error;
+  }
+}
+
+/** Throws `ERR_DRIVER_MISSING`. */
+export async function loadDriver(): Promise<Driver> {
+  try {
+    return await import('lmdb');
+  } catch (cause) {
+    throw new TroupeError('ERR_DRIVER_MISSING', { package: 'lmdb' }, { cause });
+  }
+}
+
+/** A folder is ours if it is empty or holds our files alone: a wrong path must not fill somebody's folder. */
+async function checkFolder(folder: string): Promise<void> {
+  const strangers = (await readdir(folder)).filter((name) => !FILES.includes(name));
+  if (strangers.length > 0)
+    throw unusable(folder, `the folder holds other things, such as '${strangers[0]?.slice(0, 64)}'`);
+  await checkFile(folder);
+}
+
+/** Makes the files, empty, so that they have our mode and not LMDB's. Those that are there keep theirs. */
+async function makeFiles(folder: string): Promise<void> {
+  for (const name of FILES) {
+    const file = await open(join(folder, name), 'a', FILE_MODE);
+    await file.close();
+  }
+}
+
+/**
+ * A synced file is lost with its name, if a loss of power takes that: the folder's entries are synced, and those of the
+ * folders above it, up to where the first one was made.
+ */
+async function syncFolders(folder: string, firstMade: string | undefined): Promise<void> {
+  if (process.platform === 'win32') return; // It opens no folders, and keeps names in a journal of its own.
+  const last = firstMade === undefined ? folder : dirname(await realpath(firstMade));
+  for (let path = folder; ; path = dirname(path)) {
+    const opened = await open(path, 'r');
+    try {
+      await opened.sync();
+    } finally {
+      await opened.close();
+    }
+    if (path === last || path === dirname(path)) return;
+  }
+}
+
+/** Where LMDB's two head pages have what is read of them: on 64-bit machines that put the low byte first. */
+const HEAD = { magic: 24, pageSize: 48, lastPage: 144, size: 152 };
+const MAGIC = 0xbeefc0de;
+
+/**
+ * Refuses what is no LMDB file, and makes a file that was cut off as long as its head says it is. LMDB maps the missing part,
+ * and reading there would kill the process (SIGBUS); zeros it recognises and refuses. A file in order may be shorter too, by
+ * pages that are free: making it longer harms nothing.
+ */
+async function checkFile(folder: string): Promise<void> {
+  const file = await openFile(join(folder, 'data.mdb'));
+  if (file === undefined) return;
+  try {
+    const { size } = await file.stat();
+    if (size === 0) return; // It was made, and its process killed before the first byte was written.
+    const first = await readHeadPage(file, 0);
+    if (first === undefined)
+      throw unusable(folder, 'data.mdb is not a file of LMDB, or its beginning is damaged');
+    const second = await readHeadPage(file, first.pageSizeBytes);
+    const sizeBytes = (Math.max(first.lastPage, second?.lastPage ?? 0) + 1) * first.pageSizeBytes;
+    if (size < sizeBytes && Number.isSafeInteger(sizeBytes)) await file.truncate(sizeBytes);
+  } finally {
+    await file.close();
+  }
+}
+
+async function openFile(path: string): Promise<FileHandle | undefined> {
+  try {
+    return await open(path, 'r+');
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+async function readHeadPage(
+  file: FileHandle,
+  offset: number,
+): Promise<{ readonly pageSizeBytes: number; readonly lastPage: number } | undefined> {
+  const head = Buffer.alloc(HEAD.size);
+  await file.read(head, 0, HEAD.size, offset);
+  if (head.readUInt32LE(HEAD.magic) !== MAGIC) return undefined;
+  return {
+    pageSizeBytes: head.readUInt32LE(HEAD.pageSize),
+    lastPage: Number(head.readBigUInt64LE(HEAD.lastPage)),
+  };
+}
+
+/** Marks a new file as ours, and refuses one that is not. */
+function checkFormat(root: RootDatabase, folder: string, expected: Format): void {
+  root.transactionSync(() => {
+    const isNew = [...root.getKeys({ limit: 1 })].length === 0;
+    if (isNew) root.putSync('format', expected);
+    const format: unknown = root.get('format');
+    if (JSON.stringify(format) !== JSON.stringify(expected)) {
+      throw unusable(
+        folder,
+        isOfName(format, expected.name)
+          ? 'it was written by another version of Troupe'
+          : 'its LMDB file belongs to something else',
+      );
+    }
+  });
+}
+
+function isOfName(format: unknown, name: string): boolean {
+  return typeof format === 'object' && format !== null && 'name' in format && format.name === name;
+}
+
+/** The error of a folder that cannot be used. */
+export function unusable(
+  folder: string,
+  problem: string,
+  cause?: unknown,
+): TroupeError<'ERR_STORE_UNUSABLE'> {
+  return new TroupeError('ERR_STORE_UNUSABLE', { store: folder, problem }, { cause });
+}
+
+/** The whole path of a folder that an option names. */
+export function folderOption(folder: unknown): string {
+  if (typeof folder !== 'string' || folder === '' || folder.includes('\0'))
+    throw invalidOption('folder', 'the path of a folder', folder);
+  return resolve(folder);
+}
