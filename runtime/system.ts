@@ -158,6 +158,7 @@ export class LocalSystem implements Surroundings, Upward {
       shards: this.node?.shardPorts,
       supervisorFor: (path) => new Supervisor(this, topSettings(path)),
       behaviourOf: (agent) => this.behaviourOf(agent),
+      onShutdown: (phase, task, timeoutMs) => this.onShutdown(phase, 'keyed', task, { timeoutMs }),
     });
     this.topics = new Topics(this.kernel, (spec, args) =>
       this.place(this.subscribers, ++this.keysMade, spec, args),
@@ -211,7 +212,6 @@ export class LocalSystem implements Surroundings, Upward {
   /** The actors are there: what others send is taken in, until they have ended. */
   private async join(node: RemoteNode): Promise<void> {
     this.onShutdown('announce', 'node', () => node.leave());
-    this.onShutdown('hand-off', 'keyed', () => this.keyedAgents.leave(), { timeoutMs: Infinity });
     const finish = async (signal: AbortSignal): Promise<void> => {
       await node.finish(signal);
       await node.flushed();

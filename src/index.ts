@@ -101,7 +101,6 @@ export type {
   RuntimeEvent,
   SupervisorEndReason,
 } from './protocol/events.ts';
-export type { KeyStates } from './protocol/key-states.ts';
 export type { Keyed, KeyedArgs, KeyedOptions } from './protocol/keyed.ts';
 export type { Member, MemberChange, Membership } from './protocol/membership.ts';
 export type { NodeView } from './protocol/nodes.ts';

@@ -6,17 +6,19 @@
 import type { ChildSpec } from '../../src/protocol/child-spec.ts';
 import { TroupeError } from '../../src/protocol/errors.ts';
 import { nameOfKey } from '../../src/protocol/key.ts';
-import type { KeyStates } from '../../src/protocol/key-states.ts';
 import type { Cell } from '../actor/cell.ts';
 import { drainActor, killTurn } from '../actor/lifecycle.ts';
 import { ActorChild } from '../supervision/actor-child.ts';
 import type { Supervisor } from '../supervision/supervisor.ts';
 import { Snapshot } from './snapshot.ts';
+import type { OpenedStates } from './states.ts';
 
 /** A time in which this node owns a shard. */
 export interface Tenancy {
   /** Greater than that of every earlier owner. */
   readonly epoch: number;
+  /** The life of the node, unlike every other. */
+  readonly owner: string;
   /** The store of states knows a later owner of this key. */
   stale(activation: Activation, error: TroupeError): void;
 }
@@ -26,7 +28,9 @@ export interface ActivationOwner {
   readonly spec: ChildSpec;
   readonly supervisor: Supervisor;
   /** Where states are kept; undefined where they are not. */
-  readonly states: KeyStates | undefined;
+  readonly states: OpenedStates | undefined;
+  /** The kind of its states, there. */
+  readonly kind: string;
   ended(activation: Activation): void;
 }
 
@@ -110,14 +114,17 @@ export class Activation {
     return this.before !== undefined;
   }
 
-  private snapshotIn(states: KeyStates): Snapshot {
+  private snapshotIn(states: OpenedStates): Snapshot {
     const { tenancy, child } = this;
-    const { kernel } = this.owner.supervisor.surroundings;
-    const { path: id } = child;
+    const { kind, supervisor } = this.owner;
+    const { kernel } = supervisor.surroundings;
+    const { path: address } = child;
     const stale = (): void => {
-      tenancy.stale(this, new TroupeError('ERR_ACTOR_STOPPED', { address: id }));
+      tenancy.stale(this, new TroupeError('ERR_ACTOR_STOPPED', { address }));
     };
-    return new Snapshot({ kernel, states, id, epoch: tenancy.epoch, stale });
+    const { epoch, owner } = tenancy;
+    const key = { kind, key: this.key };
+    return new Snapshot({ kernel, states, key, claim: { epoch, owner }, address, stale });
   }
 
   /** Ends it at once, without hooks. */

@@ -7,7 +7,6 @@
 
 import type { AnyAgentDefinition } from '../../src/protocol/agent.ts';
 import { type ChildSpec, childSpec } from '../../src/protocol/child-spec.ts';
-import type { KeyStates } from '../../src/protocol/key-states.ts';
 import { KEYED_LOOKS_MAX, TIMER_MS_MAX } from '../../src/protocol/limits.ts';
 import type { Behaviour } from '../actor/behaviour.ts';
 import type { Kernel } from '../actor/kernel.ts';
@@ -16,11 +15,14 @@ import type { Supervisor } from '../supervision/supervisor.ts';
 import { Activation, type ActivationOwner, type Tenancy } from './activation.ts';
 import { keyedAgent } from './keyed-agent.ts';
 import type { KeyedSettings } from './options.ts';
+import type { OpenedStates } from './states.ts';
 
 /** What a group needs of its system. */
 export interface GroupPorts {
   readonly kernel: Kernel;
   readonly supervisor: Supervisor;
+  /** Where states are kept; undefined where they end with their actors. */
+  readonly states: OpenedStates | undefined;
   readonly behaviourOf: (agent: AnyAgentDefinition) => Behaviour;
 }
 
@@ -30,7 +32,7 @@ export class KeyedGroup implements ActivationOwner {
   readonly kernel: Kernel;
   readonly supervisor: Supervisor;
   readonly spec: ChildSpec;
-  readonly states: KeyStates | undefined;
+  readonly states: OpenedStates | undefined;
   /** The agent as it is run. */
   readonly agent: AnyAgentDefinition;
   /** Told when one more actor may start. */
@@ -47,9 +49,13 @@ export class KeyedGroup implements ActivationOwner {
     this.kernel = ports.kernel;
     this.supervisor = ports.supervisor;
     this.behaviourOf = ports.behaviourOf;
-    this.states = settings.states;
+    this.states = ports.states;
     this.agent = keyedAgent(agent, settings);
     this.spec = childSpec('keyed', this.agent, { restart: 'transient', shutdownMs: settings.handOffMs });
+  }
+
+  get kind(): string {
+    return this.settings.name;
   }
 
   get behaviour(): Behaviour {

@@ -4,11 +4,13 @@ import type { AnyAgentDefinition } from '../../src/protocol/agent.ts';
 import { TroupeError } from '../../src/protocol/errors.ts';
 import { checkKey, keyOfName } from '../../src/protocol/key.ts';
 import type { Keyed } from '../../src/protocol/keyed.ts';
-import { KEYED_GROUPS_MAX } from '../../src/protocol/limits.ts';
+import { KEYED_GROUPS_MAX, SHUTDOWN_TASK_MS } from '../../src/protocol/limits.ts';
 import { invalidOption } from '../../src/protocol/options.ts';
 import type { AnyProtocol } from '../../src/protocol/protocol.ts';
+import type { ShutdownPhase } from '../../src/protocol/shutdown.ts';
 import type { TreeNode } from '../../src/protocol/system.ts';
 import type { ActorRef } from '../actor/local-ref.ts';
+import { nameOfLife } from '../host/life.ts';
 import type { ShardPorts } from '../remote/node.ts';
 import type { Supervisor } from '../supervision/supervisor.ts';
 import { treeOf } from '../supervision/tree.ts';
@@ -17,13 +19,15 @@ import { type GroupPorts, KeyedGroup } from './group.ts';
 import { OwnKeyRef, SharedKeyRef } from './keyed-refs.ts';
 import { keyedSettings } from './options.ts';
 import { Seats, shardingOf } from './seats.ts';
+import { StateStores } from './states.ts';
 
 /** The first name of every path of a keyed actor. */
 const KEYED_TOP = 'keyed';
 
 /** What groups need of their system. */
-export interface KeyedPorts extends Omit<GroupPorts, 'supervisor'> {
+export interface KeyedPorts extends Omit<GroupPorts, 'supervisor' | 'states'> {
   readonly supervisorFor: (path: string) => Supervisor;
+  readonly onShutdown: (phase: ShutdownPhase, task: () => Promise<void>, timeoutMs: number) => void;
   /** Of a system with a broker. */
   readonly shards: ShardPorts | undefined;
 }
@@ -38,9 +42,11 @@ interface Known {
 export class KeyedAgents {
   private readonly ports: KeyedPorts;
   private readonly groups = new Map<string, Known>();
+  private readonly stores: StateStores;
 
   constructor(ports: KeyedPorts) {
     this.ports = ports;
+    this.stores = new StateStores(ports.kernel);
   }
 
   /** Those whose actors live here. */
@@ -70,8 +76,10 @@ export class KeyedAgents {
     const group = new KeyedGroup(settings, agent, {
       ...this.ports,
       supervisor: this.ports.supervisorFor(path),
+      states: settings.states === undefined ? undefined : this.stores.use(settings.states),
     });
     const known = this.known(group, sharding);
+    if (this.groups.size === 0) this.endWithSystem();
     this.groups.set(name, known);
     if (settings.hosts) this.announce();
     const forKey = (key: string): unknown => known.refTo(protocol, checkKey('forKey: key', key));
@@ -86,14 +94,22 @@ export class KeyedAgents {
     return known === undefined || key === undefined ? undefined : known.refTo(protocol, key);
   }
 
+  private endWithSystem(): void {
+    const { onShutdown } = this.ports;
+    // As long as turns may go on, and no longer than the shutdown itself.
+    onShutdown('hand-off', () => this.leave(), Infinity);
+    onShutdown('flush', () => this.close(), SHUTDOWN_TASK_MS);
+  }
+
   /** Hands all shards to other nodes. */
-  async leave(): Promise<void> {
+  private async leave(): Promise<void> {
     await Promise.all([...this.groups.values()].map(({ seats }) => seats?.leave()));
   }
 
-  /** No timer is left. */
-  end(): void {
+  /** All actors have ended: no timer is left, and no store is open. */
+  private async close(): Promise<void> {
     for (const { group } of this.groups.values()) group.end();
+    await this.stores.close();
   }
 
   private known(group: KeyedGroup, sharding: ReturnType<typeof shardingOf> | undefined): Known {
@@ -103,7 +119,8 @@ export class KeyedAgents {
       if (!hosts) throw invalidOption('keyed.hosts', 'true in a system without a broker', hosts);
       const { kernel } = group;
       const tenancy: Tenancy = {
-        epoch: Math.floor(kernel.host.clock.wallNow()), // a later process has a greater one
+        epoch: Math.max(1, Math.floor(kernel.host.clock.wallNow())), // a later process has a greater one
+        owner: nameOfLife(kernel.host),
         stale: (activation, error) => kernel.background(activation.kill(error)),
       };
       const refTo = (protocol: AnyProtocol, key: string): ActorRef =>

@@ -1,7 +1,6 @@
 /** The door of `system.keyed`: reads its options once. Every reader throws `ERR_OPTION_INVALID`. */
 
 import { checkGroupName } from '../../src/protocol/broker-options.ts';
-import type { KeyStates } from '../../src/protocol/key-states.ts';
 import {
   KEYED_ACTORS_MAX,
   KEYED_IDLE_MS,
@@ -14,8 +13,10 @@ import {
   durationOption,
   integerOption,
   invalidOption,
+  nameOption,
   objectOption,
 } from '../../src/protocol/options.ts';
+import type { StateStore } from '../../src/protocol/state-store.ts';
 
 /** The options of a group, complete. */
 export interface KeyedSettings {
@@ -27,7 +28,7 @@ export interface KeyedSettings {
   readonly keysMax: number;
   readonly handOffMs: number;
   /** Where the states of keys are kept; undefined where they end with their actors. */
-  readonly states: KeyStates | undefined;
+  readonly states: StateStore | undefined;
 }
 
 const KNOWN = ['name', 'shards', 'hosts', 'idleMs', 'keysMax', 'handOffMs', 'persist', 'states'];
@@ -40,7 +41,8 @@ export function keyedSettings(protocol: string, options: unknown): KeyedSettings
     throw invalidOption('keyed.shards', `a whole number from 1 to ${SHARDS_MAX}`, shards);
   return Object.freeze({
     states: statesOption(given['persist'], given['states']),
-    name: checkGroupName(given['name'] ?? protocol),
+    // What both brokers and stores of states take.
+    name: checkGroupName(nameOption('keyed.name', given['name'] ?? protocol)),
     shards,
     hosts: booleanOption('keyed.hosts', given['hosts'] ?? true),
     idleMs: durationOption('keyed.idleMs', given['idleMs'], KEYED_IDLE_MS, { infinity: true }),
@@ -50,7 +52,7 @@ export function keyedSettings(protocol: string, options: unknown): KeyedSettings
 }
 
 /** The two go together: neither does anything alone. */
-function statesOption(persist: unknown, states: unknown): KeyStates | undefined {
+function statesOption(persist: unknown, states: unknown): StateStore | undefined {
   if (persist === undefined && states === undefined) return undefined;
   if (persist !== 'snapshot')
     throw invalidOption('keyed.persist', "'snapshot' with states, or neither", persist);
@@ -59,13 +61,10 @@ function statesOption(persist: unknown, states: unknown): KeyStates | undefined 
   return states;
 }
 
-function isStates(value: unknown): value is KeyStates {
-  return (
-    typeof value === 'object' &&
-    value !== null &&
-    'activate' in value &&
-    typeof value.activate === 'function' &&
-    'save' in value &&
-    typeof value.save === 'function'
-  );
+const STORE_CALLS = ['open', 'activate', 'save', 'close'] as const satisfies readonly (keyof StateStore)[];
+
+function isStates(value: unknown): value is StateStore {
+  if (typeof value !== 'object' || value === null) return false;
+  const store = value as Readonly<Record<string, unknown>>; // any object may be read by name
+  return STORE_CALLS.every((call) => typeof store[call] === 'function');
 }

@@ -6,18 +6,33 @@
  * Invariant: at most one write is under way; what is taken meanwhile is written next, the latest alone.
  */
 
+import { isTroupeError } from '../../src/protocol/errors.ts';
 import { jsonOf } from '../../src/protocol/json-value.ts';
-import type { KeyStates } from '../../src/protocol/key-states.ts';
 import { KEYED_AGAIN_MS, STORED_PAYLOAD_BYTES_MAX } from '../../src/protocol/limits.ts';
+import type { StateClaim, StateKey } from '../../src/protocol/state-store.ts';
 import type { Kernel } from '../actor/kernel.ts';
+import type { OpenedStates } from './states.ts';
+
+const TEXT = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+/** What no second try mends. */
+const FINAL = new Set([
+  'ERR_SNAPSHOT_CORRUPT',
+  'ERR_SNAPSHOT_TOO_LARGE',
+  'ERR_OPTION_INVALID',
+  'ERR_STORE_CLOSED',
+  'ERR_STORE_UNUSABLE',
+  'ERR_DRIVER_MISSING',
+  'ERR_BROKER_DENIED',
+]);
 
 /** Whose state it is. */
 export interface SnapshotOwner {
   readonly kernel: Kernel;
-  readonly states: KeyStates;
-  /** Its path, which no other key has. */
-  readonly id: string;
-  readonly epoch: number;
+  readonly states: OpenedStates;
+  readonly key: StateKey;
+  readonly claim: StateClaim;
+  /** The path of its actor, for what is told. */
+  readonly address: string;
   /** A later owner has the key. */
   readonly stale: () => void;
 }
@@ -42,28 +57,24 @@ export class Snapshot {
     this.owner = owner;
   }
 
-  /** The state to begin with; undefined where there is none yet. Rejects when a later owner has the key. */
+  /** The state to begin with; undefined where there is none yet. Rejects when there is no way to know. */
   async load(): Promise<{ readonly state: unknown } | undefined> {
-    const { owner } = this;
     if (!this.isActivated) {
-      const found = await this.insist(() => owner.states.activate(owner.id, owner.epoch), 'read');
-      if (found === undefined) throw new Error('its actor has ended');
+      this.json = await this.activate();
+      this.savedJson = this.json;
       this.isActivated = true;
-      this.json = found.json;
-      this.savedJson = found.json;
     }
     return this.json === undefined ? undefined : { state: JSON.parse(this.json) as unknown };
   }
 
   /** A turn has ended with this state. */
   take(state: unknown): void {
-    if (this.isEnded) return;
+    if (this.isEnded || state === undefined) return;
     try {
-      if (state !== undefined) this.json = jsonOf(state, STORED_PAYLOAD_BYTES_MAX).text;
+      this.json = jsonOf(state, STORED_PAYLOAD_BYTES_MAX).text;
       this.problem = undefined;
     } catch (error) {
-      if (this.problem === undefined) this.tell('error', 'the state of a key cannot be kept', error);
-      this.problem = { error };
+      this.cannotKeep(error);
     }
     if (!this.isSaving && this.json !== this.savedJson) this.owner.kernel.background(this.save());
   }
@@ -89,50 +100,73 @@ export class Snapshot {
     this.release('gone');
   }
 
+  private async activate(): Promise<string | undefined> {
+    const { states, key, claim } = this.owner;
+    await states.ready();
+    let bytes: Uint8Array | undefined;
+    await this.insist('read', async () => {
+      bytes = await states.store.activate(key, claim);
+    });
+    if (this.isEnded) throw new Error('the actor has ended');
+    return bytes === undefined ? undefined : TEXT.decode(bytes);
+  }
+
   private async save(): Promise<void> {
-    const { owner } = this;
+    const { states, key, claim } = this.owner;
     this.isSaving = true;
     try {
       while (!this.isEnded && this.json !== undefined && this.json !== this.savedJson) {
         const { json } = this;
-        const waiting = this.waiting.splice(0);
-        const saved = await this.insist(() => owner.states.save(owner.id, owner.epoch, json), 'written');
-        if (saved !== undefined) this.savedJson = json;
-        for (const then of waiting) then(saved === undefined ? 'gone' : 'saved');
+        const waiting = this.waiting.length;
+        await this.insist('written', () => states.store.save(key, claim, Buffer.from(json)));
+        if (this.isEnded) return;
+        this.savedJson = json;
+        for (const then of this.waiting.splice(0, waiting)) then('saved');
       }
+      if (!this.isEnded) this.release('saved');
+    } catch (error) {
+      this.cannotKeep(error);
+      this.release({ error });
     } finally {
       this.isSaving = false;
     }
-    if (!this.isEnded && this.json === this.savedJson) this.release('saved');
+  }
+
+  private cannotKeep(error: unknown): void {
+    if (this.problem === undefined) this.tell('error', 'the state of a key cannot be kept', error);
+    this.problem = { error };
   }
 
   private release(saved: Saved): void {
     for (const then of this.waiting.splice(0)) then(saved);
   }
 
-  /** Asks the store until it answers; undefined when a later owner has the key, or the actor has ended. */
-  private async insist<T>(call: () => Promise<T | 'stale'>, what: string): Promise<T | undefined> {
+  /** Asks the store until it answers, or nobody wants to know any more. Rejects with what no second try mends. */
+  private async insist(what: 'read' | 'written', call: () => Promise<void>): Promise<void> {
     const { kernel, stale } = this.owner;
     while (!this.isEnded) {
       try {
-        const answer = await call();
-        if (answer !== 'stale') return this.isEnded ? undefined : answer;
-        this.isEnded = true;
-        stale();
-        return undefined;
+        await call();
+        return;
       } catch (error) {
+        if (this.isEnded) return;
+        if (isTroupeError(error, 'ERR_EPOCH_STALE')) {
+          this.end();
+          stale();
+          return;
+        }
+        if (isTroupeError(error) && FINAL.has(error.code)) throw error;
         const text = `the state of a key could not be ${what}, and is tried again in ${KEYED_AGAIN_MS} ms`;
-        if (!this.isEnded) this.tell('warn', text, error);
+        this.tell('warn', text, error);
         await new Promise<void>((resolve) => {
           kernel.timeouts.startFunction(KEYED_AGAIN_MS, kernel.now(), resolve);
         });
       }
     }
-    return undefined;
   }
 
   private tell(level: 'warn' | 'error', text: string, error: unknown): void {
-    const { kernel, id: address } = this.owner;
+    const { kernel, address } = this.owner;
     kernel.events.emit({ type: 'logged', level, address, text, fields: { error } });
   }
 }

@@ -52,6 +52,7 @@ export class Tenure implements LetterPorts {
   readonly kernel: Kernel;
   readonly shard: Shard;
   readonly epoch: number;
+  readonly owner: string;
   private readonly group: KeyedGroup;
   private readonly ports: ShardPorts;
   private readonly room: WaitingRoom;
@@ -69,6 +70,8 @@ export class Tenure implements LetterPorts {
     this.kernel = ports.kernel;
     this.shard = shard;
     this.epoch = epoch;
+    const { name, incarnation } = ports.nodes.self;
+    this.owner = `${name}@${incarnation}`;
     this.group = group;
     this.ports = ports;
     this.room = room;

@@ -1,8 +1,8 @@
 /** Keyed agents, as their users see them: types only. For each key there is one actor in the whole cluster, while it is needed. */
 
-import type { KeyStates } from './key-states.ts';
 import type { AnyProtocol } from './protocol.ts';
 import type { Ref } from './ref.ts';
+import type { StateStore } from './state-store.ts';
 
 /** What the `state` of a keyed agent gets. */
 export interface KeyedArgs {
@@ -13,8 +13,8 @@ export interface KeyedArgs {
 /** The options of `system.keyed`. */
 export interface KeyedOptions {
   /**
-   * What all nodes know the agents by: a letter or digit, then letters, digits, `_` and `-`, 64 characters at most; the name of the agent's
-   * protocol unless said.
+   * What all nodes know the agents by, and their states in a store: a letter, then letters, digits, `_` and `-`, 64 characters at most; the name of the
+   * agent's protocol unless said.
    */
   readonly name?: string | undefined;
   /** Parts that the keys are spread over, and that nodes own: 1 to 1,024; 64 unless said. The same on all nodes, and for as long as there are messages. */
@@ -36,8 +36,11 @@ export interface KeyedOptions {
    * what JSON gives back as it was. Unless said, the state ends with its actor.
    */
   readonly persist?: 'snapshot' | undefined;
-  /** Where states are kept, with `persist`: the same store for all nodes. */
-  readonly states?: KeyStates | undefined;
+  /**
+   * Where states are kept, with `persist`: the same place for all nodes, and for each a store object of its own, which the system opens and
+   * closes.
+   */
+  readonly states?: StateStore | undefined;
 }
 
 /** One agent for each key. */

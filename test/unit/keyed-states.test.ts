@@ -3,9 +3,9 @@ import { z } from 'zod';
 import { memory } from '../../adapters/memory/index.ts';
 import { agent, ask, type KeyedArgs, protocol, tell, type } from '../../src/index.ts';
 import { deafBroker } from '../support/deaf-broker.ts';
-import { testStates } from '../support/key-states.ts';
 import { deferred, endingOf } from '../support/puppet.ts';
 import { type Cluster, testCluster } from '../support/test-cluster.ts';
+import { testStates } from '../support/test-states.ts';
 
 const Account = protocol('account', {
   add: ask(z.object({ amount: z.number(), ms: z.number().optional() }), z.number()),
@@ -44,7 +44,12 @@ async function pairOf(cluster: Cluster, states = testStates()) {
   const start = async (name: string, hosts = true) => {
     const ear = deafBroker(memory({ hub: cluster.hub }));
     const node = await cluster.start(name, { broker: ear.broker });
-    const accounts = node.system.keyed(account(cluster), { shards: 2, hosts, persist: 'snapshot', states });
+    const accounts = node.system.keyed(account(cluster), {
+      shards: 2,
+      hosts,
+      persist: 'snapshot',
+      states: states.store(),
+    });
     return { ...node, accounts, ear, name };
   };
   const a = await start('a');
@@ -129,7 +134,7 @@ describe('the state of a key', () => {
     old.ear.goOn();
     await cluster.advance(40_000);
     expect(first.value).toBe(11);
-    const later = states.writes.slice(written).filter(({ id }) => id.endsWith('/x'));
+    const later = states.writes.slice(written).filter(({ key }) => key === 'x');
     expect(later).toHaveLength(1);
     expect(later[0]?.epoch).toBeGreaterThan(states.refused[0]?.epoch ?? 0);
   });
