@@ -6,6 +6,7 @@
 import type { ChildSpec } from '../../src/protocol/child-spec.ts';
 import { TroupeError } from '../../src/protocol/errors.ts';
 import { nameOfKey } from '../../src/protocol/key.ts';
+import { KILL_GRACE_MS } from '../../src/protocol/limits.ts';
 import type { Cell } from '../actor/cell.ts';
 import { drainActor, killTurn } from '../actor/lifecycle.ts';
 import { ActorChild } from '../supervision/actor-child.ts';
@@ -129,13 +130,35 @@ export class Activation {
 
   /** Ends it at once, without hooks. */
   async kill(error: TroupeError): Promise<void> {
+    this.snapshot?.end();
     killTurn(this.cell, error);
     await this.child.stop('killed');
   }
 
-  /** Its actor has ended. */
+  /** Ends it in order: its turn may finish. Resolves when it is over. */
+  async stop(): Promise<void> {
+    await this.child.stop('shutdown');
+    await this.over;
+  }
+
+  /** Its actor has ended. What its last turn has changed may still be on its way to the store, and is waited for, but not for long. */
   ended(): void {
-    this.snapshot?.end();
+    const { snapshot } = this;
+    if (snapshot === undefined) {
+      this.end();
+      return;
+    }
+    const { kernel } = this.owner.supervisor.surroundings;
+    const late = (): void => snapshot.end(); // which tells whoever waits
+    const timeout = kernel.timeouts.startFunction(KILL_GRACE_MS, kernel.now(), late);
+    snapshot.whenSaved(() => {
+      kernel.timeouts.cancel(timeout);
+      snapshot.end();
+      this.end();
+    });
+  }
+
+  private end(): void {
     this.resolveOver();
     this.owner.ended(this);
   }

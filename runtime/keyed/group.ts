@@ -123,7 +123,7 @@ export class KeyedGroup implements ActivationOwner {
   private passivate(activation: Activation): void {
     activation.isLeaving = true;
     this.leaving++;
-    this.kernel.background(activation.child.stop('shutdown'));
+    this.kernel.background(activation.stop());
   }
 
   private touch(activation: Activation): void {

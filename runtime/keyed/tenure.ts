@@ -110,10 +110,10 @@ export class Tenure implements LetterPorts {
   async handOff(): Promise<void> {
     const { handOffMs } = this.group.settings;
     this.isClosing = true;
-    const read = this.inbound.stop(handOffMs + 2 * KILL_GRACE_MS);
+    const read = this.inbound.stop(handOffMs + 3 * KILL_GRACE_MS);
     for (const letter of this.letters) this.room.leave(letter);
     for (const letter of [...this.letters]) if (!letter.isUnderWay) letter.giveBack();
-    await Promise.all(this.group.actorsIn(this).map(({ child }) => child.stop('shutdown')));
+    await Promise.all(this.group.actorsIn(this).map((each) => each.stop()));
     for (const letter of [...this.letters]) letter.giveBack();
     await read;
   }
