@@ -17,21 +17,15 @@ import type {
   PublishResult,
   Source,
 } from '../../src/protocol/broker.ts';
-import {
-  type BrokerSettings,
-  brokerSettings,
-  brokerUrl,
-  checkWindows,
-  shownUrl,
-} from '../../src/protocol/broker-options.ts';
+import { type BrokerSettings, brokerSettings, checkWindows } from '../../src/protocol/broker-options.ts';
 import type { Host } from '../../src/protocol/clock.ts';
 import { TroupeError } from '../../src/protocol/errors.ts';
 import { FRAME_BYTES_MAX, REDIS_KEPT_MS, SHARD_CLAIM_AGAIN_MS } from '../../src/protocol/limits.ts';
 import type { Membership } from '../../src/protocol/membership.ts';
-import { invalidOption, objectOption } from '../../src/protocol/options.ts';
+import { invalidOption } from '../../src/protocol/options.ts';
 import type { Shard, ShardClaim, Sharding, ShardOwner } from '../../src/protocol/sharding.ts';
 import { Claims } from './claims.ts';
-import { type Connect, type Connection, connectTo, listIn, textIn } from './client.ts';
+import { type Connect, type Connection, listIn, textIn } from './client.ts';
 import { type Attachment, RedisConsumption } from './consumption.ts';
 import { type EnteringState, enterUnder } from './entering.ts';
 import { Health } from './health.ts';
@@ -45,19 +39,10 @@ import { Members } from './members.ts';
 import { Publisher } from './publish.ts';
 import { Reader } from './reader.ts';
 import { ABOUTS } from './scripts.ts';
+import { type RedisTls, serverAt } from './server.ts';
 import { ShardKeeping } from './shard-keeping.ts';
 import type { Lease } from './stream.ts';
 import { Telling } from './telling.ts';
-
-/** Certificates of a `rediss://` connection, as Node's `tls.connect` takes them. */
-export interface RedisTls {
-  readonly ca?: string | Buffer | readonly (string | Buffer)[] | undefined;
-  readonly cert?: string | Buffer | undefined;
-  readonly key?: string | Buffer | undefined;
-  readonly servername?: string | undefined;
-  /** True unless said; false only for tests. */
-  readonly rejectUnauthorized?: boolean | undefined;
-}
 
 /** Options of a Redis broker. */
 export interface RedisOptions extends BrokerOptions {
@@ -66,24 +51,15 @@ export interface RedisOptions extends BrokerOptions {
 
 /** Milliseconds that a read waits at the server at the most. */
 const BLOCK_MAX_MS = 5_000;
-const TLS_OPTIONS = ['ca', 'cert', 'key', 'servername', 'rejectUnauthorized'];
 
 /**
  * A broker on the Redis at this URL: `redis://user:password@host:port/database`, or `rediss://` with TLS. Throws `ERR_OPTION_INVALID`.
  * Works with Redis 6.2 and newer; needs `ioredis`.
  */
 export function redis(url: string, options?: RedisOptions): Broker {
-  const parsed = brokerUrl('redis', url, ['redis:', 'rediss:']);
-  // The driver would take parameters for options of its own.
-  if (parsed.search !== '') throw invalidOption('redis: url', 'a URL without parameters', 'parameters');
-  if (!/^\/?\d*$/.test(parsed.pathname))
-    throw invalidOption('redis: url', 'the number of a database as its path', parsed.pathname);
   const { settings, own } = brokerSettings('redis', options, ['tls']);
-  const tls = objectOption('tls', own['tls'], TLS_OPTIONS);
-  if (own['tls'] !== undefined && parsed.protocol !== 'rediss:')
-    throw invalidOption('tls', 'absent unless the URL begins with rediss://', own['tls']);
-  const connect = connectTo(url, parsed.protocol === 'rediss:' ? { tls } : {});
-  return new RedisBroker(connect, shownUrl(parsed), settings);
+  const { connect, shown } = serverAt(url, own['tls']);
+  return new RedisBroker(connect, shown, settings);
 }
 
 /** What there is from `open` on. */

@@ -1,3 +1,4 @@
 /** `troupe/redis`: a broker on Redis streams. */
 
-export { type RedisOptions, type RedisTls, redis } from './broker.ts';
+export { type RedisOptions, redis } from './broker.ts';
+export type { RedisTls } from './server.ts';

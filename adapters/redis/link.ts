@@ -7,8 +7,9 @@ import type { NodeIdentity } from '../../src/protocol/broker.ts';
 import { type BrokerSettings, reconnectPauseMs } from '../../src/protocol/broker-options.ts';
 import type { Host } from '../../src/protocol/clock.ts';
 import { pause } from '../../src/protocol/deadline.ts';
-import { isTroupeError, TroupeError } from '../../src/protocol/errors.ts';
+import { isTroupeError, type TroupeError } from '../../src/protocol/errors.ts';
 import { Client, type Connect, type Connection, textIn } from './client.ts';
+import { connectionError } from './server.ts';
 
 /** The two connections of one session. */
 export interface Session {
@@ -215,18 +216,10 @@ export class Link {
   }
 
   private errorOf(cause: unknown): TroupeError {
-    if (isTroupeError(cause)) return cause;
-    const text = cause instanceof Error ? cause.message : 'the connection failed';
-    const code = isDenial(text) ? 'ERR_BROKER_DENIED' : 'ERR_BROKER_UNAVAILABLE';
-    return new TroupeError(code, {
-      broker: 'redis',
-      url: this.ports.shown,
-      problem: text.slice(0, PROBLEM_CHARACTERS_MAX),
-    });
+    return connectionError(this.ports.shown, cause);
   }
 }
 
-const PROBLEM_CHARACTERS_MAX = 200;
 const CLOSED = 'it was closed';
 
 function lifeOf(session: Session, clients: readonly Client[], sinceMs: number): Life {
@@ -235,11 +228,4 @@ function lifeOf(session: Session, clients: readonly Client[], sinceMs: number): 
     end = resolve;
   });
   return { ...session, clients, sinceMs, ended, end, isOver: false };
-}
-
-/** Answers of a server that does not want this client, and errors of TLS about certificates. */
-function isDenial(text: string): boolean {
-  return /^(WRONGPASS|NOAUTH|NOPERM|ERR (invalid password|AUTH|Client sent AUTH))|certificate|self.signed/i.test(
-    text,
-  );
 }

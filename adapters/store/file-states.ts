@@ -86,7 +86,7 @@ class FileStates implements StateStore {
   async activate(key: StateKey, claim: StateClaim): Promise<Uint8Array | undefined> {
     const { checked, by, row } = this.check(key, claim);
     const sealed = await this.change(0, ({ claims, snapshots }) => {
-      const held = claims.get(row);
+      const held = this.heldIn(claims, row);
       if (!mayActivate(by, held)) throw staleEpoch(checked, by, held?.epoch ?? 0);
       written(claims.putSync(row, by));
       const found = snapshots.get(row);
@@ -99,7 +99,7 @@ class FileStates implements StateStore {
     const { checked, by, row } = this.check(key, claim);
     const sealed = seal(checkSnapshot(checked, snapshot, this.bounds.snapshotBytesMax));
     await this.change(sealed.length, ({ claims, snapshots }) => {
-      const held = claims.get(row);
+      const held = this.heldIn(claims, row);
       if (!holds(by, held)) throw staleEpoch(checked, by, held?.epoch ?? 0);
       written(snapshots.putSync(row, sealed));
     });
@@ -108,7 +108,7 @@ class FileStates implements StateStore {
   async remove(key: StateKey, claim: StateClaim): Promise<void> {
     const { checked, by, row } = this.check(key, claim);
     await this.change(0, ({ claims, snapshots }) => {
-      const held = claims.get(row);
+      const held = this.heldIn(claims, row);
       if (!holds(by, held)) throw staleEpoch(checked, by, held?.epoch ?? 0);
       snapshots.removeSync(row);
     });
@@ -186,8 +186,17 @@ class FileStates implements StateStore {
     return new TroupeError('ERR_STORE_FAILED', { store: this.folder, problem }, { cause });
   }
 
+  /** A row that cannot be read refuses its own call, before anything is written. */
+  private heldIn(claims: Tables['claims'], row: Buffer): StateClaim | undefined {
+    try {
+      return claims.get(row);
+    } catch (error) {
+      throw this.failed(error);
+    }
+  }
+
   private unseal({ kind, key }: StateKey, sealed: Buffer): Uint8Array {
-    const bytes = Uint8Array.from(sealed.subarray(SUM_BYTES));
+    const bytes = new Uint8Array(sealed.subarray(SUM_BYTES));
     if (sealed.length >= SUM_BYTES && sealed.readUInt32LE(0) === crc32(bytes)) return bytes;
     const problem = `its ${bytes.length} bytes have another checksum than those that were saved`;
     throw new TroupeError('ERR_SNAPSHOT_CORRUPT', { store: this.folder, kind, key, problem });

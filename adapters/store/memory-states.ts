@@ -45,7 +45,7 @@ class MemoryStates implements StateStore {
     const { name, checked, by, row } = this.look(key, claim);
     if (!mayActivate(by, row?.held)) throw staleEpoch(checked, by, row?.held.epoch ?? 0);
     this.rows.set(name, { held: by, snapshot: row?.snapshot });
-    return row?.snapshot && Uint8Array.from(row.snapshot);
+    return row?.snapshot && new Uint8Array(row.snapshot);
   }
 
   async save(key: StateKey, claim: StateClaim, snapshot: Uint8Array): Promise<void> {

@@ -53,7 +53,7 @@ export function checkSnapshot({ kind, key }: StateKey, snapshot: unknown, sizeBy
   const sizeBytes = snapshot.byteLength;
   if (sizeBytes > sizeBytesMax)
     throw new TroupeError('ERR_SNAPSHOT_TOO_LARGE', { kind, key, sizeBytes, sizeBytesMax });
-  return Uint8Array.from(snapshot); // never a view: `Buffer.prototype.slice` would be one
+  return new Uint8Array(snapshot); // never a view: `Buffer.prototype.slice` would be one
 }
 
 /** Reads `snapshotBytesMax`. @internal */
