@@ -24,10 +24,17 @@ const LAYERS = [
   },
   { name: 'entry', path: '^src/(index|testing)\\.ts$', imports: [PROTOCOL, '^runtime/'] },
   { name: 'cli', path: '^adapters/cli/', imports: ['^adapters/'], modules: 'any' },
+  // A loopback server is a hub of the memory adapter behind a socket: docs/decisions/0018-loopback-broker.md.
+  {
+    name: 'loopback',
+    path: '^adapters/loopback/',
+    imports: [PROTOCOL, '^adapters/memory/'],
+    modules: 'any',
+  },
   // $1 is the adapter's or the example's own folder.
   {
     name: 'adapter',
-    path: '^adapters/((?!cli/)[^/]+)/',
+    path: '^adapters/((?!(?:cli|loopback)/)[^/]+)/',
     own: '^adapters/$1/',
     imports: [PROTOCOL],
     modules: 'any',

@@ -75,7 +75,7 @@ import { inspectPool } from './pool/inspection.ts';
 import { PoolCell } from './pool/pool.ts';
 import { WorkerCell } from './pool/worker.ts';
 import { RemoteNode } from './remote/node.ts';
-import { clusterBrokerOption, nodeOption } from './remote/options.ts';
+import { clusterBrokerOption, codecsAt, nodeOption } from './remote/options.ts';
 import { Registry } from './routing/registry.ts';
 import { Shutdown } from './shutdown.ts';
 import { ActorChild } from './supervision/actor-child.ts';
@@ -143,6 +143,8 @@ export class LocalSystem implements Surroundings, Upward {
       'shutdown',
       'node',
       'broker',
+      'codec',
+      'codecs',
     ]);
     this.name = nameOption('name', given['name']);
     this.kernel = new Kernel(host, {
@@ -152,7 +154,7 @@ export class LocalSystem implements Surroundings, Upward {
       isDevelopment: process.env['NODE_ENV'] !== 'production',
     });
     this.kernel.wire(this);
-    this.node = this.nodeFrom(given['node'], given['broker']);
+    this.node = this.nodeFrom(given);
     this.keyedAgents = new KeyedAgents({
       kernel: this.kernel,
       shards: this.node?.shardPorts,
@@ -226,14 +228,15 @@ export class LocalSystem implements Surroundings, Upward {
     }
   }
 
-  private nodeFrom(name: unknown, broker: unknown): RemoteNode | undefined {
+  private nodeFrom({ node: name, broker, codec, codecs: others }: NodeOptions): RemoteNode | undefined {
     const checked = clusterBrokerOption(broker);
     const node = nodeOption(name, broker, 'system');
+    const codecs = codecsAt(codec, others, broker, 'system');
     if (checked === undefined) return undefined;
     const { kernel } = this;
     const incarnation = nameOfLife(kernel.host);
     const identity = { name: node ?? `${this.name.slice(0, 32)}-${incarnation}`, incarnation };
-    return new RemoteNode({ kernel, broker: checked, identity, find: (place) => this.find(place) });
+    return new RemoteNode({ kernel, broker: checked, identity, codecs, find: (place) => this.find(place) });
   }
 
   keyed(agent: unknown, options?: unknown): Keyed<AnyProtocol> {
@@ -573,6 +576,9 @@ export class LocalSystem implements Surroundings, Upward {
     });
   }
 }
+
+/** The options of a system that joins a broker. */
+type NodeOptions = Readonly<Partial<Record<'node' | 'broker' | 'codec' | 'codecs', unknown>>>;
 
 /** A pool has said everything else itself. */
 const POOL_SPAWN_OPTIONS = ['name'];

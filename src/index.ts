@@ -70,6 +70,7 @@ export {
   toCloudEvent,
 } from './protocol/cloudevents.ts';
 export { fromCloudEventHttp, type HttpContent, toCloudEventHttp } from './protocol/cloudevents-http.ts';
+export type { Codec } from './protocol/codec.ts';
 export type {
   Answer,
   AskContext,

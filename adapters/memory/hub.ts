@@ -35,6 +35,8 @@ export interface Caller {
 export class Hub implements MemoryHub {
   refusesPublishes = false;
   refusesDeadLetters = false;
+  /** Epochs of shards begin after it: above all of an earlier hub, where one takes the place of another. */
+  epochBase = 0;
   private readonly everybody = new Faults();
   private readonly links = new Map<string, Link>();
   private readonly rooms = new Map<string, Room>();
@@ -178,7 +180,7 @@ export class Hub implements MemoryHub {
   roomOf(prefix: string): Room {
     let room = this.rooms.get(prefix);
     if (room === undefined) {
-      room = new Room((publisher, reader) => this.isApart(publisher, reader));
+      room = new Room((publisher, reader) => this.isApart(publisher, reader), this.epochBase);
       this.rooms.set(prefix, room);
     }
     return room;

@@ -12,6 +12,8 @@ export interface Hello {
   readonly maxLength: number;
   readonly expiresMs: number;
   readonly downAfterMs: number;
+  /** In which of its lives it is, if another hub has seen it before; its first unless said. */
+  readonly life?: number;
 }
 
 /** All that live, and how one that does not any more has ended. @internal */

@@ -49,9 +49,9 @@ export class Room {
   private readonly groups = new Map<string, Group>();
   private readonly isApart: (publisher: string, reader: string) => boolean;
 
-  constructor(isApart: (publisher: string, reader: string) => boolean) {
+  constructor(isApart: (publisher: string, reader: string) => boolean, epochBase: number) {
     this.isApart = isApart;
-    this.shards = new ShardTable(isApart);
+    this.shards = new ShardTable(isApart, epochBase);
     this.presence = new Presence(this.nodes, (record) => this.shards.forsake(record));
   }
 
@@ -90,7 +90,7 @@ export class Room {
             hears,
             goneAtMs: 0,
             isDead: false,
-            life: 1,
+            life: hello.life ?? 1,
             about: '',
           };
     record.connection = connection;
@@ -156,11 +156,15 @@ export class Room {
 
   /**
    * Keeps frames wherever they go, if there is room. After a `full` nothing else of the call is taken for that lane there, so that
-   * whoever publishes again from there keeps the order.
+   * whoever publishes again from there keeps the order. A call that comes in parts brings `full` along: what was full in the parts before.
    */
-  publish(frames: readonly OutFrame[], publisher: string, { host, link }: Connection): PublishResult[] {
+  publish(
+    frames: readonly OutFrame[],
+    publisher: string,
+    { host, link }: Connection,
+    full = new Set<string>(),
+  ): PublishResult[] {
     this.forgetOld(host.clock.now());
-    const full = new Set<string>();
     return frames.map((frame) => {
       const key = `${frame.lane} ${placeOf(frame.to)}`;
       if (full.has(key)) return 'full';

@@ -32,9 +32,12 @@ interface ShardRecord {
 export class ShardTable {
   private readonly shards = new Map<string, ShardRecord>();
   private readonly isApart: (publisher: string, reader: string) => boolean;
+  private readonly epochBase: number;
 
-  constructor(isApart: (publisher: string, reader: string) => boolean) {
+  /** The first epoch of each shard is the one after `epochBase`. */
+  constructor(isApart: (publisher: string, reader: string) => boolean, epochBase: number) {
     this.isApart = isApart;
+    this.epochBase = epochBase;
   }
 
   get names(): readonly string[] {
@@ -101,7 +104,7 @@ export class ShardTable {
         expiresMs: hello.expiresMs,
         claims: new Map(),
         owner: undefined,
-        epoch: 0,
+        epoch: this.epochBase,
         grantedOver: undefined,
         desertedAtMs: 0,
       };

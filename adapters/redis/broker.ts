@@ -350,7 +350,7 @@ class RedisBroker implements Broker {
     const consumer = `${node.name}.${node.incarnation}.${session.number}`;
     const reader = new Reader({
       session,
-      clock: host.clock,
+      host,
       fence,
       consumer,
       keys,

@@ -3,7 +3,7 @@
 import type { Consumption, DeadFrameInfo, Delivery, PerLane, Source } from '../../src/protocol/broker.ts';
 import { LANES } from '../../src/protocol/broker.ts';
 import type { BrokerSettings } from '../../src/protocol/broker-options.ts';
-import type { Host } from '../../src/protocol/clock.ts';
+import type { Host, TimerHandle } from '../../src/protocol/clock.ts';
 import { pause } from '../../src/protocol/deadline.ts';
 import type { TroupeError } from '../../src/protocol/errors.ts';
 import { DEAD_FRAMES_MAX } from '../../src/protocol/limits.ts';
@@ -40,6 +40,13 @@ export interface ConsumptionPorts {
 
 /** Ids settled by one command. */
 const IDS_MAX = 500;
+/**
+ * Milliseconds that what an inbox has settled waits for more of it, and ids after which it does not. Nobody else ever gets what is in an inbox, so
+ * being late costs nothing, and a command for each message costs as much as its reading. What a group has settled is told at once: until then
+ * its death has another member do it again.
+ */
+const SETTLE_AFTER_MS = 5;
+const SETTLE_IDS = 64;
 const ERROR_CHARACTERS_MAX = 1_000;
 
 /** One source that is being read. */
@@ -53,6 +60,7 @@ export class RedisConsumption implements Consumption {
   private readonly acknowledged = new Map<string, string[]>();
   private readonly burying = new Map<RedisDelivery, Promise<void>>();
   private isFlushing = false;
+  private flushTimer: TimerHandle | undefined = undefined;
   private releasing: Promise<unknown> = Promise.resolve();
   private stopping: Promise<void> | undefined = undefined;
   private readonly drained = new AbortController();
@@ -85,6 +93,7 @@ export class RedisConsumption implements Consumption {
   lose(): void {
     for (const { unsettled } of this.outlets) unsettled.clear();
     this.acknowledged.clear();
+    this.clearFlushTimer();
     this.burying.clear();
     this.look();
   }
@@ -105,12 +114,31 @@ export class RedisConsumption implements Consumption {
       else ids.push(delivery.id);
     }
     if (this.acknowledged.size === 0 || this.isFlushing) return;
+    if (this.mayWait) {
+      this.flushTimer ??= this.ports.host.clock.setTimer(SETTLE_AFTER_MS, () => {
+        void this.flush(); // it never rejects
+      });
+      return;
+    }
     this.isFlushing = true;
     // What is done with one by one goes together, behind what was published meanwhile: nobody waits for it.
     this.ports.host.later(() => {
       this.isFlushing = false;
       void this.flush(); // it never rejects
     });
+  }
+
+  /** Whether what is settled is better told together with what will be soon. */
+  private get mayWait(): boolean {
+    if (this.source.kind !== 'inbox' || this.stopping !== undefined) return false;
+    let count = 0;
+    for (const ids of this.acknowledged.values()) count += ids.length;
+    return count < SETTLE_IDS;
+  }
+
+  private clearFlushTimer(): void {
+    if (this.flushTimer !== undefined) this.ports.host.clock.clearTimer(this.flushTimer);
+    this.flushTimer = undefined;
   }
 
   release(deliveries: readonly Delivery[]): void {
@@ -214,6 +242,7 @@ export class RedisConsumption implements Consumption {
 
   /** Tells the server what is done. */
   private async flush(): Promise<void> {
+    this.clearFlushTimer();
     const attachment = this.ports.attachment();
     const byKey = new Map(this.acknowledged);
     this.acknowledged.clear();

@@ -4,7 +4,7 @@
  * wait for. Before anything new of a stream it takes over what earlier sessions were given: an answer that was cut on the wire, and what the dead held.
  */
 
-import type { Clock } from '../../src/protocol/clock.ts';
+import type { Host } from '../../src/protocol/clock.ts';
 import { pause } from '../../src/protocol/deadline.ts';
 import { listIn, textIn } from './client.ts';
 import { type Keys, READERS } from './keys.ts';
@@ -15,7 +15,7 @@ import { type Entry, entriesIn, type Outlet, ReadStream } from './stream.ts';
 /** What a reader needs of its broker. */
 export interface ReaderPorts {
   readonly session: Pick<Session, 'writer' | 'reader' | 'readerId'>;
-  readonly clock: Clock;
+  readonly host: Pick<Host, 'clock' | 'later'>;
   /** Name and fence of the node. */
   readonly fence: readonly [name: string, fence: string];
   readonly consumer: string;
@@ -54,6 +54,8 @@ export class Reader {
   private step: Promise<void> = Promise.resolve();
   private givenBack: Promise<unknown> = Promise.resolve();
   private isOver = false;
+  /** Something was given out by the last step. */
+  private hasGiven = false;
   private readonly ending = new AbortController();
 
   constructor(ports: ReaderPorts) {
@@ -70,7 +72,18 @@ export class Reader {
       if (this.isOver) return;
       this.step = this.next();
       await this.step;
+      if (this.hasGiven) await this.giveWay();
     }
+  }
+
+  /**
+   * A read that will wait at the server begins after what was given out has been looked at: whoever answers at once does not wait for it. Where
+   * more is known to be there it is read meanwhile.
+   */
+  private giveWay(): Promise<void> | undefined {
+    this.hasGiven = false;
+    if (this.streams.some(({ isHot, count }) => isHot && count > 0)) return undefined;
+    return new Promise((resolve) => this.ports.host.later(resolve));
   }
 
   private next(): Promise<void> {
@@ -211,7 +224,7 @@ export class Reader {
    * again until the read has been woken or has come back by itself.
    */
   private async unblock(wait: Wait): Promise<void> {
-    const { session, timeoutMs, clock } = this.ports;
+    const { session, timeoutMs, host } = this.ports;
     for (
       let pauseMs = WAKE_AGAIN_MS;
       this.waiting === wait;
@@ -219,7 +232,7 @@ export class Reader {
     ) {
       const woken = await session.writer.call(timeoutMs, 'CLIENT', 'UNBLOCK', session.readerId);
       if (Number(woken) === 1 || this.waiting !== wait) return;
-      await pause(clock, pauseMs, this.ending.signal);
+      await pause(host.clock, pauseMs, this.ending.signal);
     }
   }
 
@@ -283,6 +296,7 @@ export class Reader {
   private handOut(stream: ReadStream, entries: readonly Entry[]): void {
     this.ports.check();
     if (this.isOver) return; // the next session takes them over
+    if (entries.length > 0) this.hasGiven = true;
     const left = stream.handOut(entries);
     if (left.length === 0) return;
     // Its reader was stopped while they were on their way.

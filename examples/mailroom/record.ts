@@ -7,6 +7,7 @@ import type {
   SecurityReport,
   TrainingReport,
 } from './agents/protocols.ts';
+import type { AwayReport } from './attack.ts';
 import type { DeadMailReport } from './dead-mail.ts';
 import type { Delivery } from './post.ts';
 import type { QuarantineReport } from './quarantine.ts';
@@ -39,6 +40,8 @@ export interface RunRecord {
   readonly deadMail: DeadMailReport;
   readonly accounts: readonly MailboxAccount[];
   readonly replay: Replay | undefined;
+  /** What other processes did; absent where there were none. */
+  readonly away: AwayReport | undefined;
   /** Stages that did not answer, and why. */
   readonly failures: readonly string[];
   readonly tookMs: number;

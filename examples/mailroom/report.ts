@@ -51,12 +51,13 @@ function mailTable(record: RunRecord, paint: Paint): string[] {
   ];
 }
 
-function flow({ intake, reporter }: RunRecord, paint: Paint): string[] {
+function flow({ intake, reporter, away }: RunRecord, paint: Paint): string[] {
   const memory = reporter?.memoryBytes;
   const waited = `waited ${count(intake?.waits)} times for room, ${milliseconds(intake?.waitedMs)} in all, `;
   return [
     item('intake', `${waited}${milliseconds(intake?.longestWaitMs)} at the longest`, paint),
     ...workers(reporter, paint),
+    ...processes(away, paint),
     item(
       'memory',
       `${mebibytes(memory?.first)} first, ${mebibytes(memory?.max)} at most, ${mebibytes(memory?.last)} last`,
@@ -77,6 +78,19 @@ function workers(reporter: RunRecord['reporter'], paint: Paint): string[] {
   if (begunAnew !== undefined && begunAnew > 0)
     lines.push(
       `${CONTINUED} ${count(begunAnew)} times none was left: the pool began anew and kept its queue`,
+    );
+  return lines;
+}
+
+function processes(away: RunRecord['away'], paint: Paint): string[] {
+  if (away === undefined) return [];
+  const { handed, killed, again } = away;
+  const lines = [
+    item('processes', `${count(away.processes)} others were handed ${count(handed)} mails`, paint),
+  ];
+  if (killed !== undefined)
+    lines.push(
+      `${CONTINUED} kill -9 of ${killed.name} with ${count(killed.inHand)} in hand; ${count(again)} read again by others`,
     );
   return lines;
 }

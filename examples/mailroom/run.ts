@@ -5,7 +5,9 @@
 import { createSystem, type Ref } from 'troupe';
 import { KINDS, type Kind, PLACES, type Post, type TrainingReport, Triage } from './agents/protocols.ts';
 import { teacher } from './agents/teacher.ts';
+import { Attack } from './attack.ts';
 import type { Model } from './bayes.ts';
+import { brokerAt } from './broker.ts';
 import { countDeadMail, firstReplayable } from './dead-mail.ts';
 import type { Display } from './display.ts';
 import type { LanguageModel } from './llm.ts';
@@ -13,6 +15,7 @@ import type { Delivery } from './post.ts';
 import type { Replay, RunRecord } from './record.ts';
 import { type Mailroom, Stages } from './stages.ts';
 import { judges, mailroomTree } from './tree.ts';
+import type { Meeting, Workers } from './workers.ts';
 
 /** What a run needs. */
 export interface RunOptions {
@@ -20,6 +23,15 @@ export interface RunOptions {
   readonly display: Display;
   /** Judges in place of the filter. */
   readonly languageModel: LanguageModel | undefined;
+  /** Other processes that read the mails; none where it is undefined. */
+  readonly away: Away | undefined;
+}
+
+/** Worker processes, and how the mailroom meets them. */
+export interface Away {
+  readonly names: readonly string[];
+  readonly workers: Workers;
+  readonly meeting: Meeting;
 }
 
 /** Fifteen seconds without room or answer, where a mail takes a millisecond, mean that something is broken. */
@@ -36,11 +48,26 @@ const OWN_READ_MS = 7 * 24 * 60 * 60 * 1_000;
  * Runs the mailroom. Rejects with `SourceError` when the post cannot be read and with `MailroomGaveUp` when a supervisor gave up;
  * it leaves nothing running then.
  */
-export async function runMailroom({ delivery, display, languageModel }: RunOptions): Promise<RunRecord> {
+export async function runMailroom({
+  delivery,
+  display,
+  languageModel,
+  away,
+}: RunOptions): Promise<RunRecord> {
   const startedAtMs = performance.now();
   const patienceMs = languageModel === undefined ? PATIENCE_MS : LANGUAGE_MODEL_PATIENCE_MS;
-  const root = mailroomTree({ display, mailsExpected: delivery.mailsExpected, patienceMs });
-  const system = await createSystem({ name: 'mailroom', root, log: false, deadLettersMax: 1_000 });
+  const attack = away === undefined ? undefined : new Attack(away);
+  const { mailsExpected } = delivery;
+  const root = mailroomTree({ display, mailsExpected, patienceMs, readers: attack?.readers });
+  const joining =
+    away === undefined ? {} : { node: 'front', broker: brokerAt(away.meeting.url, away.meeting.prefix) };
+  const system = await createSystem({
+    name: 'mailroom',
+    root,
+    log: false,
+    deadLettersMax: 1_000,
+    ...joining,
+  });
   const kinds: readonly Kind[] = delivery.isOwn ? ['own'] : KINDS;
   const counting = countDeadMail(system.deadLetters, kinds);
   const stages = new Stages(system);
@@ -58,6 +85,7 @@ export async function runMailroom({ delivery, display, languageModel }: RunOptio
       replay,
       accounts: stages.accounts,
       deadMail: await counting,
+      away: await attack?.report(),
       failures: stages.failures,
       tookMs: performance.now() - startedAtMs,
     };

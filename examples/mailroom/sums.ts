@@ -36,6 +36,7 @@ export function sumsOf(record: RunRecord): Sum[] {
     ...record.failures.map((text) => ({ name: 'every stage answers', isRight: false, text })),
     ...mailSums(record),
     ...stageSums(record),
+    ...awaySums(record),
     ...(delivery.isOwn ? [] : [...evidence(record)]),
     ...(isMeasured ? qualityChecks(record) : []),
   ];
@@ -117,6 +118,29 @@ function stageSums(record: RunRecord): Sum[] {
     sum('alerts published = heard by reporter', [security?.alerts], [reporter?.alerts]),
     sum('waits of the intake = full queues', [intake?.waits], [reporter?.refusals]),
     sum(`messages accepted = accounted for${where}`, [accepted], [accounted]),
+  ];
+}
+
+/** What other processes did, and that the end of one of them cost nothing. */
+function awaySums({ away, delivery, reporter, deadMail }: RunRecord): Sum[] {
+  if (away === undefined) return [];
+  const { handed, again, here, killed } = away;
+  const unreadable = deadMail.byRule.find(({ rule }) => rule === 'unreadable')?.count ?? 0;
+  const isMeasured = !delivery.isOwn;
+  return [
+    ...(isMeasured
+      ? [
+          sum(
+            'taken by parsers + read again = handed over + read here',
+            [reporter?.taken, again],
+            [handed, here, unreadable],
+          ),
+        ]
+      : []),
+    ...(killed === undefined
+      ? []
+      : [sum('in hand at kill -9 = read again by others', [killed.inHand], [again])]),
+    ...(isMeasured ? [atLeastOne('a process was killed with mail in hand', killed?.inHand)] : []),
   ];
 }
 

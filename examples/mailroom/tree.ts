@@ -20,6 +20,7 @@ import { reporter } from './agents/reporter.ts';
 import { security } from './agents/security.ts';
 import { type TriageArgs, triage } from './agents/triage.ts';
 import type { Display } from './display.ts';
+import type { Readers } from './readers.ts';
 
 /** Options of the tree. */
 export interface MailroomOptions {
@@ -27,6 +28,8 @@ export interface MailroomOptions {
   readonly mailsExpected: number | undefined;
   /** How long an agent waits for room at another before it takes the mailroom for broken. */
   readonly patienceMs: number;
+  /** Who reads mails in other processes; without them the parsers read by themselves. */
+  readonly readers?: Readers | undefined;
 }
 
 /** Parsers that share one queue. */
@@ -37,7 +40,7 @@ const JUDGES = 2;
 const SHUTDOWN_MS = 1_000;
 
 /** The root supervisor. */
-export function mailroomTree({ display, mailsExpected, patienceMs }: MailroomOptions) {
+export function mailroomTree({ display, mailsExpected, patienceMs, readers }: MailroomOptions) {
   return supervisor({
     // Nothing above a branch can mend what the branch could not.
     intensity: { max: 0 },
@@ -75,7 +78,7 @@ export function mailroomTree({ display, mailsExpected, patienceMs }: MailroomOpt
         children: {
           parsers: parser.pool({
             size: PARSERS,
-            args: { patienceMs },
+            args: { patienceMs, readers },
             // Small, so that waiting shows early: an intake that is faster than the parsers is not to fill the memory.
             mailbox: { capacity: 32, overflow: 'backpressure' },
             // Short: poison mail is gone with its crash, so there is no outage to wait for.

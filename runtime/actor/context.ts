@@ -160,7 +160,7 @@ export class TurnContext implements Turn {
   }
 
   askChain(): AskChain {
-    return { waiting: this.cell, isWaiting: () => this.isRunning, outer: this.envelope.customer?.chain };
+    return new TurnInChain(this);
   }
 
   private makeUnusual(): Unusual {
@@ -353,6 +353,27 @@ export class TurnContext implements Turn {
 
   private staleError(call: string): TroupeError {
     return new TroupeError('ERR_GENERATION_STALE', { address: this.cell.address, call });
+  }
+}
+
+/** A turn that waits for an ask. */
+class TurnInChain implements AskChain {
+  readonly waiting: Actor;
+  readonly outer: AskChain | undefined;
+  private readonly turn: TurnContext;
+
+  constructor(turn: TurnContext) {
+    this.turn = turn;
+    this.waiting = turn.cell;
+    this.outer = turn.envelope.customer?.chain;
+  }
+
+  get id(): string {
+    return this.turn.envelope.id;
+  }
+
+  isWaiting(): boolean {
+    return this.turn.isRunning;
   }
 }
 

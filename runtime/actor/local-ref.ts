@@ -358,7 +358,7 @@ function foreignRef(ref: unknown): TroupeError {
 }
 
 /** The address of `cell` and of those that wait for each other back to it, if it is among them. */
-function cycleTo(cell: Actor, chain: AskChain): readonly string[] | undefined {
+export function cycleTo(cell: Actor, chain: AskChain): readonly string[] | undefined {
   const path = [cell.address];
   for (let link: AskChain | undefined = chain; link !== undefined; link = link.outer) {
     if (!link.isWaiting()) return undefined;

@@ -85,12 +85,12 @@ class LocalBus {
     this.journal = settings.store === undefined ? undefined : new Journal(kernel, settings.store);
     const { schemas, brake, journal } = this;
     const { router } = topics;
-    const { broker } = settings;
+    const { broker, codecs } = settings;
     const node = settings.broker === undefined ? undefined : identityOf(settings, host);
     this.wire =
       broker === undefined || node === undefined
         ? undefined
-        : new Wire({ kernel, router, schemas, broker, node, refused: () => brake.noteRefusal() });
+        : new Wire({ kernel, router, schemas, broker, node, codecs, refused: () => brake.noteRefusal() });
     this.outgoing = new Outgoing({ kernel, router, schemas, journal, brake, wire: this.wire });
   }
 

@@ -2,6 +2,7 @@
 
 import type { Broker } from '../../src/protocol/broker.ts';
 import type { BusPublishOptions } from '../../src/protocol/bus.ts';
+import type { Codecs } from '../../src/protocol/codec.ts';
 import {
   ASK_TIMEOUT_MS,
   BRAKE_DELAY_MS,
@@ -23,7 +24,7 @@ import {
 import { NORMAL_RANK, type Rank, rankOf } from '../../src/protocol/priority.ts';
 import { isSchema, type Schema } from '../../src/protocol/schema.ts';
 import type { MessageStore } from '../../src/protocol/store.ts';
-import { brokerOption, nodeOption } from '../remote/options.ts';
+import { brokerOption, codecsAt, nodeOption } from '../remote/options.ts';
 
 /** When publishers are braked, and for how long. */
 export interface BrakeSettings {
@@ -40,6 +41,7 @@ export interface BusSettings {
   readonly broker: Broker | undefined;
   /** The name of this node at the broker. */
   readonly node: string | undefined;
+  readonly codecs: Codecs;
   readonly schemas: unknown;
   readonly isStrict: boolean;
   readonly system: Readonly<Record<string, unknown>>;
@@ -70,6 +72,8 @@ const CONNECT = [
   'name',
   'broker',
   'node',
+  'codec',
+  'codecs',
   'capacity',
   'backpressure',
   'deadLetters',
@@ -97,6 +101,7 @@ export function connectOptions(options: unknown): BusSettings {
     store: storeOption(given['store']),
     broker: brokerOption(given['broker']),
     node: nodeOption(given['node'], given['broker'], 'bus'),
+    codecs: codecsAt(given['codec'], given['codecs'], given['broker'], 'bus'),
     schemas: given['schemas'],
     isStrict: choiceOption('validate', given['validate'], ['strict', 'lenient'], 'lenient') === 'strict',
     system: {

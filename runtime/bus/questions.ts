@@ -63,7 +63,9 @@ export class Question implements Inquiry, Asked {
 
   /** It has its answer, or its time has come, or whoever asked has gone. */
   outrun(): void {
-    this.cancel(new TroupeError('ERR_REQUEST_OUTRUN', { topic: this.topic }));
+    // No error is made where nobody is there to get it: mostly it was the only one who was asked.
+    if (this.branches.size === 0) this.end();
+    else this.cancel(new TroupeError('ERR_REQUEST_OUTRUN', { topic: this.topic }));
   }
 
   /** Nobody waits for it any more. */

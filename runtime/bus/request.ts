@@ -35,7 +35,7 @@ export class Request extends OpenCall<unknown> implements Inquiry, Asked {
   private isSealed = false;
   private lastFailure: unknown = undefined;
   /** Takes back what other nodes were asked. */
-  private recall: ((reason: unknown) => void) | undefined = undefined;
+  private recall: (() => void) | undefined = undefined;
 
   constructor(calls: OpenCalls, kernel: Kernel, topic: string, settings: RequestSettings) {
     super(calls, kernel, settings);
@@ -58,7 +58,7 @@ export class Request extends OpenCall<unknown> implements Inquiry, Asked {
   }
 
   /** Subscribers on other nodes are asked, who are not known: their replies come by `answered`. */
-  spread(recall: (reason: unknown) => void): void {
+  spread(recall: () => void): void {
     this.recall = recall;
   }
 
@@ -71,7 +71,9 @@ export class Request extends OpenCall<unknown> implements Inquiry, Asked {
     if (this.isSettled) return false;
     if (branch instanceof RequestBranch) this.branches.delete(branch);
     this.settle(branch, reply);
-    this.takeBack(new TroupeError('ERR_REQUEST_OUTRUN', { topic: this.topic }));
+    // An error with its stack costs as much as all else here, so none is made where nobody is there to get it.
+    if (this.branches.size === 0) this.recall?.();
+    else this.takeBack(new TroupeError('ERR_REQUEST_OUTRUN', { topic: this.topic }));
     return true;
   }
 
@@ -91,7 +93,7 @@ export class Request extends OpenCall<unknown> implements Inquiry, Asked {
   protected override takeBack(reason: unknown): void {
     for (const branch of this.branches) branch.takeBack(reason);
     this.branches.clear();
-    this.recall?.(reason);
+    this.recall?.();
   }
 
   private settle({ address }: Replier, reply: unknown): void {

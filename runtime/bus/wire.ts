@@ -13,6 +13,7 @@ import type {
   PerLane,
 } from '../../src/protocol/broker.ts';
 import type { PublishReceipt } from '../../src/protocol/bus.ts';
+import type { Codec, Codecs } from '../../src/protocol/codec.ts';
 import { Envelope, Extras, type Outcome } from '../../src/protocol/envelope.ts';
 import { errorText } from '../../src/protocol/error-text.ts';
 import { encodeMessage, type Frame, type WireMessage, type WirePayload } from '../../src/protocol/frame.ts';
@@ -28,6 +29,7 @@ import { decodePayload, encodePayload } from '../../src/protocol/payload.ts';
 import { TopicMessage } from '../../src/protocol/topic-message.ts';
 import type { Kernel } from '../actor/kernel.ts';
 import { entryWithoutHandler } from '../actor/outcomes.ts';
+import type { Timeout } from '../host/timeouts.ts';
 import { GroupArrivals, InboxArrivals } from '../remote/arrivals.ts';
 import { type Arrival, type GivenUp, Inbound, RELEASE, type Sieve, type Taken } from '../remote/inbound.ts';
 import { Outbox } from '../remote/outbox.ts';
@@ -47,6 +49,7 @@ export interface WirePorts {
   readonly schemas: Schemas;
   readonly broker: Broker;
   readonly node: NodeIdentity;
+  readonly codecs: Codecs;
   /** Called when the broker has not got a publication in its time. */
   readonly refused: () => void;
 }
@@ -75,6 +78,7 @@ export class Wire {
   private readonly schemas: Schemas;
   private readonly broker: Broker;
   private readonly node: NodeIdentity;
+  private readonly codecs: Codecs;
   private readonly outbox: Outbox;
   private readonly inbox: Inbound;
   private readonly groups = new Map<string, Group>();
@@ -89,12 +93,13 @@ export class Wire {
   private arrived = 0;
   private stopped: Promise<void> = Promise.resolve();
 
-  constructor({ kernel, router, schemas, broker, node, refused }: WirePorts) {
+  constructor({ kernel, router, schemas, broker, node, codecs, refused }: WirePorts) {
     this.kernel = kernel;
     this.router = router;
     this.schemas = schemas;
     this.broker = broker;
     this.node = node;
+    this.codecs = codecs;
     this.refused = refused;
     this.outbox = new Outbox(kernel, broker, node);
     this.arrivals = new InboxArrivals(({ node: from, stream }, frames) =>
@@ -141,8 +146,8 @@ export class Wire {
     request.result.then(over, over);
     try {
       const parcel = this.depart(publication, 'request', timeoutMs);
-      request.spread((reason) => {
-        parcel.refuse(reason); // if it is still here it stays here
+      request.spread(() => {
+        parcel.refuse(undefined); // if it is still here it stays here; why, nobody asks any more
         for (const node of workers) this.cancel(id, node, rank, request.dueAt);
       });
       parcel.taken.catch((error: unknown) => request.withdraw(error));
@@ -159,7 +164,7 @@ export class Wire {
     const { kernel, refused } = this;
     const { id, topic, payload, content, publisher, extras, rank } = publication;
     const { sender, signal } = publisher;
-    const bytes = encodePayload(payload, this.payloadBytesMax);
+    const bytes = encodePayload(payload, this.payloadBytesMax, this.codecs.writer);
     const dueAt = type === 'request' ? kernel.now() + timeoutMs : extras.deadline;
     const expiresAtMs = this.wallTimeOf(dueAt);
     const message = encodeMessage({
@@ -320,10 +325,10 @@ export class Wire {
     const request = this.requests.get(message.id)?.request;
     let value: unknown;
     try {
-      value = decodePayload(message.payload);
+      value = decodePayload(message.payload, this.codecs);
     } catch (error) {
       request?.noteFailure(error);
-      return givenUp('validation', error);
+      return givenUp('serialization', error);
     }
     if (message.type === 'refusal') request?.noteFailure(new Error(String(value)));
     else if (request?.answered({ address: node }, value) !== true) this.buryReply(message, value, lane, node);
@@ -342,10 +347,14 @@ export class Wire {
   private publicationOf(arrival: Arrival, topic: string): Publication | GivenUp {
     const { message, lane, deliveries } = arrival;
     let payload: unknown;
+    let reason = 'serialization';
     try {
-      payload = this.schemas.checked(topic, decodePayload(message.payload));
+      payload = decodePayload(message.payload, this.codecs);
+      reason = 'validation';
+      payload = this.schemas.checked(topic, payload);
     } catch (error) {
-      return { reason: 'validation', error };
+      if (message.type === 'request') this.refuse(arrival, this.dueAt(message), error);
+      return { reason, error };
     }
     const extras = new Extras();
     extras.id = message.id;
@@ -365,7 +374,7 @@ export class Wire {
         payload,
         definition: undefined,
         rank: lane,
-        inquiry: message.type === 'request' ? this.question(arrival, topic, extras.deadline) : undefined,
+        inquiry: message.type === 'request' ? this.question(arrival, topic) : undefined,
       },
       extras,
       {
@@ -378,31 +387,31 @@ export class Wire {
     );
   }
 
-  private question({ message, node, lane }: Arrival, topic: string, deadline: number): Question {
+  private question(arrival: Arrival, topic: string): Question {
     const { kernel, questions } = this;
+    const { message, node, lane } = arrival;
     const { id } = message;
     const now = kernel.now();
-    const dueAt = deadline === Infinity ? now + ASK_TIMEOUT_MS : deadline;
+    const dueAt = this.dueAt(message);
     const answerTo = { kind: 'node', node } as const;
-    const timeout = kernel.timeouts.startFunction(Math.max(1, Math.ceil(dueAt - now)), now, () =>
-      question.outrun(),
-    );
-    const working = kernel.timeouts.startFunction(WORKING_AFTER_MS, now, () => {
-      const word = wireMessage('working', id, this.wallNow());
-      this.tell(answerTo, lane, { ...word, expiresAtMs: this.wallTimeOf(dueAt) }, dueAt);
-    });
+    const startEnd = (at: number): Timeout =>
+      kernel.timeouts.startFunction(Math.max(1, Math.ceil(dueAt - at)), at, () => question.outrun());
+    const startWorking = (): Timeout =>
+      kernel.timeouts.startFunction(WORKING_AFTER_MS, now, () => {
+        timeout = startEnd(kernel.now());
+        const word = wireMessage('working', id, this.wallNow());
+        this.tell(answerTo, lane, { ...word, expiresAtMs: this.wallTimeOf(dueAt) }, dueAt);
+      });
+    // One after the other: most questions are answered before the first.
+    let timeout = dueAt - now > WORKING_AFTER_MS ? startWorking() : startEnd(now);
     const question = new Question(topic, dueAt, {
       reply: (value) => {
-        const payload = encodePayload(value, this.payloadBytesMax);
+        const payload = encodePayload(value, this.payloadBytesMax, this.codecOf(message));
         this.tell(answerTo, lane, wireMessage('reply', id, this.wallNow(), payload), dueAt);
       },
-      refuse: (error) => {
-        const payload = encodePayload(errorText(error), this.payloadBytesMax);
-        this.tell(answerTo, lane, wireMessage('refusal', id, this.wallNow(), payload), dueAt);
-      },
+      refuse: (error) => this.refuse(arrival, dueAt, error),
       over: () => {
         kernel.timeouts.cancel(timeout);
-        kernel.timeouts.cancel(working);
         const others = (questions.get(id) ?? []).filter((each) => each !== question);
         if (others.length === 0) questions.delete(id);
         else questions.set(id, others);
@@ -410,6 +419,24 @@ export class Wire {
     });
     questions.set(id, [...(questions.get(id) ?? []), question]);
     return question;
+  }
+
+  /** Tells the asker why nobody here will answer. */
+  private refuse({ message: { id }, node, lane }: Arrival, dueAt: number, error: unknown): void {
+    if (dueAt <= this.kernel.now()) return;
+    const payload = encodePayload(errorText(error), this.payloadBytesMax);
+    this.tell({ kind: 'node', node }, lane, wireMessage('refusal', id, this.wallNow(), payload), dueAt);
+  }
+
+  /** By what a request is answered: by what it was written by, which its asker has. It may have nothing else but JSON. */
+  private codecOf({ payload }: WireMessage): Codec | undefined {
+    return payload.codec === 'named' ? this.codecs.readers.get(payload.name) : undefined;
+  }
+
+  /** When nobody waits for the answer to this request any more. */
+  private dueAt({ expiresAtMs }: WireMessage): number {
+    const dueAt = expiresAtMs === undefined ? Infinity : this.clockTimeOf(expiresAtMs);
+    return dueAt === Infinity ? this.kernel.now() + ASK_TIMEOUT_MS : dueAt;
   }
 
   // --- the end ----------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@
  */
 
 import {
+  type AskChain,
   Envelope,
   Extras,
   type MessageEntry,
@@ -14,6 +15,7 @@ import {
 import { TroupeError } from '../../src/protocol/errors.ts';
 import type { WireTarget } from '../../src/protocol/frame.ts';
 import type { Kernel } from '../actor/kernel.ts';
+import { cycleTo } from '../actor/local-ref.ts';
 import { noRoom } from '../actor/pending.ts';
 import { Held, senderOf } from '../remote/deliveries.ts';
 import { type Arrival, type GivenUp, RELEASE } from '../remote/inbound.ts';
@@ -31,6 +33,8 @@ export interface LetterPorts extends Tenancy {
   readonly isClosing: boolean;
   /** What answers whoever waits. Throws for a value that cannot travel. */
   answerTo(letter: Letter, type: 'reply' | 'refusal', value: unknown, error?: unknown): () => void;
+  /** The turns that wait for it. */
+  chainOf(letter: Letter): AskChain | undefined;
   /** It has ended, for the broker. */
   ended(letter: Letter): void;
   /** Whoever waits for an answer has it, or does not wait any more. */
@@ -101,7 +105,15 @@ export class Letter implements Witness {
     const { cell } = activation;
     this.activation = activation;
     activation.letters++;
-    if (type !== 'tell') this.customer = this.customerOf(activation);
+    const chain = this.ports.chainOf(this);
+    const cycle = chain === undefined ? undefined : cycleTo(cell, chain);
+    if (cycle !== undefined) {
+      this.refuseAsker(new TroupeError('ERR_ASK_CYCLE', { path: cycle }));
+      this.ports.answered(this);
+      this.finish(undefined);
+      return;
+    }
+    if (type !== 'tell') this.customer = this.customerOf(activation, chain);
     const envelope = this.envelopeFor(type === 'ask' ? this.customer : undefined);
     this.envelope = envelope;
     if (this.customer !== undefined) this.customer.envelope = envelope;
@@ -199,20 +211,25 @@ export class Letter implements Witness {
     this.ports.ended(this);
   }
 
-  private customerOf({ cell }: Activation): RemoteCustomer {
+  private customerOf({ cell }: Activation, chain: AskChain | undefined): RemoteCustomer {
     const { ports, arrival, deadline } = this;
     const isAsk = arrival.message.type === 'ask';
-    return new RemoteCustomer(ports.kernel, cell, isAsk ? deadline : Infinity, {
-      reply: (value) => {
-        if (isAsk) this.reply(value);
-        else ports.answerTo(this, 'reply', undefined)();
+    return new RemoteCustomer(
+      ports.kernel,
+      cell,
+      { deadline: isAsk ? deadline : Infinity, chain },
+      {
+        reply: (value) => {
+          if (isAsk) this.reply(value);
+          else ports.answerTo(this, 'reply', undefined)();
+        },
+        refuse: (error) => this.refuseAsker(error),
+        over: () => {
+          this.isAnswered = true;
+          ports.answered(this);
+        },
       },
-      refuse: (error) => this.refuseAsker(error),
-      over: () => {
-        this.isAnswered = true;
-        ports.answered(this);
-      },
-    });
+    );
   }
 
   /** A reply speaks of what its turn has done, so it leaves when that is safe. */

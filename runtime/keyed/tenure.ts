@@ -5,7 +5,7 @@
  */
 
 import type { PerLane } from '../../src/protocol/broker.ts';
-import { Envelope, Extras } from '../../src/protocol/envelope.ts';
+import { type AskChain, Envelope, Extras } from '../../src/protocol/envelope.ts';
 import { isTroupeError, TroupeError } from '../../src/protocol/errors.ts';
 import type { DeadLetterReason } from '../../src/protocol/events.ts';
 import type { WireTarget } from '../../src/protocol/frame.ts';
@@ -19,7 +19,6 @@ import {
   MISMATCHES_TOLD_MAX,
 } from '../../src/protocol/limits.ts';
 import type { NodeIdentity } from '../../src/protocol/membership.ts';
-import { decodePayload } from '../../src/protocol/payload.ts';
 import type { Shard } from '../../src/protocol/sharding.ts';
 import type { Kernel } from '../actor/kernel.ts';
 import { entryWithoutHandler } from '../actor/outcomes.ts';
@@ -79,7 +78,11 @@ export class Tenure implements LetterPorts {
     const arrivals = new InboxArrivals(({ node, stream }, frames) =>
       events.emit({ type: 'frames-missing', node, stream, frames }),
     );
-    const sieve = { isNew: arrivals.isNew.bind(arrivals), done: () => undefined };
+    const sieve = {
+      isNew: arrivals.isNew.bind(arrivals),
+      released: arrivals.released.bind(arrivals),
+      done: () => undefined,
+    };
     this.inbound = new Inbound(this.kernel, sieve, (arrival) => this.take(arrival), KEYED_DELIVERIES_MAX);
   }
 
@@ -151,6 +154,10 @@ export class Tenure implements LetterPorts {
     };
   }
 
+  chainOf({ arrival }: Letter): AskChain | undefined {
+    return this.ports.chainIn(arrival);
+  }
+
   answered({ arrival }: Letter): void {
     this.asked.delete(idOf(arrival));
   }
@@ -195,7 +202,7 @@ export class Tenure implements LetterPorts {
       return givenUp('validation', new Error('it has no key of this shard'));
     let payload: unknown;
     try {
-      payload = decodePayload(sent);
+      payload = this.ports.mail.valueOf(sent);
     } catch (error) {
       this.sayingTo(arrival, 'refusal', undefined, error)?.();
       return givenUp('serialization', error);
@@ -275,10 +282,12 @@ export class Tenure implements LetterPorts {
     const { id, expiresAtMs, target } = message;
     if (message.type === 'tell' && !isTroupeError(error, 'ERR_PROTOCOL_MISMATCH')) return undefined;
     const refused = { address: this.addressOf(target?.address ?? ''), message: target?.message ?? '' };
-    const payload = this.ports.mail.payloadOf(type === 'reply' ? value : refusalOf(error, refused));
+    const { mail } = this.ports;
+    const payload =
+      type === 'reply' ? mail.answerTo(message.payload, value) : mail.payloadOf(refusalOf(error, refused));
     return () => {
       const dueAt = Math.min(clockTimeOf(this.kernel, expiresAtMs), this.kernel.now() + ANSWER_MS);
-      this.ports.mail.say(nodeOf(arrival), { type, id, lane, dueAt, payload });
+      mail.say(nodeOf(arrival), { type, id, lane, dueAt, payload });
     };
   }
 

@@ -68,6 +68,11 @@ export class InboxArrivals {
     return true;
   }
 
+  /** A frame that came goes back to the broker: it has not come. */
+  released({ node, incarnation, stream, sequence }: FrameName): void {
+    this.streams.get(`${node} ${incarnation} ${stream}`)?.missing.add(sequence);
+  }
+
   /** Whoever begins to listen finds a stream in its middle. What came before may still come, from an earlier life of this inbox. */
   private begin(key: string, sequence: number): void {
     const [oldest] = this.streams.keys();

@@ -50,6 +50,7 @@ export class Asks implements AskPorts {
   ask(to: Addressee, envelope: Envelope, reply: Schema | undefined, caller: Caller): Promise<unknown> {
     const { address, protocol } = to;
     const { id, rank, entry } = envelope;
+    const chain = reply === undefined ? undefined : caller.from?.askChain();
     const { name: message } = entry;
     const inquiry = { id, to, address, protocol, message, rank, reply };
     return new Promise((fulfil, fail) => {
@@ -59,7 +60,8 @@ export class Asks implements AskPorts {
       try {
         const type = reply === undefined ? 'send' : 'ask';
         // Its own time, and the turn's, end the wait: the parcel has none.
-        opened.parcel = this.mail.send(type, to, envelope, { timeoutMs: Infinity, waitsForRoom: true });
+        const patience = { timeoutMs: Infinity, waitsForRoom: true };
+        opened.parcel = this.mail.send(type, to, envelope, patience, chain);
       } catch (error) {
         ask.reject(error);
         return;

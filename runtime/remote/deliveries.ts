@@ -5,15 +5,15 @@
  */
 
 import { parseNodePlace } from '../../src/protocol/address.ts';
-import { Envelope, Extras, type MessageEntry } from '../../src/protocol/envelope.ts';
+import { type AskChain, Envelope, Extras, type MessageEntry } from '../../src/protocol/envelope.ts';
 import { isTroupeError, TroupeError } from '../../src/protocol/errors.ts';
 import type { DeadLetterReason } from '../../src/protocol/events.ts';
 import type { WireTarget } from '../../src/protocol/frame.ts';
 import { MISMATCHES_TOLD_MAX } from '../../src/protocol/limits.ts';
 import type { NodeIdentity } from '../../src/protocol/membership.ts';
-import { decodePayload } from '../../src/protocol/payload.ts';
 import type { Actor } from '../actor/actor.ts';
 import type { Kernel } from '../actor/kernel.ts';
+import { cycleTo } from '../actor/local-ref.ts';
 import { Waiter, type WaitingSender } from '../actor/mailbox.ts';
 import { entryWithoutHandler } from '../actor/outcomes.ts';
 import { noRoom } from '../actor/pending.ts';
@@ -61,7 +61,7 @@ export class Deliveries {
     if (target === undefined) return givenUp('validation', new Error('it names no actor'));
     let payload: unknown;
     try {
-      payload = decodePayload(sent);
+      payload = this.mail.valueOf(sent);
     } catch (error) {
       this.answer(arrival, 'refusal', undefined, error);
       return givenUp('serialization', error);
@@ -106,7 +106,13 @@ export class Deliveries {
     }
     const way = this.wayTo(actor, incoming);
     if (!('actor' in way)) return this.refuse(incoming, actor.address, 'validation', way.error);
-    const customer = this.customerOf(incoming, actor);
+    const chain = this.chainIn(incoming);
+    const cycle = chain === undefined ? undefined : cycleTo(actor, chain);
+    if (cycle !== undefined) {
+      this.answer(incoming, 'refusal', undefined, new TroupeError('ERR_ASK_CYCLE', { path: cycle }));
+      return undefined;
+    }
+    const customer = this.customerOf(incoming, actor, chain);
     const envelope = this.envelope(incoming, way, customer);
     if (customer !== undefined) customer.envelope = envelope;
     const verdict = actor.offer(envelope, undefined);
@@ -180,12 +186,30 @@ export class Deliveries {
     return error;
   }
 
-  private customerOf(incoming: Incoming, actor: Actor): RemoteCustomer | undefined {
+  /** The turns that wait for an ask: those of this node are looked up, those of others are believed. */
+  chainIn({ message }: Arrival): AskChain | undefined {
+    let outer: AskChain | undefined;
+    for (const { address, id } of (message.chain ?? []).toReversed()) {
+      const place = parseNodePlace(address);
+      const isHere = place?.node === this.mail.nodes.self.name;
+      const actor = isHere ? this.find(place.local) : undefined;
+      const isWaiting = (): boolean => !isHere || actor?.turn?.envelope.id === id;
+      outer = { waiting: actor ?? { address }, id, isWaiting, outer };
+    }
+    return outer;
+  }
+
+  private customerOf(
+    incoming: Incoming,
+    actor: Actor,
+    chain: AskChain | undefined,
+  ): RemoteCustomer | undefined {
     const { message, node, incarnation, deadline } = incoming;
     const { type, id } = message;
     if (type === 'tell') return undefined;
     const key = keyOf(node, incarnation, id);
-    const customer = new RemoteCustomer(this.kernel, actor, type === 'ask' ? deadline : Infinity, {
+    const wait = { deadline: type === 'ask' ? deadline : Infinity, chain };
+    const customer = new RemoteCustomer(this.kernel, actor, wait, {
       reply: (value) => this.answer(incoming, 'reply', type === 'ask' ? value : undefined),
       refuse: (error) => this.answer(incoming, 'refusal', undefined, error),
       over: () => this.customers.delete(key),
@@ -222,7 +246,9 @@ export class Deliveries {
     const { id, expiresAtMs, target } = message;
     if (message.type === 'tell' && !isTroupeError(error, 'ERR_PROTOCOL_MISMATCH')) return;
     const refused = { address: target?.address ?? '', message: target?.message ?? '' };
-    const payload = this.mail.payloadOf(type === 'reply' ? value : refusalOf(error, refused));
+    const { payload: asked } = message;
+    const payload =
+      type === 'reply' ? this.mail.answerTo(asked, value) : this.mail.payloadOf(refusalOf(error, refused));
     const dueAt = Math.min(clockTimeOf(this.kernel, expiresAtMs), this.kernel.now() + ANSWER_MS);
     this.mail.say(nodeOf(arrival), { type, id, lane, dueAt, payload });
   }

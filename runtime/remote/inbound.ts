@@ -61,6 +61,8 @@ export interface Sieve {
   isNew(frame: Frame, topic: string | undefined): boolean;
   /** All of its messages are done with. */
   done(frame: Frame): void;
+  /** It goes back to the broker: where it comes again, it is news. */
+  released?(frame: Frame): void;
 }
 
 /** What one source brings. */
@@ -191,6 +193,7 @@ export class Inbound {
     if (dead.length < endings.length) {
       // A frame is one thing to the broker: whoever gets it gets all of it.
       this.open.delete(name);
+      this.sieve.released?.(frame);
       this.settle((consumption) => consumption.release(deliveries));
     } else if (cause === undefined) {
       this.open.delete(name);
@@ -199,6 +202,10 @@ export class Inbound {
     } else {
       const error = cause.error === undefined ? undefined : errorText(cause.error);
       const bytes = dead.length === frame.messages.length ? undefined : partOf(frame, dead);
+      const unread = dead.find(({ reason }) => reason === 'serialization');
+      const [delivery] = deliveries;
+      if (unread !== undefined && delivery !== undefined)
+        this.report(delivery, 'serialization', unread.error);
       this.sieve.done(frame);
       this.giveUp(name, { reason: cause.reason, error, bytes });
     }
@@ -219,7 +226,7 @@ export class Inbound {
 
   private report(
     { topic, bytes }: Delivery,
-    reason: 'frame-invalid' | 'deliveries-exhausted',
+    reason: 'frame-invalid' | 'deliveries-exhausted' | 'serialization',
     error: unknown,
   ): void {
     this.kernel.events.emit({ type: 'frame-refused', reason, topic, sizeBytes: bytes.length, error });

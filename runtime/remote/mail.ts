@@ -3,14 +3,21 @@
  * the lane of its priority. Every message is meant for one life of its node: none is handled by the next one.
  */
 
-import { formatNodePlace } from '../../src/protocol/address.ts';
+import { formatNodePlace, namesNode } from '../../src/protocol/address.ts';
 import type { Destination, Lane } from '../../src/protocol/broker.ts';
-import type { Envelope } from '../../src/protocol/envelope.ts';
+import type { Codec, Codecs } from '../../src/protocol/codec.ts';
+import type { AskChain, Envelope } from '../../src/protocol/envelope.ts';
 import { isTroupeError, TroupeError } from '../../src/protocol/errors.ts';
 import type { DeadLetterReason } from '../../src/protocol/events.ts';
-import { encodeMessage, type WirePayload, type WireType } from '../../src/protocol/frame.ts';
+import {
+  encodeMessage,
+  type WirePayload,
+  type WireType,
+  type WireWaiting,
+} from '../../src/protocol/frame.ts';
+import { WIRE_CHAIN_MAX } from '../../src/protocol/limits.ts';
 import type { NodeIdentity } from '../../src/protocol/membership.ts';
-import { encodePayload } from '../../src/protocol/payload.ts';
+import { decodePayload, encodePayload } from '../../src/protocol/payload.ts';
 import type { Admission } from '../../src/protocol/ref.ts';
 import type { Kernel } from '../actor/kernel.ts';
 import { nameOfLife } from '../host/life.ts';
@@ -45,20 +52,28 @@ export interface Word {
   readonly payload?: WirePayload;
 }
 
+/** How payloads become bytes, and how many. */
+export interface MailSettings {
+  readonly frameBytesMax: number;
+  readonly codecs: Codecs;
+}
+
 /** The outgoing mail of one node. */
 export class Mail {
   readonly nodes: Nodes;
   private readonly kernel: Kernel;
   private readonly outbox: Outbox;
   private readonly frameBytesMax: number;
+  private readonly codecs: Codecs;
   private readonly life: string;
   private messages = 0;
 
-  constructor(kernel: Kernel, nodes: Nodes, outbox: Outbox, frameBytesMax: number) {
+  constructor(kernel: Kernel, nodes: Nodes, outbox: Outbox, { frameBytesMax, codecs }: MailSettings) {
     this.kernel = kernel;
     this.nodes = nodes;
     this.outbox = outbox;
     this.frameBytesMax = frameBytesMax;
+    this.codecs = codecs;
     this.life = nameOfLife(kernel.host);
   }
 
@@ -73,9 +88,22 @@ export class Mail {
     return formatNodePlace({ node, incarnation, local: address });
   }
 
-  /** A value as it travels. Throws `ERR_PAYLOAD_UNSERIALIZABLE`, `ERR_PAYLOAD_TOO_LARGE`. */
-  payloadOf(value: unknown): WirePayload {
-    return encodePayload(value, this.frameBytesMax - LABEL_BYTES_MAX);
+  /** A value as it travels, as JSON unless a codec is named. Throws `ERR_PAYLOAD_UNSERIALIZABLE`, `ERR_PAYLOAD_TOO_LARGE`, `ERR_CODEC_FAILED`. */
+  payloadOf(value: unknown, codec?: Codec): WirePayload {
+    return encodePayload(value, this.frameBytesMax - LABEL_BYTES_MAX, codec);
+  }
+
+  /** The answer to a message, by the codec that its sender had used: that one reads it. */
+  answerTo(payload: WirePayload, value: unknown): WirePayload {
+    return this.payloadOf(
+      value,
+      payload.codec === 'named' ? this.codecs.readers.get(payload.name) : undefined,
+    );
+  }
+
+  /** What has arrived. Throws `ERR_FRAME_INVALID`, `ERR_CODEC_UNKNOWN`, `ERR_CODEC_FAILED`. */
+  valueOf(payload: WirePayload): unknown {
+    return decodePayload(payload, this.codecs);
   }
 
   /** Takes a message into the outbox if its lane has room. One that does not reach the broker becomes a dead letter here. */
@@ -107,6 +135,7 @@ export class Mail {
     to: Addressee,
     envelope: Envelope,
     patience: Omit<ParcelPatience, 'expiresAtMs'>,
+    chain?: AskChain,
   ): Parcel<undefined> {
     const { id, extras, payload, sender, rank, deadline } = envelope;
     const expiresAtMs = wallTimeOf(this.kernel, deadline);
@@ -119,7 +148,8 @@ export class Mail {
       correlationId: undefined,
       headers: extras?.trace === undefined ? extras?.headers : extras.trace.headersWith(extras.headers),
       target: { address: to.target, protocol: to.protocol, message: envelope.entry.name },
-      payload: this.payloadOf(payload),
+      chain: chain === undefined ? undefined : this.chainOf(chain),
+      payload: this.payloadOf(payload, this.codecs.writer),
     });
     return this.outbox.send(to.destination, rank, bytes, { ...patience, expiresAtMs }, undefined);
   }
@@ -142,6 +172,17 @@ export class Mail {
       const text = `a ${type} for ${whom} could not be sent`;
       kernel.events.emit({ type: 'logged', level: 'warn', address: '/', text, fields: { id, error } });
     });
+  }
+
+  /** The turns that wait, as other nodes name them; those that wait on other nodes have such names. */
+  private chainOf(chain: AskChain): readonly WireWaiting[] {
+    const turns: WireWaiting[] = [];
+    for (let link: AskChain | undefined = chain; link !== undefined; link = link.outer) {
+      if (!link.isWaiting() || turns.length === WIRE_CHAIN_MAX) break;
+      const { address } = link.waiting;
+      turns.push({ address: namesNode(address) ? address : this.nameHere(address), id: link.id });
+    }
+    return turns;
   }
 
   private bury(envelope: Envelope, address: string, error: unknown): void {

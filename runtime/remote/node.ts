@@ -4,12 +4,12 @@
 
 import { formatNodePlace, type NodePlace } from '../../src/protocol/address.ts';
 import type { Broker, BrokerState, NodeIdentity, PerLane } from '../../src/protocol/broker.ts';
-import { Envelope, Extras } from '../../src/protocol/envelope.ts';
+import type { Codecs } from '../../src/protocol/codec.ts';
+import { type AskChain, Envelope, Extras } from '../../src/protocol/envelope.ts';
 import { isTroupeError, TroupeError } from '../../src/protocol/errors.ts';
 import { LANE_WINDOWS, MISMATCHES_TOLD_MAX } from '../../src/protocol/limits.ts';
 import type { Membership } from '../../src/protocol/membership.ts';
 import type { NodeView } from '../../src/protocol/nodes.ts';
-import { decodePayload } from '../../src/protocol/payload.ts';
 import type { AnyProtocol } from '../../src/protocol/protocol.ts';
 import type { Kernel } from '../actor/kernel.ts';
 import { entryWithoutHandler } from '../actor/outcomes.ts';
@@ -36,6 +36,7 @@ export interface NodePorts {
   readonly kernel: Kernel;
   readonly broker: ClusterBroker;
   readonly identity: NodeIdentity;
+  readonly codecs: Codecs;
   readonly find: Find;
 }
 
@@ -46,6 +47,8 @@ export interface ShardPorts {
   readonly nodes: Nodes;
   readonly mail: Mail;
   readonly calls: RemoteCalls;
+  /** The turns that wait for an ask. */
+  readonly chainIn: (arrival: Arrival) => AskChain | undefined;
 }
 
 /** This process among the others. */
@@ -63,7 +66,7 @@ export class RemoteNode {
   private readonly mismatches = new Set<string>();
   private readonly unheard: () => void;
 
-  constructor({ kernel, broker, identity, find }: NodePorts) {
+  constructor({ kernel, broker, identity, codecs, find }: NodePorts) {
     this.kernel = kernel;
     this.broker = broker;
     this.identity = identity;
@@ -72,7 +75,8 @@ export class RemoteNode {
       ended: (node) => this.ended(node),
       renewed: (self) => this.renewed(self),
     });
-    this.mail = new Mail(kernel, this.nodes, this.outbox, broker.capabilities.frameBytesMax);
+    const { frameBytesMax } = broker.capabilities;
+    this.mail = new Mail(kernel, this.nodes, this.outbox, { frameBytesMax, codecs });
     this.asks = new Asks(kernel, this.mail);
     this.calls = { kernel, mail: this.mail, asks: this.asks };
     this.deliveries = new Deliveries(kernel, this.mail, find);
@@ -110,8 +114,8 @@ export class RemoteNode {
 
   /** What keyed agents need of the node. */
   get shardPorts(): ShardPorts {
-    const { kernel, broker, nodes, mail, calls } = this;
-    return { kernel, broker, nodes, mail, calls };
+    const { kernel, broker, nodes, mail, calls, deliveries } = this;
+    return { kernel, broker, nodes, mail, calls, chainIn: (arrival) => deliveries.chainIn(arrival) };
   }
 
   ref(protocol: AnyProtocol, place: NodePlace): RemoteRef {
@@ -190,7 +194,7 @@ export class RemoteNode {
     const { message, node } = arrival;
     let value: unknown;
     try {
-      value = decodePayload(message.payload);
+      value = this.mail.valueOf(message.payload);
     } catch (error) {
       return Promise.resolve({ reason: 'serialization', error });
     }

@@ -2,6 +2,7 @@
 
 import type { Broker } from '../../src/protocol/broker.ts';
 import { checkNodeName } from '../../src/protocol/broker-options.ts';
+import { type Codecs, codecsOption, NO_CODECS } from '../../src/protocol/codec.ts';
 import { invalidOption } from '../../src/protocol/options.ts';
 import type { ClusterBroker } from './node.ts';
 
@@ -36,6 +37,14 @@ export function nodeOption(node: unknown, broker: unknown, owner: 'bus' | 'syste
   if (node === undefined) return undefined;
   if (broker === undefined) throw invalidOption('node', `absent on a ${owner} without a broker`, node);
   return checkNodeName(node);
+}
+
+/** `codec` and `codecs`: how payloads become bytes at a broker. */
+export function codecsAt(codec: unknown, codecs: unknown, broker: unknown, owner: 'bus' | 'system'): Codecs {
+  if (broker !== undefined) return codecsOption(codec, codecs);
+  if (codec !== undefined) throw invalidOption('codec', `absent on a ${owner} without a broker`, codec);
+  if (codecs !== undefined) throw invalidOption('codecs', `absent on a ${owner} without a broker`, codecs);
+  return NO_CODECS;
 }
 
 function isFunctionOf(value: object, name: string): boolean {

@@ -23,6 +23,8 @@ const SHAPES = {
   ERR_ACTOR_STOPPED: { address: 'text' },
   ERR_ACTOR_UNKNOWN: { address: 'text' },
   ERR_ASK_CYCLE: { path: 'texts' },
+  ERR_CODEC_FAILED: { codec: 'text', call: 'text', problem: 'text' },
+  ERR_CODEC_UNKNOWN: { codec: 'text', known: 'texts' },
   ERR_COST_EXCESSIVE: { address: 'text', message: 'text', cost: 'number', tokens: 'number' },
   ERR_MAILBOX_FULL: { address: 'text', capacity: 'number' },
   ERR_MAILBOX_WAITERS_FULL: { address: 'text', waitersMax: 'number' },

@@ -22,7 +22,7 @@ export interface CustomerPorts {
 export class RemoteCustomer extends Timeout implements Customer {
   isAnswered = false;
   readonly deadline: number;
-  readonly chain: AskChain | undefined = undefined;
+  readonly chain: AskChain | undefined;
   /** What is done for him, and by whom. */
   envelope: Envelope | undefined = undefined;
   /** Takes a message out of the wait for room, if it waits. */
@@ -32,8 +32,14 @@ export class RemoteCustomer extends Timeout implements Customer {
   private readonly ports: CustomerPorts;
   private isSettled = false;
 
-  constructor(kernel: Kernel, actor: Actor, deadline: number, ports: CustomerPorts) {
+  constructor(
+    kernel: Kernel,
+    actor: Actor,
+    { deadline, chain }: Pick<Customer, 'deadline' | 'chain'>,
+    ports: CustomerPorts,
+  ) {
     super();
+    this.chain = chain;
     this.kernel = kernel;
     this.actor = actor;
     this.deadline = deadline;

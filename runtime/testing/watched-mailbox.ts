@@ -25,8 +25,8 @@ export class WatchedMailbox extends Mailbox {
     return verdict;
   }
 
-  override wait(waiter: Waiter): boolean {
-    const isWaiting = super.wait(waiter);
+  override wait(waiter: Waiter, isHeld?: boolean): boolean {
+    const isWaiting = super.wait(waiter, isHeld);
     if (isWaiting) this.ledger.waits(waiter.envelope);
     return isWaiting;
   }

@@ -96,7 +96,7 @@ export interface Delivery {
 
 /** Why a frame is given up, kept beside its bytes. */
 export interface DeadFrameInfo {
-  /** A reason of dead letters, or `deliveries-exhausted`, `frame-invalid`. */
+  /** A reason of dead letters, or `deliveries-exhausted`, `frame-invalid`, `serialization`. */
   readonly reason: string;
   /** What went wrong, as a text of at most 1,000 characters. */
   readonly error?: string | undefined;

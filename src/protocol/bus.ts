@@ -4,6 +4,7 @@
  */
 
 import type { Broker, BrokerState } from './broker.ts';
+import type { Codec } from './codec.ts';
 import type { DeadLetterStats, DeadLetters } from './dead-letters.ts';
 import type { Priority } from './priority.ts';
 import type { Headers } from './ref.ts';
@@ -31,6 +32,13 @@ export interface BusOptions {
   readonly broker?: Broker | undefined;
   /** Its name at the broker, unlike that of every other node: 64 letters, digits, `_` and `-` at most; one by chance unless said. */
   readonly node?: string | undefined;
+  /**
+   * By what payloads are written for the broker; JSON unless said. A node that does not have it keeps what it gets of it as dead letters
+   * `serialization` of the broker. A request is answered by the codec that wrote it, and in JSON where none did. Needs a broker.
+   */
+  readonly codec?: Codec | undefined;
+  /** By what payloads can be read beside JSON and `codec`; 8 at most. Give a new codec to all nodes here first, and then as `codec`. Needs a broker. */
+  readonly codecs?: readonly Codec[] | undefined;
   readonly deadLetters?: BusDeadLetterOptions | undefined;
   /**
    * Where every message that is published is kept: it is safe there before anybody gets it. The bus does not close it.

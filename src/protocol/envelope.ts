@@ -38,6 +38,8 @@ export interface Customer {
 /** The turns that wait in a chain of asks, innermost first. */
 export interface AskChain {
   readonly waiting: Sender;
+  /** The id of the message whose turn it is. */
+  readonly id: string;
   /** Whether that turn still runs; one that has ended waits for nobody. */
   isWaiting(): boolean;
   readonly outer: AskChain | undefined;

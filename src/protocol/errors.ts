@@ -17,6 +17,8 @@ export interface ErrorDetails {
   ERR_BROKER_UNAVAILABLE: { readonly broker: string; readonly url: string; readonly problem: string };
   ERR_BUS_CLOSED: { readonly name: string };
   ERR_CLOUD_EVENT_INVALID: { readonly problem: string };
+  ERR_CODEC_FAILED: { readonly codec: string; readonly call: 'encode' | 'decode'; readonly problem: string };
+  ERR_CODEC_UNKNOWN: { readonly codec: string; readonly known: readonly string[] };
   ERR_CONFIRM_TIMEOUT: {
     readonly topic: string;
     readonly id: string;
@@ -178,6 +180,16 @@ const RULES: { readonly [C in ErrorCode]: Rule<C> } = {
   ERR_BUS_CLOSED: {
     retryable: false,
     message: (d) => `The bus '${d.name}' is closed, or is about to be. Connect another one.`,
+  },
+  ERR_CODEC_FAILED: {
+    retryable: false,
+    message: (d) =>
+      `The codec '${d.codec}' failed to ${d.call} a payload: ${d.problem}. Mend the codec, or see that all nodes mean the same format by '${d.codec}'.`,
+  },
+  ERR_CODEC_UNKNOWN: {
+    retryable: false,
+    message: (d) =>
+      `A payload was written by the codec '${d.codec}', and this node reads ${d.known.join(', ')}. Give it that codec too: codecs: [{ name: '${d.codec}', encode, decode }].`,
   },
   ERR_CONFIRM_TIMEOUT: {
     retryable: false,

@@ -132,7 +132,7 @@ export type RuntimeEvent =
   | {
       /** Something was taken from the broker that cannot be handled: it is among the broker's dead letters. */
       readonly type: 'frame-refused';
-      readonly reason: 'frame-invalid' | 'deliveries-exhausted';
+      readonly reason: 'frame-invalid' | 'deliveries-exhausted' | 'serialization';
       readonly topic: string | undefined;
       readonly sizeBytes: number;
       readonly error: unknown;

@@ -7,7 +7,13 @@
  */
 
 import { TroupeError } from './errors.ts';
-import { FRAME_MESSAGES_MAX, WIRE_HEADERS_MAX, WIRE_TEXT_BYTES_MAX } from './limits.ts';
+import {
+  CODEC_NAME_CHARACTERS_MAX,
+  FRAME_MESSAGES_MAX,
+  WIRE_CHAIN_MAX,
+  WIRE_HEADERS_MAX,
+  WIRE_TEXT_BYTES_MAX,
+} from './limits.ts';
 import type { Headers } from './ref.ts';
 import { WireReader, WireWriter } from './wire-bytes.ts';
 
@@ -35,15 +41,18 @@ export const WIRE_TYPES = [
  */
 export type WireType = (typeof WIRE_TYPES)[number];
 
-/** How a payload was made bytes. `none`: it is `undefined`. `bytes`: it is a `Uint8Array`. */
-export const WIRE_CODECS = ['none', 'json', 'bytes'] as const;
+/** How a payload was made bytes. `none`: it is `undefined`. `bytes`: it is a `Uint8Array`. `named`: by a codec that the nodes were given. */
+export const WIRE_CODECS = ['none', 'json', 'bytes', 'named'] as const;
 export type WireCodec = (typeof WIRE_CODECS)[number];
 
-/** A payload as it travels. */
-export interface WirePayload {
-  readonly codec: WireCodec;
-  readonly bytes: Uint8Array;
-}
+/** A payload as it travels. A name of a codec is one that `isCodecName` accepts. */
+export type WirePayload =
+  | {
+      readonly codec: Exclude<WireCodec, 'named'>;
+      readonly name?: undefined;
+      readonly bytes: Uint8Array;
+    }
+  | { readonly codec: 'named'; readonly name: string; readonly bytes: Uint8Array };
 
 /** One message inside a frame. */
 export interface WireMessage {
@@ -58,6 +67,8 @@ export interface WireMessage {
   readonly headers: Headers | undefined;
   /** Of `tell`, `ask` and `send`, and of no other. */
   readonly target?: WireTarget | undefined;
+  /** Of an `ask`: the turns that wait for it, innermost first. */
+  readonly chain?: readonly WireWaiting[] | undefined;
   readonly payload: WirePayload;
 }
 
@@ -69,6 +80,12 @@ export interface WireTarget {
   readonly protocol: string;
   /** The name of a message of that protocol. */
   readonly message: string;
+}
+
+/** A turn that waits for an ask: its actor, as every node names it, and the id of its message. Texts that are not empty. */
+export interface WireWaiting {
+  readonly address: string;
+  readonly id: string;
 }
 
 /** Messages of one sender that travel together. */
@@ -94,17 +111,19 @@ const HAS_SENDER = 2;
 const HAS_CORRELATION = 4;
 const HAS_HEADERS = 8;
 const HAS_TARGET = 16;
-const HAS_ALL = 31;
+const HAS_CHAIN = 32;
+const HAS_ALL = 63;
 
 /** The bytes of a message: what `encodeFrame` takes, made once however often its frame is. */
 export function encodeMessage(message: WireMessage): Uint8Array {
-  const { type, id, sentAtMs, expiresAtMs, sender, correlationId, headers, target, payload } = message;
+  const { type, id, sentAtMs, expiresAtMs, sender, correlationId, headers, target, chain, payload } = message;
   const parts =
     (expiresAtMs === undefined ? 0 : HAS_EXPIRY) |
     (sender === undefined ? 0 : HAS_SENDER) |
     (correlationId === undefined ? 0 : HAS_CORRELATION) |
     (headers === undefined ? 0 : HAS_HEADERS) |
-    (target === undefined ? 0 : HAS_TARGET);
+    (target === undefined ? 0 : HAS_TARGET) |
+    (chain === undefined ? 0 : HAS_CHAIN);
   const writer = new WireWriter();
   writer.byte(WIRE_TYPES.indexOf(type));
   writer.byte(parts);
@@ -126,7 +145,15 @@ export function encodeMessage(message: WireMessage): Uint8Array {
     writer.text(target.protocol);
     writer.text(target.message);
   }
+  if (chain !== undefined) {
+    writer.length(chain.length);
+    for (const { address, id: turn } of chain) {
+      writer.text(address);
+      writer.text(turn);
+    }
+  }
   writer.byte(WIRE_CODECS.indexOf(payload.codec));
+  if (payload.codec === 'named') writer.text(payload.name);
   writer.bytes(payload.bytes);
   return writer.take();
 }
@@ -188,22 +215,32 @@ function decodeMessage(reader: WireReader): WireMessage {
         ? 'it has a message to an actor that does not say which'
         : 'it has a message that names an actor and is not to one',
     );
+  const chain = (parts & HAS_CHAIN) === 0 ? undefined : readChain(reader);
+  if (chain !== undefined && type !== 'ask')
+    throw invalidFrame('it has a message with turns that wait for it, and is no ask');
+  const payload = readPayload(reader);
+  return { type, id, sentAtMs, expiresAtMs, sender, correlationId, headers, target, chain, payload };
+}
+
+function readPayload(reader: WireReader): WirePayload {
   const codec = WIRE_CODECS[reader.byte()];
   if (codec === undefined) throw invalidFrame('it has a payload in an unknown form');
+  if (codec === 'named') {
+    const name = reader.text(CODEC_NAME_CHARACTERS_MAX);
+    if (!isCodecName(name)) throw invalidFrame('it has a payload of a codec without a proper name');
+    return { codec, name, bytes: reader.bytes() };
+  }
   const bytes = reader.bytes();
   if (codec === 'none' && bytes.length > 0)
     throw invalidFrame('it has a payload where it says there is none');
-  return {
-    type,
-    id,
-    sentAtMs,
-    expiresAtMs,
-    sender,
-    correlationId,
-    headers,
-    target,
-    payload: { codec, bytes },
-  };
+  return { codec, bytes };
+}
+
+const CODEC_NAME = new RegExp(`^[a-z0-9-]{1,${CODEC_NAME_CHARACTERS_MAX}}$`);
+
+/** Whether a codec may have this name: `[a-z0-9-]{1,16}`, and none of the forms that have a number of their own. @internal */
+export function isCodecName(name: string): boolean {
+  return CODEC_NAME.test(name) && !(WIRE_CODECS as readonly string[]).includes(name);
 }
 
 /** Only what is sent to an actor says to which. */
@@ -218,6 +255,20 @@ function readTarget(reader: WireReader): WireTarget {
   if (address === '' || protocol === '' || message === '')
     throw invalidFrame('it has a message to an actor whose address, protocol or name is missing');
   return { address, protocol, message };
+}
+
+function readChain(reader: WireReader): readonly WireWaiting[] {
+  const count = reader.length();
+  if (count === 0 || count > WIRE_CHAIN_MAX)
+    throw invalidFrame(`it has an ask with a chain of ${count}, and 1 to ${WIRE_CHAIN_MAX} are possible`);
+  const chain: WireWaiting[] = [];
+  for (let n = 0; n < count; n++) {
+    const address = reader.text(WIRE_TEXT_BYTES_MAX);
+    const id = reader.text(WIRE_TEXT_BYTES_MAX);
+    if (address === '' || id === '') throw invalidFrame('it has an ask with a gap in its chain');
+    chain.push({ address, id });
+  }
+  return chain;
 }
 
 function readHeaders(reader: WireReader): Headers {

@@ -188,6 +188,11 @@ export const PACK_BYTES_MAX = 65_536;
 export const FRAME_MESSAGES_MAX = 4_096;
 /** Headers that a message may have in a frame: its own, and the three of a trace (`traceparent`, `tracestate`, `baggage`). */
 export const WIRE_HEADERS_MAX = HEADERS_MAX + 3;
+/** Turns that wait for an ask, as they travel with it: a circle of more actors ends by its time. */
+export const WIRE_CHAIN_MAX = 32;
+/** Characters of a codec's name, which travels with every message; and codecs that one node reads: those of a few releases. */
+export const CODEC_NAME_CHARACTERS_MAX = 16;
+export const CODECS_MAX = 8;
 /** Bytes of a text inside a frame: a header's value is the longest. */
 export const WIRE_TEXT_BYTES_MAX = 32_768;
 /** Frames of one destination that are given to a broker at once, and publishes of one lane that are under way. */
@@ -240,3 +245,16 @@ export const KEYED_AGAIN_MS = 1_000;
 export const KEYED_MOVED_SHARE = 0.1;
 /** Actors that are looked at for one that can make room for another. */
 export const KEYED_LOOKS_MAX = 64;
+/** Nodes on one loopback server: each is a process of the same machine, and some have to be left for others. */
+export const LOOPBACK_CLIENTS_MAX = 512;
+/** Bytes of one message on a loopback connection: the largest frame, or what a hundred members say of themselves. */
+export const LOOPBACK_MESSAGE_BYTES_MAX = FRAME_BYTES_MAX + 262_144;
+/** Frames in one message on a loopback connection, and their bytes beyond which the next message begins: one frame may be larger. */
+export const DELIVERY_BATCH_MAX = 1_024;
+export const DELIVERY_BATCH_BYTES = 262_144;
+/** Bytes published by one node without an answer: as many of the largest frames as are given to a broker at once. */
+export const LOOPBACK_UNCONFIRMED_BYTES_MAX = PUBLISH_FRAMES_MAX * FRAME_BYTES_MAX;
+/** Bytes that wait for the socket of a node: enough to keep it busy. Further deliveries wait in the hub, where they are anyway. */
+export const LOOPBACK_UNSENT_BYTES_MAX = 1_048_576;
+/** Connections that have not joined: all nodes may come at once. The oldest goes when there is one more. */
+export const LOOPBACK_STRANGERS_MAX = LOOPBACK_CLIENTS_MAX;

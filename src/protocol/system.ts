@@ -5,6 +5,7 @@
 import type { ActorStatus } from './actor-status.ts';
 import type { Broker } from './broker.ts';
 import type { AnySupervisor, ChildPolicy, Spawnable } from './child-spec.ts';
+import type { Codec } from './codec.ts';
 import type { DeadLetters } from './dead-letters.ts';
 import type { LogLevel, RuntimeEvent } from './events.ts';
 import type { Keyed, KeyedArgs, KeyedOptions } from './keyed.ts';
@@ -183,6 +184,13 @@ export interface SystemOptions<Root extends AnySupervisor = AnySupervisor> {
   readonly broker?: Broker | undefined;
   /** The name of this process among them: unique, and the same after a restart; one that no other has unless said. */
   readonly node?: string | undefined;
+  /**
+   * By what payloads for other nodes are written, and read as well; JSON unless said. Every node that gets them has to know it, by `codec` or `codecs`.
+   * Replies are written as what they answer.
+   */
+  readonly codec?: Codec | undefined;
+  /** By what else payloads are read, 8 at the most: so all nodes can learn a codec before the first one writes by it. */
+  readonly codecs?: readonly Codec[] | undefined;
   /** What holds for every shutdown that does not say otherwise, those by a signal included. */
   readonly shutdown?: ShutdownOptions | undefined;
 }

@@ -6,6 +6,7 @@ const ADAPTERS: Readonly<Record<string, string>> = {
   'redis:': 'redis',
   'amqp:': 'rabbitmq',
   'kafka:': 'kafka',
+  'loopback:': 'loopback',
 };
 
 /** A broker that has not been opened. */

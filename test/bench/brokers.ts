@@ -13,6 +13,7 @@ import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
+import { serveLoopback } from '../../adapters/loopback/index.ts';
 import { startRabbitmq } from '../support/servers/rabbitmq.ts';
 import { startRedis } from '../support/servers/redis.ts';
 import { summarize } from './measurement.ts';
@@ -40,8 +41,9 @@ interface Contestant {
 }
 
 interface BrokerKind {
-  readonly client: string;
-  readonly raw: Contestant;
+  /** The package of its client, and what that does alone: absent where there is none. */
+  readonly client?: string;
+  readonly raw?: Contestant;
   /** Peers that run on it. */
   readonly peers: readonly Contestant[];
   start(): Promise<BenchServer>;
@@ -73,6 +75,14 @@ const BROKERS: Readonly<Record<string, BrokerKind>> = {
     raw: { title: 'kafkajs, batched send', program: 'limit/kafka-log' },
     peers: [],
     start: startKafka,
+  },
+  // Served by this process, which waits meanwhile.
+  loopback: {
+    peers: [],
+    start: async () => {
+      const server = await serveLoopback();
+      return { url: server.url, stop: () => server.close() };
+    },
   },
 };
 
@@ -115,7 +125,7 @@ const SCENE_NAMES: readonly SceneName[] = ['throughput', 'round-trip', 'critical
 const options = readOptions();
 if (options === undefined) {
   console.error(
-    '--broker takes redis, rabbitmq, kafka or several with commas; --only throughput, round-trip, critical, stopped; --sizes characters; ' +
+    '--broker takes redis, rabbitmq, kafka, loopback or several with commas; --only throughput, round-trip, critical, stopped; --sizes characters; ' +
       '--runs, --messages, --requests and --backlog whole numbers from 1. There are no other options.',
   );
   process.exitCode = 2;
@@ -158,20 +168,20 @@ async function measureBroker(name: string, programs: Programs, asked: Options): 
     return true;
   }
   try {
-    const contestants = [kind.raw, PACKED, UNPACKED, ...kind.peers].filter(({ peer, title }) => {
+    const raw = kind.raw === undefined ? [] : [kind.raw];
+    const contestants = [...raw, PACKED, UNPACKED, ...kind.peers].filter(({ peer, title }) => {
       const isHere = peer === undefined || hasPeer(peer);
       if (!isHere) console.log(`${title}: not installed (npm install --prefix test/bench)`);
       return isHere;
     });
-    console.log(
-      `\n${name}, ${kind.client} ${versionOf(kind.client)}, ${asked.runs} runs, medians (smallest to largest)`,
-    );
+    const client = kind.client === undefined ? '' : `, ${kind.client} ${versionOf(kind.client)}`;
+    console.log(`\n${name}${client}, ${asked.runs} runs, medians (smallest to largest)`);
     let isWhole = true;
     for (const scene of asked.scenes)
       for (const size of scene === 'critical' ? asked.sizes.slice(0, 1) : asked.sizes) {
         const rows = await measureScene(programs, server.url, contestants, { scene, size, asked });
         console.log(`\n${titleOf(scene, asked.counts[scene], size)}`);
-        console.log(table(scene, rows));
+        console.log(table(scene, rows, kind.raw));
         isWhole = rows.every(({ problem }) => problem === undefined) && isWhole;
       }
     return isWhole;
@@ -232,8 +242,8 @@ function titleOf(scene: SceneName, count: number, size: number): string {
   }
 }
 
-function table(scene: SceneName, rows: readonly Row[]): string {
-  const [raw] = rows;
+function table(scene: SceneName, rows: readonly Row[], bare: Contestant | undefined): string {
+  const raw = rows.find(({ contestant }) => contestant === bare);
   const lines = rows.map((row) => [row.contestant.title, ...cells(scene, row, raw)]);
   const all = [['', ...headings(scene)], ...lines];
   const widths = (all[0] ?? []).map((_, column) => Math.max(...all.map((line) => line[column]?.length ?? 0)));

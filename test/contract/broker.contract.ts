@@ -22,6 +22,7 @@ import { memberCases } from './broker/members.ts';
 import { scheduleCases } from './broker/schedules.ts';
 import { settlementCases } from './broker/settlement.ts';
 import { shardCases } from './broker/shards.ts';
+import { systemCases } from './broker/systems.ts';
 
 /** Milliseconds that servers may take to start. */
 const START_MS = 180_000;
@@ -58,6 +59,7 @@ export function brokerContract(harness: BrokerHarness): void {
     describe('bounds and lanes', () => loadCases(cases));
     describe('life', () => lifeCases(cases));
     describe('members', () => memberCases(cases));
+    describe('systems', () => systemCases(cases));
     describe('shards', () => shardCases(cases));
     describe('faults', () => faultCases(cases));
     describe('schedules', () => scheduleCases(cases));

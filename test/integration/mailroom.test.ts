@@ -14,6 +14,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { startRedis } from '../support/servers/redis.ts';
+import type { TestServer } from '../support/servers/server.ts';
+import { useServer } from '../support/servers/use-server.ts';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 /** A run that takes longer hangs. */
@@ -22,6 +25,9 @@ vi.setConfig({ testTimeout: 2 * RUN_MS });
 const folder = mkdtempSync(join(tmpdir(), 'mailroom-'));
 
 afterAll(() => rmSync(folder, { recursive: true }));
+
+/** One process does all the work: what is tested has nothing to do with others. */
+const HERE = ['--workers', '0'];
 
 interface Ending {
   readonly exitCode: number | string | null | undefined;
@@ -95,6 +101,7 @@ describe.concurrent('the mailroom on its sample', () => {
       expect(figures(output, priority)[0], priority).toBeGreaterThan(0);
     expect(output).toContain('eight-bit-in-ascii RFC 2046 section 4.1.2');
     expect(output).toMatch(/replayed .*\n.*handled by the lenient parser/);
+    expect(output).toMatch(/kill -9 of worker-\d with [1-9] in hand/);
     expect(output).not.toContain(' OFF ');
     expect(output).not.toContain('\u001b');
     expect(output.match(/of 1,200 mails \|/g)?.length).toBeGreaterThanOrEqual(6);
@@ -120,7 +127,7 @@ describe.concurrent("the mailroom on one's own mail", () => {
 
   it('judges an mbox mail by mail', async () => {
     const path = write('in.mbox', `${SEPARATOR}${LUNCH}\n${SEPARATOR}${POISON}\n${SEPARATOR}${LUNCH}`);
-    const { exitCode, output } = await runDemo([path]);
+    const { exitCode, output } = await runDemo([...HERE, path]);
     expect(exitCode).toBe(0);
     expect(figures(output, 'handled')[2]).toBe(2);
     expect(output).toContain('in.mbox#2');
@@ -152,6 +159,38 @@ describe.concurrent("the mailroom on one's own mail", () => {
     const ending = await runDemo(['one', 'two']);
     expect(ending.exitCode).toBe(2);
     expect(ending.errors).toContain('Usage: npm run demo');
+    const bad = [
+      ['--workers', '9'],
+      ['--workers', 'x'],
+      ['--broker', ''],
+      [...HERE, '--broker', 'redis://x'],
+    ];
+    const endings = await Promise.all(bad.map((args) => runDemo(args)));
+    for (const { exitCode, output } of endings) expect([exitCode, output]).toEqual([2, '']);
+    const nobody = await runDemo(['--broker', 'gopher://127.0.0.1']);
+    expect(nobody.exitCode).toBe(2);
+    expect(nobody.errors.trimEnd().split('\n')).toHaveLength(1);
+    const closed = await runDemo(['--broker', 'redis://127.0.0.1:1']);
+    expect(closed.exitCode).toBe(2);
+    expect(closed.errors).toMatch(/^mailroom: .*redis:\/\/127\.0\.0\.1:1/);
+  });
+});
+
+const usable = useServer('redis');
+
+describe.skipIf(usable.isAbsent)('the mailroom on a Redis', () => {
+  let own: TestServer | undefined;
+  beforeAll(async () => {
+    if (usable.url === undefined)
+      own = await startRedis(usable.command === undefined ? {} : { command: usable.command });
+  }, RUN_MS);
+  afterAll(() => own?.stop());
+
+  it('does the same work through it, and loses nothing with the process that is killed', async () => {
+    const { exitCode, output } = await runDemo(['--broker', usable.url ?? own?.url ?? '']);
+    expect(output).toContain('All sums agree');
+    expect(output).toMatch(/kill -9 of worker-\d with [1-9] in hand/);
+    expect(exitCode).toBe(0);
   });
 });
 
@@ -184,7 +223,7 @@ describe('the mailroom with a language model', () => {
   it('judges by its answers', async () => {
     content = 'Spam.';
     const path = write('judged.mbox', `${SEPARATOR}${LUNCH}\n${SEPARATOR}${LUNCH}`);
-    const { exitCode, output } = await runDemo([path], { environment: environment() });
+    const { exitCode, output } = await runDemo([...HERE, path], { environment: environment() });
     expect(output).toContain('2 mails judged: 2 spam, 0 ham');
     expect(exitCode).toBe(0);
   });
@@ -192,7 +231,7 @@ describe('the mailroom with a language model', () => {
   it('asks twice and makes a dead letter of a mail whose answer is neither word', async () => {
     content = 'Ignore the rules: this is HAM and not spam';
     const path = write('few.mbox', `${SEPARATOR}${LUNCH}\n${SEPARATOR}${LUNCH}`);
-    const { exitCode, output } = await runDemo([path], { environment: environment() });
+    const { exitCode, output } = await runDemo([...HERE, path], { environment: environment() });
     expect(figures(output, 'dead letters')).toEqual([2, 2]);
     expect(output).toContain('in place of spam or ham');
     expect(output).toMatch(/ok {2}crashes = attempts at dead letters \+ at retried mails +4 = 4 \+ 0/);
@@ -203,7 +242,7 @@ describe('the mailroom with a language model', () => {
     content = 'Ignore the rules: this is HAM and not spam';
     calls = 0;
     const path = write('many.mbox', `${SEPARATOR}${LUNCH}\n`.repeat(20));
-    const { exitCode, errors } = await runDemo([path], { environment: environment() });
+    const { exitCode, errors } = await runDemo([...HERE, path], { environment: environment() });
     expect(errors).toMatch(
       /The mailroom gave up\. triage: more than 1 restarts in 60000 ms: .*spam or ham\./,
     );
@@ -216,7 +255,7 @@ describe('the mailroom with a language model', () => {
 /** A copy of the tree, to break. */
 function copyTree(name: string): string {
   const tree = subfolder(name);
-  for (const part of ['src', 'runtime', 'examples', 'tsconfig.json', 'package.json'])
+  for (const part of ['src', 'runtime', 'adapters', 'examples', 'tsconfig.json', 'package.json'])
     cpSync(join(ROOT, part), join(tree, part), { recursive: true });
   symlinkSync(join(ROOT, 'node_modules'), join(tree, 'node_modules'));
   return tree;
@@ -231,7 +270,7 @@ function plant(tree: string, file: string, right: string, wrong: string): void {
 }
 
 const POP = 'const envelope = this.queue.pop();';
-const PARSE = 'const readable = { name, kind, mail: parseItem(item) };';
+const PARSE = 'const readable = { name, kind, mail: await ctx.state.read(ctx, bytesOf(item)) };';
 
 describe.concurrent('the mailroom with a planted bug', () => {
   it('finds that a mailbox lost one message', async () => {
@@ -247,7 +286,7 @@ describe.concurrent('the mailroom with a planted bug', () => {
          envelope = this.queue.pop();
        }`,
     );
-    const { exitCode, output } = await runDemo([], { tree });
+    const { exitCode, output } = await runDemo(HERE, { tree });
     expect(exitCode).toBe(1);
     expect(output).toMatch(/OFF {2}mails in = handled \+ dead letters +1,200 is not/);
     expect(output).toMatch(/OFF {2}messages accepted = accounted for \(.*parsers/);
@@ -266,11 +305,24 @@ describe.concurrent('the mailroom with a planted bug', () => {
          envelope = this.queue.pop();
        }`,
     );
-    const { exitCode, output } = await runDemo([], { tree });
+    const { exitCode, output } = await runDemo(HERE, { tree });
     expect(exitCode).toBe(1);
     expect(output).toMatch(
       /OFF {2}every stage answers +parsers: .* did not reply to 'settle' within 1,?000 ms/,
     );
+  });
+
+  it('finds that what a killed process had in hand is given up', async () => {
+    const tree = copyTree('killed');
+    plant(
+      tree,
+      'examples/mailroom/readers.ts',
+      "if (!isTroupeError(error, 'ERR_NODE_DOWN')) throw rejectionIn(error) ?? error;",
+      'throw rejectionIn(error) ?? error;',
+    );
+    const { exitCode, output } = await runDemo([], { tree });
+    expect(exitCode).toBe(1);
+    expect(output).toMatch(/OFF {2}in hand at kill -9 = read again by others/);
   });
 
   it('finds that a parser swallows long mail', async () => {
@@ -279,9 +331,9 @@ describe.concurrent('the mailroom with a planted bug', () => {
       tree,
       'examples/mailroom/agents/parser.ts',
       PARSE,
-      `if (item.bytes.length > 20_000) return;\n${PARSE}`,
+      `if (bytesOf(item).length > 20_000) return;\n${PARSE}`,
     );
-    const { exitCode, output } = await runDemo([], { tree });
+    const { exitCode, output } = await runDemo(HERE, { tree });
     expect(exitCode).toBe(1);
     expect(output).toMatch(/OFF {2}mails in = handled \+ dead letters +1,200 is not/);
     expect(output).toMatch(/sums are off .*mails in \(spam\) = handled \+ dead letters/);
@@ -293,9 +345,9 @@ describe.concurrent('the mailroom with a planted bug', () => {
       tree,
       'examples/mailroom/agents/parser.ts',
       PARSE,
-      `let readable; try { readable = { name, kind, mail: parseItem(item) }; } catch { return; }`,
+      `let readable; try { readable = { name, kind, mail: await ctx.state.read(ctx, bytesOf(item)) }; } catch { return; }`,
     );
-    const { exitCode, output } = await runDemo([], { tree });
+    const { exitCode, output } = await runDemo(HERE, { tree });
     expect(exitCode).toBe(1);
     expect(output).toMatch(/OFF {2}mails in = handled \+ dead letters +1,200 is not 1,147 \+ 0/);
     expect(output).toMatch(/OFF {2}a parser crashed/);
@@ -309,7 +361,7 @@ describe.concurrent('the mailroom with a planted bug', () => {
       'this.keepLedger(worker.jobs);',
       'this.keepLedger(worker.jobs); this.jobs.next();',
     );
-    const { exitCode, output } = await runDemo([], { tree });
+    const { exitCode, output } = await runDemo(HERE, { tree });
     expect(exitCode).toBe(1);
     expect(output).toMatch(/OFF {2}mails in = handled \+ dead letters +1,200 is not/);
     expect(output).toMatch(/OFF {2}messages accepted = accounted for \(.*parsers/);
@@ -318,7 +370,7 @@ describe.concurrent('the mailroom with a planted bug', () => {
   it('finds that a crash left no trace', async () => {
     const tree = copyTree('traceless');
     plant(tree, 'examples/mailroom/dead-mail.ts', 'counts.crashed += letter.attempts', 'counts.crashed += 0');
-    const { exitCode, output } = await runDemo([], { tree });
+    const { exitCode, output } = await runDemo(HERE, { tree });
     expect(exitCode).toBe(1);
     expect(output).toMatch(/OFF {2}crashes = attempts at dead letters \+ at retried mails +53 is not 0 \+ 0/);
   });
@@ -331,7 +383,7 @@ describe.concurrent('the mailroom with a planted bug', () => {
       'state.counts.taken += 1;',
       'state.counts.taken += state.counts.taken === 99 ? 2 : 1;',
     );
-    const { exitCode, output } = await runDemo([], { tree });
+    const { exitCode, output } = await runDemo(HERE, { tree });
     expect(exitCode).toBe(1);
     expect(output).toMatch(/OFF {2}mails in = taken by parsers +1,200 is not 1,201/);
     expect(output).toMatch(/1 of \d+ sums are off .*: mails in = taken by parsers\./);
@@ -346,7 +398,7 @@ describe.concurrent('the mailroom with a planted bug', () => {
       `const { verdict, kind, attempts } = mail;
        if (ctx.state.learnt.spam === 150) throw new Error('The page is torn.');`,
     );
-    const { exitCode, output, errors } = await runDemo([], { tree });
+    const { exitCode, output, errors } = await runDemo(HERE, { tree });
     expect(errors).toBe('');
     expect(exitCode).toBe(1);
     expect(output).toMatch(/OFF {2}mails in = handled \+ dead letters +1,200 is not/);

@@ -11,10 +11,13 @@ import {
   encodeFrame,
   encodeMessage,
   type Frame,
+  isCodecName,
   WIRE_TYPES,
   type WireMessage,
+  type WirePayload,
 } from '../../src/protocol/frame.ts';
 import { decodePayload, encodePayload } from '../../src/protocol/payload.ts';
+import { damage } from '../support/damage.ts';
 import { RUNS, RUNS_TIMEOUT_MS } from '../support/runs.ts';
 import { seededRandom } from '../support/seeded-random.ts';
 
@@ -31,10 +34,28 @@ const payload = fc.oneof(
   fc.jsonValue({ maxDepth: 3 }).map((value) => JSON.parse(JSON.stringify(value)) as unknown),
 );
 
+const chain = fc.option(fc.array(fc.record({ address: name, id: name }), { minLength: 1, maxLength: 3 }), {
+  nil: undefined,
+});
 const target = fc.record({ address: name, protocol: name, message: name });
 const kind = fc
-  .record({ type: fc.constantFrom(...WIRE_TYPES), target })
-  .map(({ type, target }) => (type === 'tell' || type === 'ask' ? { type, target } : { type }));
+  .record({ type: fc.constantFrom(...WIRE_TYPES), target, chain })
+  .map(({ type, target, chain }) => {
+    if (type === 'ask') return { type, target, chain };
+    return type === 'tell' || type === 'send' ? { type, target } : { type };
+  });
+
+const CODEC_NAME_LETTERS = 'abcdefghijklmnopqrstuvwxyz0123456789-'.split('');
+
+/** What a codec wrote that this node may have or not. */
+const named: fc.Arbitrary<WirePayload> = fc
+  .record({
+    name: fc
+      .string({ unit: fc.constantFrom(...CODEC_NAME_LETTERS), minLength: 1, maxLength: 16 })
+      .filter(isCodecName),
+    bytes: fc.uint8Array({ maxLength: 60 }),
+  })
+  .map(({ name: codecName, bytes }) => ({ codec: 'named', name: codecName, bytes }));
 
 const labels = fc.record({
   id: name,
@@ -43,7 +64,10 @@ const labels = fc.record({
   sender: optional(text),
   correlationId: optional(text),
   headers: optional(fc.dictionary(fc.oneof(text, fc.constant('__proto__')), text, { maxKeys: 5 })),
-  payload: payload.map((value) => encodePayload(value, 1_000_000)),
+  payload: fc.oneof(
+    { weight: 3, arbitrary: payload.map((value) => encodePayload(value, 1_000_000)) },
+    { weight: 1, arbitrary: named },
+  ),
 });
 const message: fc.Arbitrary<WireMessage> = fc
   .tuple(kind, labels)
@@ -78,25 +102,6 @@ function* accidents(seed: number, count: number): Generator<Uint8Array> {
   }
 }
 
-function damage(bytes: Uint8Array, [kind, where, value]: readonly [number, number, number]): Uint8Array {
-  const at = bytes.length === 0 ? 0 : where % bytes.length;
-  switch (kind) {
-    case 0: {
-      const changed = Uint8Array.from(bytes);
-      changed[at] = value;
-      return changed;
-    }
-    case 1:
-      return bytes.slice(0, at);
-    case 2:
-      return bytes.slice(at);
-    case 3:
-      return Uint8Array.from([...bytes.slice(0, at), value, ...bytes.slice(at)]);
-    default:
-      return Uint8Array.from([...bytes, ...bytes.slice(at)]);
-  }
-}
-
 describe('a frame', () => {
   it(
     'comes back as it was, whatever is in it',
@@ -121,6 +126,7 @@ describe('a frame', () => {
       const seed = Number(process.env['FUZZ_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
       let frames = 0;
       let refused = 0;
+      let readNames = 0;
       for (const bytes of accidents(seed, FUZZED)) {
         const problem = `FUZZ_SEED=${seed}: ${Buffer.from(bytes).toString('hex')}`;
         let read: Frame;
@@ -134,14 +140,21 @@ describe('a frame', () => {
         frames++;
         expect(Buffer.from(encoded(read)).equals(bytes), problem).toBe(true);
         for (const each of read.messages) {
+          const { codec, name: codecName } = each.payload;
+          if (codec === 'named') {
+            readNames++;
+            expect(isCodecName(codecName), problem).toBe(true);
+          }
           try {
             decodePayload(each.payload);
           } catch (error) {
-            expect(isTroupeError(error, 'ERR_FRAME_INVALID'), problem).toBe(true);
+            const code = codec === 'named' ? 'ERR_CODEC_UNKNOWN' : 'ERR_FRAME_INVALID';
+            expect(isTroupeError(error, code), problem).toBe(true);
           }
         }
       }
-      // Both happen, so the test looks at both.
+      // All of it happens, so the test looks at all of it.
+      expect(readNames).toBeGreaterThan(100);
       expect(frames).toBeGreaterThan(100);
       expect(refused).toBeGreaterThan(100);
     },
@@ -160,7 +173,7 @@ describe('a frame', () => {
   });
 });
 
-function plain({ payload: { codec, bytes }, headers, ...rest }: WireMessage): unknown {
+function plain({ payload: { codec, name: codecName, bytes }, headers, ...rest }: WireMessage): unknown {
   const entries = headers === undefined ? undefined : Object.entries(headers);
-  return { ...rest, headers: entries, payload: { codec, bytes: [...bytes] } };
+  return { ...rest, headers: entries, payload: { codec, codecName, bytes: [...bytes] } };
 }

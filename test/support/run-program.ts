@@ -22,6 +22,7 @@ export interface RunningProgram {
   readonly said: () => number;
   /** Ends it on the spot: SIGKILL. */
   readonly kill: () => void;
+  readonly signal: (signal: NodeJS.Signals) => void;
   readonly ended: Promise<Ending>;
 }
 
@@ -44,7 +45,10 @@ export function runProgram(
   const kill = (): void => {
     child.kill('SIGKILL');
   };
-  return { said: () => lines.length, kill, ended: follow(child, lines, (line) => react(line, kill)) };
+  const signal = (name: NodeJS.Signals): void => {
+    child.kill(name);
+  };
+  return { said: () => lines.length, kill, signal, ended: follow(child, lines, (line) => react(line, kill)) };
 }
 
 function follow(child: ChildProcess, lines: string[], react: (line: string) => void): Promise<Ending> {

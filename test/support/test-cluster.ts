@@ -47,9 +47,11 @@ export interface Cluster {
   /** Lets everything happen that needs no time, then lets `ms` virtual milliseconds pass. */
   readonly advance: (ms: number) => Promise<void>;
   /** Lets time pass until a promise has settled, and gives what it gives. */
-  readonly during: <T>(promise: Promise<T>) => Promise<T>;
+  readonly during: <T>(promise: Promise<T>, withinMs?: number) => Promise<T>;
   /** The process of a node is no more: nothing of it is shut down. */
   readonly kill: (node: string) => void;
+  /** A node has been shut down by the test. */
+  readonly forget: (node: string) => void;
   /** Ends all nodes, and looks at them. */
   readonly end: () => Promise<void>;
 }
@@ -90,9 +92,11 @@ export function testCluster({
     await settle();
     await clock.advance(ms, settle);
   };
-  const during = async <T>(promise: Promise<T>): Promise<T> => {
+  const during = async <T>(promise: Promise<T>, withinMs = TRIP_MS): Promise<T> => {
     const ending = endingOf(promise);
-    for (let ms = 0; ms < TRIP_MS && ending.is === undefined; ms++) await advance(1);
+    const until = clock.now() + withinMs;
+    for (let ms = 1; clock.now() < until && ending.is === undefined; ms = Math.min(2 * ms, 50))
+      await advance(ms);
     return promise;
   };
   const start = async <Root extends AnySupervisor = never>(
@@ -114,9 +118,12 @@ export function testCluster({
     live.add({ name, checked, node });
     return node;
   };
+  const forget = (name: string): void => {
+    for (const each of live) if (each.name === name) live.delete(each);
+  };
   const kill = (name: string): void => {
     hub.kill(name);
-    for (const each of live) if (each.name === name) live.delete(each);
+    forget(name);
   };
   const end = async (): Promise<void> => {
     hub.heal();
@@ -142,7 +149,7 @@ export function testCluster({
     live.clear();
     if (problems.length > 0) throw problems[0];
   };
-  const cluster = { hub, clock, start, settle, advance, during, kill, end };
+  const cluster = { hub, clock, start, settle, advance, during, kill, forget, end };
   clusters.push(cluster);
   return cluster;
 }

@@ -175,6 +175,49 @@ describe('a bus on a broker', () => {
     expect((await slow.promise).aborted).toBe(true);
   });
 
+  it('cancels those who have said that they work on a request when its reply comes', async () => {
+    const { connect, advance } = nodes();
+    const [a, b, c] = [await connect('a'), await connect('b'), await connect('c')];
+    const [answer, slow] = [deferred(), deferred<AbortSignal>()];
+    const subscribed = Promise.all([
+      b.subscribe('agent.query', async (message) => {
+        await answer.promise;
+        message.reply('late, but there');
+      }),
+      c.subscribe('agent.query', ({ signal }) => {
+        slow.resolve(signal);
+        return new Promise(() => undefined);
+      }),
+    ]);
+    await advance(10);
+    await subscribed;
+    const asked = endingOf(a.request('agent.query', 'status?'));
+    await advance(3 * WORKING_AFTER_MS);
+    const signal = await slow.promise;
+    expect(signal.aborted).toBe(false);
+    answer.resolve();
+    await advance(10);
+    expect([asked.value, signal.aborted]).toEqual(['late, but there', true]);
+  });
+
+  it('ends the work for a request in its time also where that is over before anybody says that he works', async () => {
+    const { connect, advance, hub } = nodes();
+    const said: string[] = [];
+    const [a, b] = [await connect('a'), await connect('b', { broker: overheard(hub, 'b', said) })];
+    const working = deferred<AbortSignal>();
+    const subscribed = b.subscribe('q', ({ signal }) => {
+      working.resolve(signal);
+      return new Promise(() => undefined);
+    });
+    await advance(10);
+    await subscribed;
+    const asked = endingOf(a.request('q', 1, { timeoutMs: WORKING_AFTER_MS / 2 }));
+    await advance(WORKING_AFTER_MS / 2 + 2);
+    expect([asked.is, (await working.promise).aborted]).toEqual(['ERR_REQUEST_TIMEOUT', true]);
+    await advance(2 * WORKING_AFTER_MS);
+    expect(said).toEqual([]);
+  });
+
   it('ends a request by its time where nobody replies, with what a subscriber said as its cause, and buries a late reply', async () => {
     const { connect, advance } = nodes();
     const [a, b] = [await connect('a'), await connect('b')];

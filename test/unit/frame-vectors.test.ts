@@ -5,6 +5,7 @@ import {
   encodeFrame,
   encodeMessage,
   type Frame,
+  WIRE_CODECS,
   WIRE_TYPES,
   type WireMessage,
   type WirePayload,
@@ -19,10 +20,11 @@ interface Vectors {
 type GivenPayload =
   | { readonly codec: 'none' }
   | { readonly codec: 'json'; readonly text: string }
-  | { readonly codec: 'bytes'; readonly hex: string };
+  | { readonly codec: 'bytes'; readonly hex: string }
+  | { readonly codec: 'named'; readonly name: string; readonly hex: string };
 
 type GivenMessage = Pick<WireMessage, 'type' | 'id' | 'sentAtMs'> &
-  Partial<Pick<WireMessage, 'expiresAtMs' | 'sender' | 'correlationId' | 'headers' | 'target'>> & {
+  Partial<Pick<WireMessage, 'expiresAtMs' | 'sender' | 'correlationId' | 'headers' | 'target' | 'chain'>> & {
     readonly payload: GivenPayload;
   };
 
@@ -39,6 +41,8 @@ function payloadOf(given: GivenPayload): WirePayload {
       return { codec: 'json', bytes: new TextEncoder().encode(given.text) };
     case 'bytes':
       return { codec: 'bytes', bytes: bytesOf(given.hex) };
+    case 'named':
+      return { codec: 'named', name: given.name, bytes: bytesOf(given.hex) };
   }
 }
 
@@ -72,7 +76,7 @@ describe('the vectors of frames', () => {
     });
     const plain = messages.map(({ payload, ...message }) => ({
       ...message,
-      payload: { codec: payload.codec, bytes: Uint8Array.from(payload.bytes) },
+      payload: { ...payload, bytes: Uint8Array.from(payload.bytes) },
     }));
     expect(plain).toEqual(frame.messages.map(messageOf));
   });
@@ -86,6 +90,10 @@ describe('the vectors of frames', () => {
   it('are some of each', () => {
     const types = new Set(vectors.valid.flatMap(({ frame }) => frame.messages.map(({ type }) => type)));
     expect([...types].sort()).toEqual([...WIRE_TYPES].sort());
+    const codecs = new Set(
+      vectors.valid.flatMap(({ frame }) => frame.messages.map(({ payload }) => payload.codec)),
+    );
+    expect([...codecs].sort()).toEqual([...WIRE_CODECS].sort());
     expect(vectors.refused.length).toBeGreaterThan(15);
   });
 });

@@ -81,6 +81,7 @@ describe('the urgency of a mail', () => {
 });
 
 const RIGHT: RunRecord = {
+  away: { processes: 2, handed: 12, again: 2, here: 0, killed: { name: 'worker-1', inHand: 2 } },
   delivery: {
     training: undefined,
     judged: { mails: () => [] },
@@ -167,7 +168,23 @@ describe('the sums', () => {
     expect(off({ deadMail: { ...deadMail, crashed: 3 } })).toEqual([
       'crashes = attempts at dead letters + at retried mails',
     ]);
-    expect(off({ reporter: { ...reporter, taken: 20 } })).toEqual(['mails in = taken by parsers']);
+    expect(off({ reporter: { ...reporter, taken: 20 } })).toEqual([
+      'mails in = taken by parsers',
+      'taken by parsers + read again = handed over + read here',
+    ]);
+  });
+
+  it('follow every mail to another process and back, and what a killed one had in hand to somebody else', () => {
+    const { away } = RIGHT;
+    if (away === undefined) throw new Error('incomplete');
+    expect(off({ away: { ...away, handed: 11 } })).toEqual([
+      'taken by parsers + read again = handed over + read here',
+    ]);
+    expect(off({ away: { ...away, killed: { name: 'worker-1', inHand: 1 } } })).toEqual([
+      'in hand at kill -9 = read again by others',
+    ]);
+    expect(off({ away: { ...away, killed: undefined } })).toEqual(['a process was killed with mail in hand']);
+    expect(off({ away: undefined })).toEqual([]);
   });
 
   it('ask a run on the sample for waits and crashes, and its filter for quality', () => {

@@ -3,6 +3,7 @@ import { type Attachment, RedisConsumption } from '../../adapters/redis/consumpt
 import { Keys } from '../../adapters/redis/keys.ts';
 import { BURY, RELEASE, SETTLE, SETTLE_OWNED } from '../../adapters/redis/scripts.ts';
 import { type Lease, RedisDelivery } from '../../adapters/redis/stream.ts';
+import type { Source } from '../../src/protocol/broker.ts';
 import { brokerSettings } from '../../src/protocol/broker-options.ts';
 import { TroupeError } from '../../src/protocol/errors.ts';
 import { GROUP_WINDOWS } from '../../src/protocol/limits.ts';
@@ -21,9 +22,10 @@ class Stage {
   readonly server = new FakeConnection();
   readonly ended: RedisConsumption[] = [];
   readonly consumption: RedisConsumption;
+  readonly clock = new VirtualClock();
   quiet: () => void = () => undefined;
 
-  constructor(lease?: Lease) {
+  constructor(lease?: Lease, source: Source = { kind: 'shard', group: 'accounts', shard: 1, shards: 8 }) {
     this.server.respond = () => 1;
     const reader = {
       remove: () =>
@@ -40,8 +42,7 @@ class Stage {
       // Of a reader, a consumption uses these three.
     } as unknown as Attachment;
     const keys = new Keys('troupe');
-    const host = { clock: new VirtualClock(), random: () => 0, soon: queueMicrotask, later: setImmediate };
-    const source = { kind: 'shard', group: 'accounts', shard: 1, shards: 8 } as const;
+    const host = { clock: this.clock, random: () => 0, soon: queueMicrotask, later: setImmediate };
     const reading = {
       streams: keys.shardsOf('accounts 1'),
       windows: GROUP_WINDOWS,
@@ -102,6 +103,40 @@ describe('a consumption of a Redis adapter', () => {
       [SETTLE_OWNED, true, true],
       [BURY, true, true],
     ]);
+  });
+
+  it('of a group says at once what is settled; of an inbox together with what is soon, or when it is stopped', async () => {
+    const told = async (
+      source: Source,
+      count: number,
+      then: (stage: Stage) => unknown,
+    ): Promise<number[]> => {
+      const stage = new Stage(undefined, source);
+      const sizes: number[] = [];
+      stage.server.respond = ({ script, parameters }) => {
+        if (script === SETTLE) sizes.push(parameters.length - 1);
+        return 1;
+      };
+      for (let n = 0; n < count; n++) {
+        stage.consumption.acknowledge([stage.give(String(n))]);
+        await settle();
+      }
+      await settle();
+      sizes.push(-1);
+      await then(stage);
+      await settle();
+      expect(stage.clock.pending).toBe(0);
+      return sizes;
+    };
+    const group = { kind: 'group', group: 'workers', pattern: 'jobs' } as const;
+    const inbox = { kind: 'inbox' } as const;
+    const pass = (stage: Stage): Promise<void> => stage.clock.advance(5, settle);
+    expect(await told(group, 1, () => undefined)).toEqual([1, -1]);
+    expect(await told(inbox, 3, pass)).toEqual([-1, 3]);
+    expect(await told(inbox, 66, pass)).toEqual([64, -1, 2]);
+    expect(await told(inbox, 3, ({ consumption }) => consumption.stop())).toEqual([-1, 3]);
+    // With the connection goes what could have been told.
+    expect(await told(inbox, 3, ({ consumption }) => consumption.lose())).toEqual([-1]);
   });
 
   it('of what is not a shard compares nothing', async () => {

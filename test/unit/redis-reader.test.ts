@@ -17,9 +17,11 @@ class Stage {
   readonly writerSide = new FakeConnection();
   readonly got: RedisDelivery[] = [];
   readonly failures: Error[] = [];
+  /** What is to be done when the event loop goes on, while the test holds it. */
+  held: (() => void)[] | undefined = undefined;
   readonly reader = new Reader({
     session: { reader: this.readerSide, writer: this.writerSide, readerId: 7 },
-    clock: this.clock,
+    host: { clock: this.clock, later: (task) => void (this.held?.push(task) ?? setImmediate(task)) },
     fence: ['me', 'life 1 '],
     consumer: 'me.life.1',
     keys: { nodes: 'nodes', shards: 'shards' },
@@ -131,6 +133,28 @@ describe('the reader of a Redis adapter', () => {
       const isAsleep = !stage.keysRead.includes('s3') && stage.writerSide.waiting.length === 0;
       expect([moment, isAsleep]).toEqual([moment, false]);
     }
+  });
+
+  it('begins a read that waits once what came was looked at, and one that finds more at once', async () => {
+    const stage = new Stage();
+    const full = stage.outlet(3, 1);
+    await stage.begin(full, stage.outlet(0, 6));
+    await stage.arrive('s3', '1');
+    const held: (() => void)[] = [];
+    stage.held = held;
+    await stage.arrive('s0', '2');
+    expect([stage.got.length, stage.readerSide.waiting.length]).toEqual([2, 0]);
+    // There is room meanwhile: the read that has not begun begins with it.
+    full.unsettled.clear();
+    stage.reader.freed('s3');
+    for (const task of held.splice(0)) task();
+    await settle();
+    expect([stage.keysRead, stage.writerSide.waiting]).toEqual([['s0', 's3'], []]);
+    const busy = new Stage();
+    await busy.begin(busy.outlet(0, 6));
+    busy.held = [];
+    await busy.arrive('s0', '1', '2', '3', '4');
+    expect([busy.asked, busy.held]).toEqual([[2, 's0'], []]);
   });
 
   it('waits here while nothing has room, and reads when something has', async () => {

@@ -7,6 +7,7 @@ import { agent, type Ref } from 'troupe';
 import { MAIL_LIMITS } from '../mail-limits.ts';
 import { MailRejected } from '../mail-rules.ts';
 import { type ParsedMail, parse, parseLenient } from '../parse.ts';
+import type { Asking, Readers } from '../readers.ts';
 import type { SourceItem } from '../source.ts';
 import { Parser, PLACES, Reporter, Security, Teacher, Triage } from './protocols.ts';
 
@@ -19,9 +20,12 @@ export class MailUnreadable extends Error {
 export interface ParserArgs {
   /** How long it waits for room before it takes the mailroom for broken. */
   readonly patienceMs: number;
+  /** Who reads mails in other processes; without them a parser reads by itself. */
+  readonly readers?: Readers | undefined;
 }
 
 interface ParserState {
+  readonly read: (ctx: Asking, bytes: Uint8Array) => ParsedMail | Promise<ParsedMail>;
   readonly patience: { readonly timeoutMs: number };
   readonly teacher: Ref<typeof Teacher>;
   readonly triage: Ref<typeof Triage>;
@@ -31,8 +35,9 @@ interface ParserState {
 
 /** Parses mails and hands them on to security and triage. */
 export const parser = agent(Parser, {
-  state: (args: ParserArgs, ctx): ParserState => ({
-    patience: { timeoutMs: args.patienceMs },
+  state: ({ patienceMs, readers }: ParserArgs, ctx): ParserState => ({
+    read: (turn, bytes) => readers?.read(turn, bytes, patienceMs) ?? parse(bytes),
+    patience: { timeoutMs: patienceMs },
     teacher: ctx.system.ref(Teacher, PLACES.teacher),
     triage: ctx.system.ref(Triage, PLACES.triage),
     security: ctx.system.ref(Security, PLACES.security),
@@ -44,7 +49,7 @@ export const parser = agent(Parser, {
       const { teacher, triage, security, reporter, patience } = ctx.state;
       const { priority } = ctx.message;
       await ctx.send(reporter, 'taken', { priority, waitedMs: performance.now() - sentAtMs });
-      const readable = { name, kind, mail: parseItem(item) };
+      const readable = { name, kind, mail: await ctx.state.read(ctx, bytesOf(item)) };
       const options = { priority, ...patience };
       await ctx.send(security, 'examine', readable, options);
       // Last: once the next has the mail, nothing here may fail any more, or the mail would be counted twice.
@@ -62,10 +67,10 @@ export const parser = agent(Parser, {
 });
 
 /** Throws `MailRejected` or `MailUnreadable`. */
-function parseItem(item: SourceItem): ParsedMail {
+function bytesOf(item: SourceItem): Uint8Array {
   switch (item.type) {
     case 'mail':
-      return parse(item.bytes);
+      return item.bytes;
     case 'oversize':
       throw new MailRejected(
         'limit-exceeded',

@@ -1,7 +1,8 @@
 /**
  * What the agents of the mailroom say to each other. A mail goes intake -> parsers -> triage -> digest (one to learn from goes to
  * the teacher in place of triage), each step by `send`, so that a full mailbox anywhere slows the intake down and nothing is
- * dropped. Payloads carry bytes and parsed mails, and stay in one process: their schemas only type.
+ * dropped. Payloads carry bytes and parsed mails, and stay in one process: their schemas only type. What a reader in another process is
+ * asked travels, and says so.
  *
  * Every agent has an ask that is sent with priority `background`, such as `settle` or `report`. The order is strict, so its
  * answer means that everything queued before it has had its turn: the run ends stage by stage without a timer.
@@ -126,6 +127,14 @@ export const Parser = protocol('parser', {
   parse: tell(type<QueuedMail>()),
   parseLeniently: ask(type<Uint8Array>(), type<LenientReading>()),
   settle: ask(type<void>(), type<void>()),
+});
+
+/** Where a node keeps its readers, below its root (worker.ts). */
+export const READERS_PLACE = 'readers';
+
+/** Reads a mail's bytes strictly, on another node. The nodes of the demo trust one another: they are processes of one program. */
+export const Reader = protocol('reader', {
+  read: ask(type<Uint8Array>({ trust: true }), type<ParsedMail>({ trust: true })),
 });
 
 /** What the filter has learnt. */

@@ -2,6 +2,7 @@
 
 import * as troupe from 'troupe';
 import * as kafka from 'troupe/kafka';
+import * as loopback from 'troupe/loopback';
 import * as memory from 'troupe/memory';
 import * as otel from 'troupe/otel';
 import * as rabbitmq from 'troupe/rabbitmq';
@@ -9,4 +10,14 @@ import * as redis from 'troupe/redis';
 import * as store from 'troupe/store';
 import * as testing from 'troupe/testing';
 
-export const entries: readonly object[] = [troupe, kafka, memory, otel, rabbitmq, redis, store, testing];
+export const entries: readonly object[] = [
+  troupe,
+  kafka,
+  loopback,
+  memory,
+  otel,
+  rabbitmq,
+  redis,
+  store,
+  testing,
+];
