@@ -25,14 +25,15 @@ const NODES_MAX = 4;
 
 const List = protocol('list', {
   add: tell(z.object({ n: z.number(), ms: z.number() })),
-  added: ask(z.object({ n: z.number(), ms: z.number() }), z.array(z.number())),
+  added: ask(z.object({ n: z.number(), ms: z.number() }), z.array(z.string())),
 });
 
 type Step =
   | { readonly do: 'tell' | 'ask'; readonly key: number; readonly ms: number }
   | { readonly do: 'start' }
   | { readonly do: 'leave' | 'kill' | 'cut' | 'heal' | 'deafen' | 'hear'; readonly nth: number }
-  | { readonly do: 'wait'; readonly ms: number };
+  | { readonly do: 'wait'; readonly ms: number }
+  | { readonly do: 'confirms'; readonly are: 'lost' | 'there' };
 
 const turnMs = fc.constantFrom(0, 0, 0, 40, 3_000);
 const send: fc.Arbitrary<Step> = fc.record({
@@ -45,6 +46,10 @@ const wait: fc.Arbitrary<Step> = fc.record({
   ms: fc.constantFrom(1, 10, 200, 1_500, 12_000),
 });
 const start: fc.Arbitrary<Step> = fc.constant({ do: 'start' });
+const confirms: fc.Arbitrary<Step> = fc.record({
+  do: fc.constant('confirms' as const),
+  are: fc.constantFrom('lost' as const, 'there' as const),
+});
 const leave: fc.Arbitrary<Step> = fc.record({ do: fc.constant('leave' as const), nth: fc.nat(3) });
 const fault: fc.Arbitrary<Step> = fc.record({
   do: fc.constantFrom('kill' as const, 'cut' as const, 'heal' as const, 'deafen' as const, 'hear' as const),
@@ -66,6 +71,7 @@ const faulty = fc.array(
     { arbitrary: wait, weight: 4 },
     { arbitrary: start, weight: 2 },
     { arbitrary: leave, weight: 1 },
+    { arbitrary: confirms, weight: 1 },
     { arbitrary: fault, weight: 3 },
   ),
   { minLength: 5, maxLength: 30 },
@@ -85,21 +91,21 @@ interface Host {
   readonly shutdown: () => Promise<void>;
 }
 
-function list(cluster: Cluster) {
+function list(cluster: Cluster, node: string) {
   const turn = async (ms: number): Promise<void> => {
     if (ms > 0) await new Promise<void>((resolve) => cluster.clock.setTimer(ms, resolve));
   };
   return agent(List, {
-    state: (_args: KeyedArgs) => ({ numbers: [] as number[] }),
+    state: (_args: KeyedArgs) => ({ entries: [] as string[] }),
     on: {
       add: async (ctx, { n, ms }) => {
         await turn(ms);
-        ctx.state.numbers.push(n);
+        ctx.state.entries.push(`${n} ${node}`);
       },
       added: async (ctx, { n, ms }) => {
         await turn(ms);
-        ctx.state.numbers.push(n);
-        return ctx.state.numbers;
+        ctx.state.entries.push(`${n} ${node}`);
+        return ctx.state.entries;
       },
     },
   });
@@ -116,11 +122,16 @@ async function play({ steps, duplicates }: Schedule, cluster: Cluster, states: T
     const name = `n${++started}`;
     const ear = deafBroker(memory({ hub: cluster.hub }));
     const { system } = await cluster.start(name, { broker: ear.broker });
-    system.keyed(list(cluster), { shards: 3, persist: 'snapshot', states: states.store(), handOffMs: 3_000 });
+    system.keyed(list(cluster, name), {
+      shards: 3,
+      persist: 'snapshot',
+      states: states.store(),
+      handOffMs: 3_000,
+    });
     hosts.push({ name, ear, shutdown: () => system.shutdown() });
   };
   const sender = await cluster.start('sender');
-  const lists = sender.system.keyed(list(cluster), { shards: 3, hosts: false });
+  const lists = sender.system.keyed(list(cluster, 'sender'), { shards: 3, hosts: false });
   const sent = new Map<string, number[]>(KEYS.map((key) => [key, []]));
   const replies: { readonly key: string; readonly ending: ReturnType<typeof endingOf> }[] = [];
   let n = 0;
@@ -146,6 +157,11 @@ async function play({ steps, duplicates }: Schedule, cluster: Cluster, states: T
       case 'wait':
         await cluster.advance(step.ms);
         break;
+      case 'confirms':
+        // What the sender is not told has arrived it publishes again.
+        if (step.are === 'lost') cluster.hub.lose('confirms', 'sender');
+        else cluster.hub.heal('sender');
+        break;
       default: {
         const host = hosts[step.nth % Math.max(1, hosts.length)];
         if (host === undefined) break;
@@ -168,22 +184,22 @@ async function play({ steps, duplicates }: Schedule, cluster: Cluster, states: T
 }
 
 /** What is kept of a key: the last write, of which each has to be the one before and something more. */
-function keptOf(states: TestStates, key: string): readonly number[] {
-  let last: readonly number[] = [];
+function keptOf(states: TestStates, key: string): readonly string[] {
+  let last: readonly string[] = [];
   let epoch = 0;
   for (const write of states.writes) {
     if (write.key !== key) continue;
-    const { numbers } = JSON.parse(write.json) as { numbers: number[] };
-    expect(numbers.slice(0, last.length)).toEqual(last);
+    const { entries } = JSON.parse(write.json) as { entries: string[] };
+    expect(entries.slice(0, last.length)).toEqual(last);
     expect(write.epoch).toBeGreaterThanOrEqual(epoch);
-    last = numbers;
+    last = entries;
     epoch = write.epoch;
   }
   return last;
 }
 
-function firstOf(numbers: readonly number[]): readonly number[] {
-  return [...new Set(numbers)];
+function numbersOf(entries: readonly string[]): readonly number[] {
+  return entries.map((entry) => Number(entry.split(' ')[0]));
 }
 
 describe('keyed agents', () => {
@@ -195,7 +211,7 @@ describe('keyed agents', () => {
           const cluster = testCluster({ order });
           const states = testStates();
           const { sent, replies } = await play(schedule, cluster, states);
-          for (const key of KEYS) expect(keptOf(states, key)).toEqual(sent.get(key));
+          for (const key of KEYS) expect(numbersOf(keptOf(states, key))).toEqual(sent.get(key));
           for (const { ending } of replies) expect(ending.is).toBe('resolved');
           expect(states.refused).toEqual([]);
           await endClusters();
@@ -216,10 +232,10 @@ describe('keyed agents', () => {
           const { sent, replies } = await play(schedule, cluster, states);
           for (const key of KEYS) {
             const kept = keptOf(states, key);
-            expect(firstOf(kept)).toEqual(sent.get(key));
+            expect([...new Set(numbersOf(kept))]).toEqual(sent.get(key));
             for (const { key: asked, ending } of replies)
               if (asked === key)
-                expect(ending.value).toEqual(kept.slice(0, (ending.value as number[]).length));
+                expect(ending.value).toEqual(kept.slice(0, (ending.value as string[]).length));
           }
           await endClusters();
         }),

@@ -1,7 +1,15 @@
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { memory } from '../../adapters/memory/index.ts';
-import { agent, ask, type KeyedArgs, type KeyedOptions, protocol, tell } from '../../src/index.ts';
+import {
+  agent,
+  ask,
+  type Keyed,
+  type KeyedArgs,
+  type KeyedOptions,
+  protocol,
+  tell,
+} from '../../src/index.ts';
 import { deferred, endingOf } from '../support/puppet.ts';
 import { testCluster } from '../support/test-cluster.ts';
 
@@ -177,6 +185,52 @@ describe('keyed agents', () => {
         details: expect.objectContaining({ option: 'keyed: broker', given: 'memory' }),
       }),
     );
+  });
+
+  it('are refused at once where an ask would come back to whoever waits for it', async () => {
+    const cluster = testCluster();
+    const nodes = [await cluster.start('a'), await cluster.start('b')];
+    const Hop = protocol('hop', { hop: ask(z.object({ to: z.array(z.string()) }), z.string()) });
+    const groups: Keyed<typeof Hop>[] = [];
+    const hopper = agent(Hop, {
+      on: {
+        hop: async (ctx, { to: [next, ...to] }): Promise<string> => {
+          if (next === undefined) return 'there';
+          return ctx.ask(ctx.system.ref(Hop, `/keyed/hop/${next}`), 'hop', { to });
+        },
+      },
+    });
+    for (const { system } of nodes) groups.push(system.keyed(hopper, { shards: 4 }));
+    await cluster.advance(2_000);
+    expect(
+      await cluster.during(groups[0]?.forKey('x').ask('hop', { to: ['y', 'z'] }) ?? Promise.resolve('')),
+    ).toBe('there');
+    const cycle = endingOf(groups[0]?.forKey('x').ask('hop', { to: ['y', 'x'] }) ?? Promise.resolve(''));
+    await cluster.advance(1_000);
+    // Each of those that waited has failed by the one behind it.
+    expect(cycle.error).toMatchObject({ code: 'ERR_ACTOR_FAILED' });
+    const [cause] = nodes.flatMap(({ events }) =>
+      events.flatMap((event) => (event.type === 'actor-failed' ? [event.error] : [])),
+    );
+    expect(cause).toMatchObject({ code: 'ERR_ASK_CYCLE' });
+  });
+
+  it('handle once what was published again because nobody heard that it had arrived', async () => {
+    const cluster = testCluster();
+    const log: string[] = [];
+    const a = await cluster.start('a');
+    const sender = await cluster.start('sender');
+    a.system.keyed(customer(log, 'a'), { shards: 1 });
+    const ref = sender.system.keyed(customer(log, 's'), { shards: 1, hosts: false }).forKey('x');
+    await cluster.advance(1_000);
+    cluster.hub.lose('confirms', 'sender');
+    ref.tell('note', { text: 'one' });
+    await cluster.advance(1_000);
+    expect(log).toEqual(['a begins x', 'a x one']);
+    cluster.hub.heal('sender');
+    ref.tell('note', { text: 'two' });
+    await cluster.advance(20_000);
+    expect(log).toEqual(['a begins x', 'a x one', 'a x two']);
   });
 
   it('of other versions of a protocol are told apart: who asks is refused, and the owner says so', async () => {
