@@ -10,6 +10,8 @@ import {
   protocol,
   tell,
 } from '../../src/index.ts';
+import { encodeFrame, encodeMessage } from '../../src/protocol/frame.ts';
+import { shardOf } from '../../src/protocol/key.ts';
 import { deferred, endingOf } from '../support/puppet.ts';
 import { testCluster } from '../support/test-cluster.ts';
 
@@ -231,6 +233,62 @@ describe('keyed agents', () => {
     ref.tell('note', { text: 'two' });
     await cluster.advance(20_000);
     expect(log).toEqual(['a begins x', 'a x one', 'a x two']);
+  });
+
+  it('start for no message whose time was over before it came', async () => {
+    const cluster = testCluster();
+    const log: string[] = [];
+    const a = await cluster.start('a');
+    const sender = await cluster.start('sender');
+    a.system.keyed(customer(log, 'a'), { shards: 1 });
+    const ref = sender.system.keyed(customer(log, 's'), { shards: 1, hosts: false }).forKey('x');
+    await cluster.advance(1_000);
+    cluster.hub.delay({ minMs: 600, maxMs: 600 }, 'a');
+    ref.tell('note', { text: 'late' }, { ttlMs: 300 });
+    await cluster.advance(5_000);
+    expect(log).toEqual([]);
+    expect(a.system.deadLetters.list().map(({ reason }) => reason)).toEqual(['expired']);
+  });
+
+  it('are not reached by what was sent to the shard of another key, or names none', async () => {
+    const cluster = testCluster();
+    const log: string[] = [];
+    const a = await cluster.start('a');
+    a.system.keyed(customer(log, 'a'), { shards: 2 });
+    await cluster.advance(1_000);
+    const stranger = memory({ hub: cluster.hub });
+    const { host } = a.kernel;
+    await cluster.during(stranger.open({ name: 'stranger', incarnation: 'life1' }, host));
+    const publish = (address: string, shard: number, sequence: number) =>
+      cluster.during(
+        stranger.publish([
+          {
+            to: { kind: 'shard', group: 'customer', shard, shards: 2 },
+            lane: 3,
+            bytes: encodeFrame({ node: 'stranger', incarnation: 'life1', stream: shard + 1, sequence }, [
+              encodeMessage({
+                type: 'tell',
+                id: `s-${sequence}`,
+                sentAtMs: 0,
+                expiresAtMs: undefined,
+                sender: undefined,
+                correlationId: undefined,
+                headers: undefined,
+                target: { address, protocol: 'customer', message: 'note' },
+                payload: { codec: 'json', bytes: Buffer.from('{"text":"hello"}') },
+              }),
+            ]),
+          },
+        ]),
+      );
+    const own = shardOf('x', 2);
+    await publish('x', 1 - own, 1);
+    await publish('y'.repeat(300), own, 1);
+    await publish('x', own, 2);
+    await cluster.advance(1_000);
+    await stranger.close();
+    expect(log).toEqual(['a begins x', 'a x hello']);
+    expect(cluster.hub.deadFrames().map(({ reason }) => reason)).toEqual(['validation', 'validation']);
   });
 
   it('of other versions of a protocol are told apart: who asks is refused, and the owner says so', async () => {
