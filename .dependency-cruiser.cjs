@@ -15,6 +15,7 @@ const LAYERS = [
   { name: 'routing', path: '^runtime/routing/', imports: BASE },
   { name: 'pool', path: '^runtime/pool/', imports: ENGINE },
   { name: 'remote', path: '^runtime/remote/', imports: ENGINE, modules: 'p-queue' },
+  { name: 'keyed', path: '^runtime/keyed/', imports: [...ENGINE, '^runtime/remote/'] },
   {
     name: 'wiring',
     path: '^runtime/(system\\.ts|topics\\.ts|shutdown\\.ts|bus/|testing/)',

@@ -11,6 +11,7 @@ import {
   parseAddress,
   parseNodePlace,
 } from '../src/protocol/address.ts';
+import type { AnyAgentDefinition } from '../src/protocol/agent.ts';
 import { checkNodeName } from '../src/protocol/broker-options.ts';
 import type { RefsOf } from '../src/protocol/child-spec.ts';
 import {
@@ -24,6 +25,7 @@ import type { Host } from '../src/protocol/clock.ts';
 import type { DeadLetters } from '../src/protocol/dead-letters.ts';
 import type { Sender } from '../src/protocol/envelope.ts';
 import { TroupeError } from '../src/protocol/errors.ts';
+import type { Keyed } from '../src/protocol/keyed.ts';
 import {
   ASKS_IN_FLIGHT_MAX,
   DEAD_LETTERS_MAX,
@@ -64,6 +66,8 @@ import type { Slot } from './actor/slot.ts';
 import type { Turn } from './actor/turn.ts';
 import { nameOfLife } from './host/life.ts';
 import { systemHost } from './host/system-clock.ts';
+import { KeyedAgents } from './keyed/keyed.ts';
+import { OwnKeyRef, SharedKeyRef } from './keyed/keyed-refs.ts';
 import { logRecordOf, writeToConsole } from './observe/console-log.ts';
 import type { Census } from './observe/meters.ts';
 import { behaviourFor, cellFor } from './pool/cells.ts';
@@ -130,6 +134,7 @@ export class LocalSystem implements Surroundings, Upward {
   private readonly ending: Shutdown;
   /** This process among others, if it has a broker. */
   private readonly node: RemoteNode | undefined;
+  private readonly keyedAgents: KeyedAgents;
 
   constructor(options: unknown, host: Host) {
     const given = objectOption('system options', options ?? null, [
@@ -161,6 +166,13 @@ export class LocalSystem implements Surroundings, Upward {
       throw invalidOption('agents', 'absent in a system without a broker', given['agents']);
     const { node } = this;
     if (node !== undefined) this.registry.changed = (name) => node.stir(name);
+    this.keyedAgents = new KeyedAgents({
+      kernel: this.kernel,
+      shards: this.node?.shardPorts,
+      supervisorFor: (path) => new Supervisor(this, topSettings(path)),
+      behaviourOf: (agent) => this.behaviourOf(agent),
+      onShutdown: (phase, task, timeoutMs) => this.onShutdown(phase, 'keyed', task, { timeoutMs }),
+    });
     this.topics = new Topics(this.kernel, (spec, args) =>
       this.place(this.subscribers, ++this.keysMade, spec, args),
     );
@@ -175,6 +187,7 @@ export class LocalSystem implements Surroundings, Upward {
     this.listenForLog(given['log']);
     const { signals, shutdown } = given;
     this.ending = new Shutdown(this.kernel, { signals, shutdown }, () => [
+      ...this.keyedAgents.supervisors,
       this.user,
       this.root,
       this.subscribers,
@@ -256,6 +269,11 @@ export class LocalSystem implements Surroundings, Upward {
     });
   }
 
+  keyed(agent: unknown, options?: unknown): Keyed<AnyProtocol> {
+    if (!isAgent(agent)) throw invalidOption('keyed: agent', 'an agent made by agent(...)', agent);
+    return this.keyedAgents.make(agent as AnyAgentDefinition, options); // what `agent` makes has all its options
+  }
+
   /** The nodes that live; none without a broker. */
   get nodes(): readonly NodeView[] {
     return this.node?.list() ?? [];
@@ -326,7 +344,9 @@ export class LocalSystem implements Surroundings, Upward {
     return this.refHere(protocol, place.local);
   }
 
-  private refHere(protocol: AnyProtocol, nameOrAddress: string): NamedRef {
+  private refHere(protocol: AnyProtocol, nameOrAddress: string): ActorRef {
+    const keyed = this.keyedAgents.refAt(protocol, nameOrAddress);
+    if (keyed !== undefined) return keyed;
     const { kernel, node } = this;
     const far =
       node === undefined || !isName(nameOrAddress) ? undefined : node.holderOf(protocol, nameOrAddress);
@@ -404,7 +424,8 @@ export class LocalSystem implements Surroundings, Upward {
   }
 
   inspect(ref: unknown): Inspection | undefined {
-    const cell = this.cellBehind('inspect', ref);
+    const isKeyed = ref instanceof SharedKeyRef || ref instanceof OwnKeyRef;
+    const cell = isKeyed ? ref.actorHere : this.cellBehind('inspect', ref);
     if (cell instanceof PoolCell) return inspectPool(cell);
     return cell === undefined ? undefined : inspectCell(cell);
   }
@@ -414,7 +435,8 @@ export class LocalSystem implements Surroundings, Upward {
     const tops = [this.root, this.user, this.subscribers].map((top) =>
       treeOf(top.settings.path.slice(1), top, status),
     );
-    return { name: this.name, address: '/', kind: 'supervisor', status, generation: 0, children: tops };
+    const children = [...tops, ...this.keyedAgents.tree(status)];
+    return { name: this.name, address: '/', kind: 'supervisor', status, generation: 0, children };
   }
 
   // --- topics -----------------------------------------------------------------------------------------------------
@@ -587,10 +609,9 @@ export class LocalSystem implements Surroundings, Upward {
       return findCell(this.root, names) ?? findCell(this.user, names);
     }
     const address = parseAddress(nameOrAddress);
-    const [top, ...names] = address === undefined ? [] : address.path.slice(1).split('/');
-    const supervisor = [this.root, this.user, this.subscribers].find(
-      (each) => each.settings.path === `/${top}`,
-    );
+    const path = `${address?.path ?? ''}/`;
+    const supervisor = this.tops.find((each) => path.startsWith(`${each.settings.path}/`));
+    const names = path.slice((supervisor?.settings.path.length ?? 0) + 1, -1).split('/');
     const cell = supervisor === undefined ? undefined : findCell(supervisor, names);
     return address?.uid === undefined || cell?.uid === address.uid ? cell : undefined;
   }
@@ -602,13 +623,18 @@ export class LocalSystem implements Surroundings, Upward {
     return above instanceof PoolCell && above.sharesJobs ? above : this.find(place);
   }
 
+  private get tops(): readonly Supervisor[] {
+    return [this.root, this.user, this.subscribers, ...this.keyedAgents.supervisors];
+  }
+
   /** What metrics are read from. */
   private census(): Census {
-    const { name, kernel, root, user, subscribers } = this;
+    const { name, kernel } = this;
+    const tops = (): readonly Supervisor[] => this.tops;
     return {
       system: name,
       actors: function* () {
-        for (const top of [root, user, subscribers]) yield* cellsBelow(top);
+        for (const top of tops()) yield* cellsBelow(top);
       },
       asksInFlight: () => kernel.asksInFlight,
       deaths: () => kernel.deadLetters.stats().byReason,

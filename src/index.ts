@@ -102,6 +102,7 @@ export type {
   RuntimeEvent,
   SupervisorEndReason,
 } from './protocol/events.ts';
+export type { Keyed, KeyedArgs, KeyedOptions } from './protocol/keyed.ts';
 export type { Member, MemberChange, Membership } from './protocol/membership.ts';
 export type { NodeView } from './protocol/nodes.ts';
 export type {

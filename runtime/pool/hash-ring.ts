@@ -4,6 +4,7 @@
  * so equal membership gives equal mapping in every process.
  */
 
+import { hashOf } from '../../src/protocol/hash.ts';
 import { RING_POINTS } from '../../src/protocol/limits.ts';
 
 interface Point {
@@ -47,23 +48,4 @@ export class HashRing {
     }
     return (points[low] ?? points[0])?.node;
   }
-}
-
-const FNV_OFFSET = 0x811c9dc5;
-const FNV_PRIME = 0x01000193;
-
-/**
- * 32 bits of a string: FNV-1a over its UTF-16 units (low byte, then high byte), then the finaliser of MurmurHash3, without
- * which keys that differ only in their last characters would lie close together on the ring.
- */
-export function hashOf(text: string): number {
-  let hash = FNV_OFFSET;
-  for (let i = 0; i < text.length; i++) {
-    const unit = text.charCodeAt(i);
-    hash = Math.imul(hash ^ (unit & 0xff), FNV_PRIME);
-    hash = Math.imul(hash ^ (unit >>> 8), FNV_PRIME);
-  }
-  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
-  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
-  return (hash ^ (hash >>> 16)) >>> 0;
 }

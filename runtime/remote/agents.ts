@@ -4,7 +4,7 @@ import type { Spawnable } from '../../src/protocol/child-spec.ts';
 import { ABOUT_BYTES_MAX } from '../../src/protocol/membership.ts';
 import { invalidOption, nameOption, objectOption } from '../../src/protocol/options.ts';
 import { isFitForWire, isSchema, ONLY_TYPED, type Schema } from '../../src/protocol/schema.ts';
-import { aboutText } from './about.ts';
+import { aboutText, NOTHING_SAID } from './about.ts';
 
 /** One of them. */
 export interface RegisteredAgent {
@@ -47,7 +47,7 @@ export function agentsOption(value: unknown, isStartable: (value: unknown) => va
   if (twice !== undefined)
     throw invalidOption('agents', 'agents of different names (name one by { agent, name })', twice);
   // Also while it leaves.
-  if (Buffer.byteLength(aboutText({ leaving: true, agents: names })) > ABOUT_BYTES_MAX)
+  if (Buffer.byteLength(aboutText({ ...NOTHING_SAID, leaving: true, agents: names })) > ABOUT_BYTES_MAX)
     throw invalidOption('agents', `so few that their names fit in ${ABOUT_BYTES_MAX} bytes of JSON`, value);
   return new Agents(registered);
 }

@@ -90,6 +90,11 @@ export class InboxArrivals {
     if (stream !== undefined) stream.waitedFor = Math.max(stream.waitedFor, frame.sequence);
   }
 
+  /** A frame that came goes back to the broker: it has not come. */
+  released(frame: FrameName): void {
+    this.streams.get(streamOf(frame))?.missing.add(frame.sequence);
+  }
+
   /** Whoever begins to listen finds a stream in its middle. What came before may still come, from an earlier life of this inbox. */
   private begin(key: string, sequence: number): void {
     const [oldest] = this.streams.keys();

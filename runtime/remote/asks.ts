@@ -54,13 +54,13 @@ export class Asks implements AskPorts {
     caller: Caller,
     type: 'ask' | 'send' | 'spawn' = reply === undefined ? 'send' : 'ask',
   ): Promise<unknown> {
-    const { node, address } = to;
+    const { address } = to;
     // Starts are counted, and not among the asks of the agent.
     const protocol = type === 'spawn' ? '(spawn)' : to.protocol;
     const { id, rank, entry } = envelope;
     const chain = reply === undefined ? undefined : caller.from?.askChain();
     const { name: message } = entry;
-    const inquiry = { id, node, address, protocol, message, rank, reply };
+    const inquiry = { id, to, address, protocol, message, rank, reply };
     return new Promise((fulfil, fail) => {
       const ask = new RemoteAsk(this.kernel, inquiry, this, caller, fulfil, fail);
       const opened = { ask, parcel: undefined as Parcel<undefined> | undefined };
@@ -80,8 +80,9 @@ export class Asks implements AskPorts {
   /** A reply or a refusal has come. False: nobody waits for it. */
   answered({ message, node, incarnation }: Arrival, value: unknown): boolean {
     const ask = this.open.get(message.id)?.ask;
-    // Only the node that was asked can answer, in the life in which it was.
-    if (ask === undefined || !isOf(ask, { name: node, incarnation })) return false;
+    // Only the node that was asked can answer, in the life in which it was; for a shard, whoever owns it by then.
+    const isPinned = ask?.inquiry.to.node !== undefined;
+    if (ask === undefined || (isPinned && !isOf(ask, { name: node, incarnation }))) return false;
     return message.type === 'reply' ? ask.replied(value) : ask.refused(value);
   }
 
@@ -102,12 +103,14 @@ export class Asks implements AskPorts {
   }
 
   takeBack({ inquiry }: RemoteAsk): void {
-    const { node, id, rank } = inquiry;
+    const { to, id, rank } = inquiry;
     // Also when its time has come, which the other node knows by a clock of its own.
-    this.mail.say(node, { type: 'cancel', id, lane: rank, dueAt: this.kernel.now() + CANCEL_MS });
+    const word = { type: 'cancel', id, lane: rank, dueAt: this.kernel.now() + CANCEL_MS } as const;
+    if (to.node === undefined) this.mail.sayAt(to.destination, word);
+    else this.mail.say(to.node, word);
   }
 }
 
 function isOf({ inquiry }: RemoteAsk, { name, incarnation }: NodeIdentity): boolean {
-  return inquiry.node.name === name && inquiry.node.incarnation === incarnation;
+  return inquiry.to.node?.name === name && inquiry.to.node.incarnation === incarnation;
 }

@@ -9,12 +9,7 @@
 import type { Destination, Lane, OutFrame, PublishResult } from '../../src/protocol/broker.ts';
 import { TroupeError } from '../../src/protocol/errors.ts';
 import { encodeFrame } from '../../src/protocol/frame.ts';
-import {
-  OUTBOX_RETRY_MAX_MS,
-  OUTBOX_RETRY_MIN_MS,
-  PACK_BYTES_MAX,
-  PACK_MESSAGES_MAX,
-} from '../../src/protocol/limits.ts';
+import { OUTBOX_RETRY_MAX_MS, OUTBOX_RETRY_MIN_MS, PACK_BYTES_MAX } from '../../src/protocol/limits.ts';
 import type { Kernel } from '../actor/kernel.ts';
 import type { Timeout } from '../host/timeouts.ts';
 import type { Load } from './parcel.ts';
@@ -35,6 +30,8 @@ export interface ChannelPorts {
   readonly frameBytesMax: number;
   /** Frames in one publish: one where a later one could get past one that was refused. */
   readonly publishFramesMax: number;
+  /** Messages of one frame: one where each is acknowledged when it has been handled, which the others may take long to be. */
+  readonly packMessagesMax: number;
   /** For errors. */
   readonly broker: { readonly kind: string; readonly url: string };
   /** It has nothing to do any more. */
@@ -156,12 +153,12 @@ export class Channel {
 
   /** A frame of what waits from `begin` on, if somebody wants any of it. Answers where the next one begins. */
   private pack(begin: number, wallMs: number): number {
-    const { nextPlace, frameBytesMax } = this.ports;
+    const { nextPlace, frameBytesMax, packMessagesMax } = this.ports;
     const node = this.ports.node();
     const parcels: Load[] = [];
     let sizeBytes = 0;
     let end = begin;
-    for (; end < this.waiting.length && parcels.length < PACK_MESSAGES_MAX; end++) {
+    for (; end < this.waiting.length && parcels.length < packMessagesMax; end++) {
       const parcel = this.waiting[end];
       if (parcel === undefined || !this.isWanted(parcel, wallMs)) continue;
       if (parcels.length > 0 && sizeBytes + parcel.bytes.length > PACK_BYTES_MAX) break;
@@ -207,6 +204,8 @@ export class Channel {
       case 'unknown':
         return false;
       case 'unroutable':
+        // A shard is there from its first claim on, which may be on its way.
+        if (this.to.kind === 'shard') return false;
         return refuseAll(parcels, new TroupeError('ERR_ACTOR_UNKNOWN', { address: this.key }));
       case 'too-large':
         return refuseAll(parcels, this.tooLarge(parcels));

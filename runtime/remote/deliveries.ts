@@ -187,7 +187,7 @@ export class Deliveries {
   }
 
   /** The turns that wait for an ask: those of this node are looked up, those of others are believed. */
-  private chainIn({ message }: Incoming): AskChain | undefined {
+  chainIn({ message }: Arrival): AskChain | undefined {
     let outer: AskChain | undefined;
     for (const { address, id } of (message.chain ?? []).toReversed()) {
       const place = parseNodePlace(address);
@@ -258,7 +258,7 @@ export class Deliveries {
 const ANSWER_MS = 60_000;
 
 /** What becomes of a message that is held. */
-interface HeldEnd {
+export interface HeldEnd {
   admitted(): void;
   lost(reason: DeadLetterReason, error: unknown): void;
   /** It is taken back: whoever took it back knows. */
@@ -266,7 +266,7 @@ interface HeldEnd {
 }
 
 /** A message of another node that waits for room. It is its own timeout. */
-class Held extends Timeout implements WaitingSender {
+export class Held extends Timeout implements WaitingSender {
   private readonly kernel: Kernel;
   private readonly actor: Actor;
   private readonly waiter: Waiter;
@@ -324,15 +324,15 @@ export function senderOf({ message, node, incarnation }: Arrival): { readonly ad
   return place.node === node && place.incarnation === incarnation ? { address } : undefined;
 }
 
-function nodeOf({ node, incarnation }: Arrival): NodeIdentity {
+export function nodeOf({ node, incarnation }: Arrival): NodeIdentity {
   return { name: node, incarnation };
 }
 
 /** Names of nodes and incarnations have no space. */
-function keyOf(node: string, incarnation: string, id: string): string {
+export function keyOf(node: string, incarnation: string, id: string): string {
   return `${node} ${incarnation} ${id}`;
 }
 
-function givenUp(reason: string, error: unknown): Promise<GivenUp> {
+export function givenUp(reason: string, error: unknown): Promise<GivenUp> {
   return Promise.resolve({ reason, error });
 }

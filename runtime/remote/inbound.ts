@@ -64,6 +64,8 @@ export interface Sieve {
   isNew(frame: Frame, topic: string | undefined): boolean;
   /** All of its messages are done with. */
   done(frame: Frame): void;
+  /** It goes back to the broker: where it comes again, it is news. */
+  released?(frame: Frame): void;
 }
 
 /** What one source brings. */
@@ -71,6 +73,7 @@ export class Inbound {
   private readonly kernel: Kernel;
   private readonly sieve: Sieve;
   private readonly take: Take;
+  private readonly deliveriesMax: number;
   private consumption: Consumption | undefined = undefined;
   private isStopped = false;
   private readonly lanes: readonly InLane[] = LANES.map(() => ({ held: [], waiting: 0 }));
@@ -81,10 +84,11 @@ export class Inbound {
   /** Why the last frames were given up, oldest first: what is delivered again of them did not reach the dead letters. */
   private readonly dead = new Map<string, DeadFrameInfo>();
 
-  constructor(kernel: Kernel, sieve: Sieve, take: Take) {
+  constructor(kernel: Kernel, sieve: Sieve, take: Take, deliveriesMax = DELIVERIES_MAX) {
     this.kernel = kernel;
     this.sieve = sieve;
     this.take = take;
+    this.deliveriesMax = deliveriesMax;
   }
 
   /** Reads no more. What is being handled may still be settled, for `drainMs`. */
@@ -124,7 +128,7 @@ export class Inbound {
       this.giveUp(name, why);
     } else if (!this.sieve.isNew(frame, delivery.topic)) {
       this.settle((consumption) => consumption.acknowledge([delivery]));
-    } else if (delivery.deliveries > DELIVERIES_MAX) {
+    } else if (delivery.deliveries > this.deliveriesMax) {
       this.open.set(name, [delivery]);
       this.report(delivery, 'deliveries-exhausted', undefined);
       this.sieve.done(frame);
@@ -193,6 +197,7 @@ export class Inbound {
     if (dead.length < endings.length) {
       // A frame is one thing to the broker: whoever gets it gets all of it.
       this.open.delete(name);
+      this.sieve.released?.(frame);
       this.settle((consumption) => consumption.release(deliveries));
     } else if (cause === undefined) {
       this.open.delete(name);

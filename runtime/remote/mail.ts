@@ -4,7 +4,7 @@
  */
 
 import { formatNodePlace, namesNode } from '../../src/protocol/address.ts';
-import type { Lane } from '../../src/protocol/broker.ts';
+import type { Destination, Lane } from '../../src/protocol/broker.ts';
 import type { Codec, Codecs } from '../../src/protocol/codec.ts';
 import type { AskChain, Envelope, Sender } from '../../src/protocol/envelope.ts';
 import { type ErrorCode, isTroupeError, TroupeError } from '../../src/protocol/errors.ts';
@@ -12,7 +12,6 @@ import type { DeadLetterReason } from '../../src/protocol/events.ts';
 import {
   encodeMessage,
   type WirePayload,
-  type WireTarget,
   type WireType,
   type WireWaiting,
 } from '../../src/protocol/frame.ts';
@@ -32,12 +31,13 @@ import { wallNow, wallTimeOf } from './wall-time.ts';
 const LABEL_BYTES_MAX = 49_152;
 const NO_PAYLOAD: WirePayload = { codec: 'none', bytes: new Uint8Array(0) };
 
-/** Which message of which actor. */
+/** Which actor, and by which way to it. */
 export interface Addressee {
-  /** The life of the node that is meant. */
-  readonly node: NodeIdentity;
-  /** The actor, as its own node names it. */
-  readonly local: string;
+  readonly destination: Destination;
+  /** The life of the node that is meant; undefined where whoever owns the destination is. */
+  readonly node: NodeIdentity | undefined;
+  /** The actor, as whoever reads the destination names it. */
+  readonly target: string;
   /** The same, as this node names it. */
   readonly address: string;
   readonly protocol: string;
@@ -165,13 +165,12 @@ export class Mail {
       sender: sender === undefined ? undefined : this.nameHere(sender.address),
       correlationId: undefined,
       headers: extras?.trace === undefined ? extras?.headers : extras.trace.headersWith(extras.headers),
-      target: targetOf(to, envelope.entry.name),
+      target: { address: to.target, protocol: to.protocol, message: envelope.entry.name },
       chain: chain === undefined ? undefined : this.chainOf(chain),
       payload: this.payloadToSend(payload),
     });
-    const destination = { kind: 'node', node: to.node.name } as const;
-    if (sender !== undefined) this.sentLanes.note(sender, to.node, rank);
-    return this.outbox.send(destination, rank, bytes, { ...patience, expiresAtMs }, undefined);
+    if (sender !== undefined && to.node !== undefined) this.sentLanes.note(sender, to.node, rank);
+    return this.outbox.send(to.destination, rank, bytes, { ...patience, expiresAtMs }, undefined);
   }
 
   /** The lanes in which an actor of this node has sent to that life of another, as bits. */
@@ -188,16 +187,21 @@ export class Mail {
   }
 
   /** Says a word to a node. If it does not arrive, the time of what it is about ends that as well. */
-  say(node: NodeIdentity, { type, id, lane, dueAt, payload = NO_PAYLOAD }: Word): void {
-    if (this.nodes.find(node.name)?.incarnation !== node.incarnation && type === 'cancel') return;
+  say(node: NodeIdentity, word: Word): void {
+    if (this.nodes.find(node.name)?.incarnation !== node.incarnation && word.type === 'cancel') return;
+    this.sayAt({ kind: 'node', node: node.name }, word);
+  }
+
+  /** As `say`, to whoever reads a destination. */
+  sayAt(destination: Destination, { type, id, lane, dueAt, payload = NO_PAYLOAD }: Word): void {
     const { kernel } = this;
     // Whole seconds share a timer.
     const timeoutMs = Math.max(1, Math.ceil((dueAt - kernel.now()) / 1_000)) * 1_000;
     const bytes = encodeMessage(wordOf(type, id, wallNow(kernel), payload));
-    const destination = { kind: 'node', node: node.name } as const;
     this.outbox.send(destination, lane, bytes, { timeoutMs }, undefined).taken.catch((error: unknown) => {
       if (type === 'cancel' || isTroupeError(error, 'ERR_NODE_DOWN')) return;
-      const text = `a ${type} for node ${node.name} could not be sent`;
+      const whom = destination.kind === 'node' ? `node ${destination.node}` : destination.kind;
+      const text = `a ${type} for ${whom} could not be sent`;
       kernel.events.emit({ type: 'logged', level: 'warn', address: '/', text, fields: { id, error } });
     });
   }
@@ -223,11 +227,6 @@ export class Mail {
   private bury(envelope: Envelope, address: string, error: unknown): void {
     this.kernel.deadLetters.add(envelope, address, reasonOf(error), error);
   }
-}
-
-function targetOf({ node, local, protocol }: Addressee, message: string): WireTarget {
-  const address = formatNodePlace({ node: node.name, incarnation: node.incarnation, local });
-  return { address, protocol, message };
 }
 
 function wordOf(type: WireType, id: string, sentAtMs: number, payload: WirePayload) {

@@ -6,7 +6,7 @@ import { formatNodePlace, type NodePlace } from '../../src/protocol/address.ts';
 import type { Broker, BrokerState, NodeIdentity, PerLane } from '../../src/protocol/broker.ts';
 import type { Spawnable } from '../../src/protocol/child-spec.ts';
 import type { Codecs } from '../../src/protocol/codec.ts';
-import { Envelope, Extras } from '../../src/protocol/envelope.ts';
+import { type AskChain, Envelope, Extras } from '../../src/protocol/envelope.ts';
 import { isTroupeError, TroupeError } from '../../src/protocol/errors.ts';
 import { LANE_WINDOWS, MISMATCHES_TOLD_MAX } from '../../src/protocol/limits.ts';
 import type { Membership } from '../../src/protocol/membership.ts';
@@ -51,6 +51,17 @@ export interface NodePorts {
   readonly kindOf: (name: string) => NameKind | undefined;
   /** What others may start here, and how. */
   readonly placement: PlacementPorts;
+}
+
+/** What whoever reads and fills shards needs of the node. */
+export interface ShardPorts {
+  readonly kernel: Kernel;
+  readonly broker: ClusterBroker;
+  readonly nodes: Nodes;
+  readonly mail: Mail;
+  readonly calls: RemoteCalls;
+  /** The turns that wait for an ask. */
+  readonly chainIn: (arrival: Arrival) => AskChain | undefined;
 }
 
 /** This process among the others. */
@@ -135,6 +146,12 @@ export class RemoteNode {
     const { self } = this.nodes;
     if (node !== self.name) return false;
     return (incarnation ?? self.incarnation) === self.incarnation ? true : undefined;
+  }
+
+  /** What keyed agents need of the node. */
+  get shardPorts(): ShardPorts {
+    const { kernel, broker, nodes, mail, calls, deliveries } = this;
+    return { kernel, broker, nodes, mail, calls, chainIn: (arrival) => deliveries.chainIn(arrival) };
   }
 
   ref(protocol: AnyProtocol, place: NodePlace): RemoteRef {

@@ -8,7 +8,7 @@ import { NODES_LOST_REMEMBERED_MAX } from '../../src/protocol/limits.ts';
 import type { Member, MemberChange, Membership, NodeIdentity } from '../../src/protocol/membership.ts';
 import type { NodeView } from '../../src/protocol/nodes.ts';
 import type { EventHub } from '../observe/event-hub.ts';
-import { aboutOf, aboutText } from './about.ts';
+import { type About, aboutOf, aboutText, NOTHING_SAID } from './about.ts';
 
 /** Who is told of changes. */
 export interface NodesListener {
@@ -28,7 +28,7 @@ export class Nodes {
   private readonly listener: NodesListener;
   /** Lives that were lost, the oldest forgotten first. */
   private readonly lost = new Set<string>();
-  private readonly agents: readonly string[];
+  private about: About;
   private stopListening: () => void = () => undefined;
 
   constructor(
@@ -39,7 +39,7 @@ export class Nodes {
     agents: readonly string[] = [],
   ) {
     this.own = own;
-    this.agents = agents;
+    this.about = { ...NOTHING_SAID, agents };
     this.members = members;
     this.events = events;
     this.listener = listener;
@@ -61,13 +61,19 @@ export class Nodes {
 
   /** Tells the others that this node takes no new mail. */
   leave(): Promise<void> {
-    return this.members.describe(aboutText({ leaving: true, agents: this.agents }));
+    return this.say({ leaving: true });
+  }
+
+  /** Says something of this node, beside what it has said. Rejects as `Membership.describe`. */
+  say(about: Partial<About>): Promise<void> {
+    this.about = { ...this.about, ...about };
+    return this.members.describe(aboutText(this.about));
   }
 
   /** Tells the others what this node can start. Where the broker is away, it is told with the next connection. */
   async introduce(): Promise<void> {
-    if (this.agents.length === 0) return;
-    await this.members.describe(aboutText({ leaving: false, agents: this.agents })).catch(() => undefined);
+    if (this.about.agents.length === 0) return;
+    await this.say({}).catch(() => undefined);
   }
 
   /** The life of a node that can be sent to. */

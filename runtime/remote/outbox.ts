@@ -14,6 +14,7 @@ import {
 import { TroupeError } from '../../src/protocol/errors.ts';
 import {
   OUTBOX_WAITING_MAX,
+  PACK_MESSAGES_MAX,
   PUBLISH_FRAMES_MAX,
   PUBLISHES_PER_LANE,
   WAITERS_MAX,
@@ -213,6 +214,7 @@ export class Outbox {
       nextPlace: (key) => this.streams.next(`${lane} ${key}`),
       frameBytesMax: this.broker.capabilities.frameBytesMax,
       publishFramesMax: publishFramesMax(this.broker, to),
+      packMessagesMax: to.kind === 'shard' ? 1 : PACK_MESSAGES_MAX,
       broker: this.broker,
       emptied: (empty) => {
         if (out.channels.get(destination) === empty) out.channels.delete(destination);

@@ -3,7 +3,7 @@
  * (`keep`): an actor whose asker gave up, died, or fell silent is stopped, so that nobody pays for what nobody knows of.
  */
 
-import { parseAddress, parseNodePlace } from '../../src/protocol/address.ts';
+import { formatNodePlace, parseAddress, parseNodePlace } from '../../src/protocol/address.ts';
 import type { Spawnable } from '../../src/protocol/child-spec.ts';
 import { Envelope } from '../../src/protocol/envelope.ts';
 import { type ErrorDetails, isTroupeError, TroupeError } from '../../src/protocol/errors.ts';
@@ -117,7 +117,9 @@ export class Placements {
     extras.id = mail.nextId();
     extras.deadline = kernel.now() + timeoutMs;
     const address = `//${name}${TOP}${named === undefined ? '' : `/${named}`}`;
-    const to = { node, local: TOP, address, protocol: agent.protocol.name };
+    const target = formatNodePlace({ node: name, incarnation: node.incarnation, local: TOP });
+    const destination = { kind: 'node', node: name } as const;
+    const to = { destination, node, target, address, protocol: agent.protocol.name };
     const caller = { timeoutMs, signal, from: undefined };
     const answer = await this.asks.ask(to, envelope, ADDRESS, caller, 'spawn');
     const dueAt = kernel.now() + ANSWER_MS;

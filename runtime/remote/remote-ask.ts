@@ -4,18 +4,18 @@
  */
 
 import { TroupeError } from '../../src/protocol/errors.ts';
-import type { NodeIdentity } from '../../src/protocol/membership.ts';
 import type { Rank } from '../../src/protocol/priority.ts';
 import type { Schema } from '../../src/protocol/schema.ts';
 import { checkArriving } from '../actor/behaviour.ts';
 import type { Kernel } from '../actor/kernel.ts';
 import { type Caller, outcomeOf, PendingCall, type Settle } from '../actor/pending.ts';
+import type { Addressee } from './mail.ts';
 import { errorOf } from './refusal.ts';
 
 /** What is asked, and of whom. */
 export interface Inquiry {
   readonly id: string;
-  readonly node: NodeIdentity;
+  readonly to: Addressee;
   readonly address: string;
   /** The name of the agent's protocol, and of the message. */
   readonly protocol: string;

@@ -27,20 +27,19 @@ export interface RemoteCalls {
   readonly watches: RemoteWatches;
 }
 
-/** A ref whose actor, if there is one, lives on another node. */
-export class RemoteRef extends ActorRef {
+/** A ref whose messages go by the broker. */
+export abstract class FarRef extends ActorRef {
   override readonly protocol: AnyProtocol;
-  override readonly address: string;
-  readonly place: NodePlace;
-  private readonly calls: RemoteCalls;
+  protected readonly calls: RemoteCalls;
 
-  constructor(calls: RemoteCalls, protocol: AnyProtocol, place: NodePlace) {
+  constructor(calls: RemoteCalls, protocol: AnyProtocol) {
     super();
     this.calls = calls;
     this.protocol = protocol;
-    this.place = place;
-    this.address = formatNodePlace(place);
   }
+
+  /** Where it leads now; an error where it leads nowhere. */
+  protected abstract addressee(): Addressee | TroupeError;
 
   override get kernel(): Kernel {
     return this.calls.kernel;
@@ -49,10 +48,6 @@ export class RemoteRef extends ActorRef {
   /** None in this process. */
   override target(): undefined {
     return undefined;
-  }
-
-  override watchable(): Elsewhere {
-    return { watch: (heard) => this.calls.watches.watch(this.place, heard) };
   }
 
   override get isHere(): boolean {
@@ -71,7 +66,7 @@ export class RemoteRef extends ActorRef {
   ): Admission {
     const envelope = this.letter(from, name, payload, callOptions('tell', options), 'tell');
     const to = this.addressee();
-    if (to === undefined) return this.refusedTell('actor-unknown', envelope, from);
+    if (to instanceof TroupeError) return this.refusedTell('actor-unknown', envelope, from);
     this.begin('tell', envelope, from);
     return this.calls.mail.tell(to, envelope);
   }
@@ -87,7 +82,7 @@ export class RemoteRef extends ActorRef {
     const ended = endOf(call, from);
     if (ended !== undefined) return Promise.reject(ended.reason);
     const to = this.addressee();
-    if (to === undefined) return this.lostCall('send', envelope, from);
+    if (to instanceof TroupeError) return this.lostCall('send', to, envelope, from);
     this.begin('send', envelope, from);
     const timeoutMs = waitMs(this.kernel.now(), call.timeoutMs ?? SEND_TIMEOUT_MS, from);
     const caller = { timeoutMs, signal: call.signal, from, trace: envelope.extras?.trace };
@@ -109,7 +104,7 @@ export class RemoteRef extends ActorRef {
     const ended = endOf(call, from);
     if (ended !== undefined) return Promise.reject(ended.reason);
     const to = this.addressee();
-    if (to === undefined) return this.lostCall('ask', envelope, from);
+    if (to instanceof TroupeError) return this.lostCall('ask', to, envelope, from);
     const { asksInFlightMax } = kernel.settings;
     if (kernel.asksInFlight >= asksInFlightMax)
       return Promise.reject(new TroupeError('ERR_ASKS_IN_FLIGHT_FULL', { max: asksInFlightMax }));
@@ -118,14 +113,6 @@ export class RemoteRef extends ActorRef {
     this.begin('ask', envelope, from);
     const caller = { timeoutMs, signal: call.signal, from, trace: envelope.extras?.trace };
     return this.calls.asks.ask(to, envelope, this.definition(name)?.reply, caller);
-  }
-
-  /** Where it leads now; undefined where that node, or that life of it, is not there. */
-  private addressee(): Addressee | undefined {
-    const { node: name, incarnation, local } = this.place;
-    const node = this.calls.mail.nodes.find(name);
-    if (node === undefined || (incarnation ?? node.incarnation) !== node.incarnation) return undefined;
-    return { node, local, address: this.address, protocol: this.protocol.name };
   }
 
   private letter(
@@ -154,14 +141,43 @@ export class RemoteRef extends ActorRef {
     if (kernel.isRecorded) kernel.telemetry.sending(call, this.protocol.name, envelope, from);
   }
 
-  private lostCall(call: 'send' | 'ask', envelope: Envelope, from: Turn | undefined): Promise<never> {
-    const error = nodeDown(this.place.node);
+  private lostCall(
+    call: 'send' | 'ask',
+    error: TroupeError,
+    envelope: Envelope,
+    from: Turn | undefined,
+  ): Promise<never> {
     this.refused(call, 'actor-unknown', envelope, from)?.failed(error);
     return Promise.reject(error);
   }
 
   private definition(name: string): MessageDefinition | undefined {
     return (this.protocol.messages as Readonly<Record<string, MessageDefinition>>)[name];
+  }
+}
+
+/** A ref whose actor, if there is one, lives on another node. */
+export class RemoteRef extends FarRef {
+  override readonly address: string;
+  readonly place: NodePlace;
+
+  constructor(calls: RemoteCalls, protocol: AnyProtocol, place: NodePlace) {
+    super(calls, protocol);
+    this.place = place;
+    this.address = formatNodePlace(place);
+  }
+
+  override watchable(): Elsewhere {
+    return { watch: (heard) => this.calls.watches.watch(this.place, heard) };
+  }
+
+  protected override addressee(): Addressee | TroupeError {
+    const { node: name, incarnation, local } = this.place;
+    const node = this.calls.mail.nodes.find(name);
+    if (node === undefined || (incarnation ?? node.incarnation) !== node.incarnation) return nodeDown(name);
+    const target = formatNodePlace({ node: name, incarnation: node.incarnation, local });
+    const destination = { kind: 'node', node: name } as const;
+    return { destination, node, target, address: this.address, protocol: this.protocol.name };
   }
 }
 

@@ -50,6 +50,7 @@ export interface ErrorDetails {
   ERR_FRAME_INVALID: { readonly problem: string };
   ERR_FRAME_TOO_LARGE: { readonly sizeBytes: number; readonly sizeBytesMax: number };
   ERR_GENERATION_STALE: { readonly address: string; readonly call: string };
+  ERR_KEYS_FULL: { readonly group: string; readonly keysMax: number };
   ERR_LINK_DIED: { readonly address: string; readonly linked: string; readonly reason: string };
   ERR_MAILBOX_FULL: { readonly address: string; readonly capacity: number };
   ERR_MAILBOX_WAITERS_FULL: { readonly address: string; readonly waitersMax: number };
@@ -249,6 +250,11 @@ const RULES: { readonly [C in ErrorCode]: Rule<C> } = {
     retryable: false,
     message: (d) =>
       `ctx.${d.call} of ${d.address} was called by a turn whose generation has ended. Watch ctx.signal and return.`,
+  },
+  ERR_KEYS_FULL: {
+    retryable: true,
+    message: (d) =>
+      `${d.keysMax} keyed actors of '${d.group}' are at work here, and none of them is idle. Try again later, raise keysMax, or use a broker and more nodes.`,
   },
   ERR_LINK_DIED: {
     retryable: false,

@@ -119,6 +119,16 @@ export type RuntimeEvent =
   | { readonly type: 'node-up'; readonly node: string; readonly incarnation: string }
   | { readonly type: 'node-down'; readonly node: string; readonly incarnation: string }
   | { readonly type: 'node-left'; readonly node: string; readonly incarnation: string }
+  /** A shard of a group of keyed agents is this node's now; it is not any more, or may not be; or it was handed to others. */
+  | {
+      readonly type: 'shard-granted';
+      readonly group: string;
+      readonly shard: number;
+      /** Greater than that of every earlier owner. */
+      readonly epoch: number;
+    }
+  | { readonly type: 'shard-lost'; readonly group: string; readonly shard: number }
+  | { readonly type: 'shard-released'; readonly group: string; readonly shard: number }
   | {
       /** Something was taken from the broker that cannot be handled: it is among the broker's dead letters. */
       readonly type: 'frame-refused';

@@ -246,6 +246,28 @@ export const NAMES_AGAIN_MS = 1_000;
 export const NAMES_LIVES_MAX = 1_024;
 /** Mismatches of protocols that are told, for each node: one line for each message of a protocol, not one for each message sent. */
 export const MISMATCHES_TOLD_MAX = 1_000;
+/** Bytes of a key: an id or an address, not a document. Its actor's name has three times as many characters at the most. */
+export const KEY_BYTES_MAX = 256;
+/** Shards of a group of keyed agents: some for each of a few dozen nodes, and few enough that a broker holds them for nothing. */
+export const KEYED_SHARDS = 64;
+/** Milliseconds without a message after which a keyed actor is stopped: a conversation pauses for less. */
+export const KEYED_IDLE_MS = 300_000;
+/** Keyed actors of a group that live on one node at once: each has a state of its user's. As many may be on their way out. */
+export const KEYED_ACTORS_MAX = 10_000;
+/** Messages of one lane that a node holds for the keyed actors of a group when it owns all of its shards. */
+export const KEYED_WAITING_MAX = 10_000;
+/** Groups of keyed agents of one system: all of them, with their names, are what a node says of itself. */
+export const KEYED_GROUPS_MAX = 64;
+/** Deliveries of a message to a key after which its owners have died of it often enough; hand-offs count as well, and there may be many. */
+export const KEYED_DELIVERIES_MAX = 16;
+/** Milliseconds for which changes among the nodes are gathered before shards are placed anew. */
+export const KEYED_PLACE_MS = 100;
+/** Milliseconds before what a broker refused about a shard is tried again. */
+export const KEYED_AGAIN_MS = 1_000;
+/** The share of a group's shards that one node gives away at once. */
+export const KEYED_MOVED_SHARE = 0.1;
+/** Actors that are looked at for one that can make room for another. */
+export const KEYED_LOOKS_MAX = 64;
 /** Nodes on one loopback server: each is a process of the same machine, and some have to be left for others. */
 export const LOOPBACK_CLIENTS_MAX = 512;
 /** Bytes of one message on a loopback connection: the largest frame, or what a hundred members say of themselves. */

@@ -8,6 +8,7 @@ import type { AnySupervisor, ChildPolicy, Spawnable } from './child-spec.ts';
 import type { Codec } from './codec.ts';
 import type { DeadLetters } from './dead-letters.ts';
 import type { LogLevel, RuntimeEvent } from './events.ts';
+import type { Keyed, KeyedArgs, KeyedOptions } from './keyed.ts';
 import type { NodeView } from './nodes.ts';
 import type { PlaceableAgent, SpawnOnParameters } from './placement.ts';
 import type { Routing } from './pool.ts';
@@ -233,6 +234,15 @@ export interface System<out Refs = unknown> extends AsyncDisposable {
    * system has no broker.
    */
   ref<P extends AnyProtocol>(protocol: P, nameOrAddress: string, options?: RefOptions): Ref<P>;
+  /**
+   * One actor of this agent for each key, wherever it lives: `keyed(customer).forKey('42')`. Its `state` gets `{ key }`. On each node that calls
+   * it, this node takes its share of the keys. Throws `ERR_OPTION_INVALID`, also for a broker that gives no shards to nodes, `ERR_NAME_TAKEN` for a second group
+   * of that name, and `ERR_ACTOR_STOPPED` once a shutdown has begun.
+   */
+  keyed<P extends AnyProtocol>(
+    agent: Spawnable<P, KeyedArgs> | Spawnable<P, void>,
+    options?: KeyedOptions,
+  ): Keyed<P>;
   /** The nodes of this system that live, this one among them; empty without a broker. */
   readonly nodes: readonly NodeView[];
   /**

@@ -16,6 +16,7 @@ import { busRequestCases } from './broker/bus-requests.ts';
 import { type BrokerCases, caseFor, sizesOf } from './broker/cases.ts';
 import { dataCases } from './broker/data.ts';
 import { faultCases } from './broker/faults.ts';
+import { keyedCases } from './broker/keyed.ts';
 import { lifeCases } from './broker/life.ts';
 import { loadCases } from './broker/load.ts';
 import { memberCases } from './broker/members.ts';
@@ -60,6 +61,7 @@ export function brokerContract(harness: BrokerHarness): void {
     describe('life', () => lifeCases(cases));
     describe('members', () => memberCases(cases));
     describe('systems', () => systemCases(cases));
+    describe('keyed agents', () => keyedCases(cases));
     describe('shards', () => shardCases(cases));
     describe('faults', () => faultCases(cases));
     describe('schedules', () => scheduleCases(cases));

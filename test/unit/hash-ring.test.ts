@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { HashRing, hashOf } from '../../runtime/pool/hash-ring.ts';
+import { HashRing } from '../../runtime/pool/hash-ring.ts';
+import { hashOf } from '../../src/protocol/hash.ts';
 
 describe('a hash ring', () => {
   it('has no node for any key while it is empty', () => {

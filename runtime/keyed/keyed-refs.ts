@@ -1,0 +1,148 @@
+/** Refs to the actors of keys. Where there is a broker every message goes by it, whoever owns the shard, so that none gets past another. */
+
+import { TroupeError } from '../../src/protocol/errors.ts';
+import { nameOfKey, shardOf } from '../../src/protocol/key.ts';
+import { invalidOption } from '../../src/protocol/options.ts';
+import type { AnyProtocol } from '../../src/protocol/protocol.ts';
+import type { Admission, AskOptions, SendOptions, TellOptions } from '../../src/protocol/ref.ts';
+import type { Actor } from '../actor/actor.ts';
+import { callOptions } from '../actor/call-options.ts';
+import type { Cell } from '../actor/cell.ts';
+import type { Kernel } from '../actor/kernel.ts';
+import { ActorRef } from '../actor/local-ref.ts';
+import type { Turn } from '../actor/turn.ts';
+import type { Addressee } from '../remote/mail.ts';
+import { FarRef, type RemoteCalls } from '../remote/remote-ref.ts';
+import type { Tenancy } from './activation.ts';
+import type { KeyedGroup } from './group.ts';
+
+/** What refs to keys have beside the verbs. */
+export interface KeyedRef {
+  /** Its actor, if it lives here now. */
+  readonly actorHere: Cell | undefined;
+}
+
+/** A ref to the actor of a key, on whichever node it lives. */
+export class SharedKeyRef extends FarRef implements KeyedRef {
+  override readonly address: string;
+  private readonly group: KeyedGroup;
+  private readonly key: string;
+  private readonly to: Addressee;
+
+  constructor(calls: RemoteCalls, protocol: AnyProtocol, group: KeyedGroup, key: string) {
+    super(calls, protocol);
+    const { name, shards } = group.settings;
+    this.address = addressOf(group, key);
+    this.group = group;
+    this.key = key;
+    this.to = {
+      destination: { kind: 'shard', group: name, shard: shardOf(key, shards), shards },
+      node: undefined,
+      target: key,
+      address: this.address,
+      protocol: protocol.name,
+    };
+  }
+
+  get actorHere(): Cell | undefined {
+    return this.group.find(this.key)?.cell;
+  }
+
+  override watchable(): never {
+    throw unwatchable(this.address);
+  }
+
+  protected override addressee(): Addressee {
+    return this.to;
+  }
+}
+
+/** A ref to the actor of a key of a system without a broker, which owns all keys. */
+export class OwnKeyRef extends ActorRef implements KeyedRef {
+  override readonly protocol: AnyProtocol;
+  override readonly address: string;
+  override readonly kernel: Kernel;
+  private readonly group: KeyedGroup;
+  private readonly key: string;
+  private readonly tenancy: Tenancy;
+
+  constructor(protocol: AnyProtocol, group: KeyedGroup, key: string, tenancy: Tenancy) {
+    super();
+    this.protocol = protocol;
+    this.address = addressOf(group, key);
+    this.kernel = group.kernel;
+    this.group = group;
+    this.key = key;
+    this.tenancy = tenancy;
+  }
+
+  get actorHere(): Cell | undefined {
+    return this.group.find(this.key)?.cell;
+  }
+
+  /** It may be another one the next time: whatever is done to an actor, and not said to it, is for a ref of its own. */
+  override get isHere(): boolean {
+    return false;
+  }
+
+  override toJSON(): string {
+    return this.address;
+  }
+
+  override watchable(): never {
+    throw unwatchable(this.address);
+  }
+
+  override target(): Actor | undefined {
+    return this.group.actorFor(this.key, this.tenancy)?.cell;
+  }
+
+  override tellFrom(
+    from: Turn | undefined,
+    name: string,
+    payload: unknown,
+    options: TellOptions | undefined,
+  ): Admission {
+    if (this.target() !== undefined) return super.tellFrom(from, name, payload, options);
+    const { kernel, address } = this;
+    const { priority } = this.envelope(from, name, payload, callOptions('tell', options));
+    kernel.telemetry.tallyOf(this.protocol.name).refused.count('full');
+    if (kernel.events.isObserved)
+      kernel.events.emit({ type: 'message-refused', address, message: name, verdict: 'full', priority });
+    return 'full';
+  }
+
+  override sendFrom(
+    from: Turn | undefined,
+    name: string,
+    payload: unknown,
+    options: SendOptions | undefined,
+  ): Promise<void> {
+    if (this.target() === undefined) return Promise.reject(this.noRoom());
+    return super.sendFrom(from, name, payload, options);
+  }
+
+  override askFrom(
+    from: Turn | undefined,
+    name: string,
+    payload: unknown,
+    options: AskOptions | undefined,
+  ): Promise<unknown> {
+    if (this.target() === undefined) return Promise.reject(this.noRoom());
+    return super.askFrom(from, name, payload, options);
+  }
+
+  private noRoom(): TroupeError {
+    const { name: group, keysMax } = this.group.settings;
+    return new TroupeError('ERR_KEYS_FULL', { group, keysMax });
+  }
+}
+
+function addressOf(group: KeyedGroup, key: string): string {
+  return `${group.supervisor.settings.path}/${nameOfKey(key)}`;
+}
+
+/** A key has one actor after the other, and the end of one of them says nothing of the key. */
+function unwatchable(address: string): TroupeError {
+  return invalidOption('ref', 'a ref to one actor, and not to a key, which has one after the other', address);
+}
