@@ -34,8 +34,8 @@ const NO_PAYLOAD: WirePayload = { codec: 'none', bytes: new Uint8Array(0) };
 export interface Addressee {
   /** The life of the node that is meant. */
   readonly node: NodeIdentity;
-  /** The actor, as its own node names it. */
-  readonly local: string;
+  /** The actor in that life, as every node names it. */
+  readonly there: string;
   /** The same, as this node names it. */
   readonly address: string;
   readonly protocol: string;
@@ -164,8 +164,7 @@ export class Mail {
   }
 }
 
-function targetOf({ node, local, protocol }: Addressee, message: string): WireTarget {
-  const address = formatNodePlace({ node: node.name, incarnation: node.incarnation, local });
+function targetOf({ there: address, protocol }: Addressee, message: string): WireTarget {
   return { address, protocol, message };
 }
 

@@ -30,6 +30,8 @@ export class RemoteRef extends ActorRef {
   override readonly address: string;
   readonly place: NodePlace;
   private readonly calls: RemoteCalls;
+  /** Where it led last, as long as that life of the node is what the broker tells. */
+  private led: Addressee | undefined = undefined;
 
   constructor(calls: RemoteCalls, protocol: AnyProtocol, place: NodePlace) {
     super();
@@ -118,7 +120,11 @@ export class RemoteRef extends ActorRef {
     const { node: name, incarnation, local } = this.place;
     const node = this.calls.mail.nodes.find(name);
     if (node === undefined || (incarnation ?? node.incarnation) !== node.incarnation) return undefined;
-    return { node, local, address: this.address, protocol: this.protocol.name };
+    if (this.led?.node !== node) {
+      const there = formatNodePlace({ node: name, incarnation: node.incarnation, local });
+      this.led = { node, there, address: this.address, protocol: this.protocol.name };
+    }
+    return this.led;
   }
 
   private letter(
