@@ -21,6 +21,8 @@ export function actorCarrier(give: Give): Carrier {
     consume: async ({ url, key }, handle) => {
       const reader = agent(Reader, {
         state: (): object => ({}),
+        // As much as the subscription of a bus has here.
+        mailbox: { capacity: 100_000 },
         on: { work: (_, text) => handle(text), echo: (_, text) => text },
       });
       const system = await createSystem({
