@@ -24,7 +24,7 @@ function wordsOf(hub: MemoryHub): { words: number } {
   };
   const register = inside.register.bind(inside);
   inside.register = (caller) => {
-    const { hears } = caller;
+    const hears = caller.hears.bind(caller);
     caller.hears = (census) => {
       counted.words += census.members.length;
       hears(census);

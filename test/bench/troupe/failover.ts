@@ -46,7 +46,8 @@ async function measure(rest: readonly string[]): Promise<FailoverResult> {
     const system = await join('front', rest, {});
     const [first, second] = [one, two].map(({ name }) => system.ref(Work, 'worker', { node: name }));
     // Both are there, and have been spoken to.
-    await Promise.all([first, second].map((ref) => ref?.ask('do', { number: 0, isHeld: false })));
+    const greeting = { number: 0, isHeld: false };
+    await Promise.all([first?.ask('do', greeting), second?.ask('do', greeting)]);
     let heardMs = Number.NaN;
     let began = 0;
     system.events.subscribe((event) => {
