@@ -130,7 +130,8 @@ export class Mail {
       payload: this.payloadOf(payload),
     });
     const destination = { kind: 'node', node: to.node.name } as const;
-    return this.outbox.send(destination, rank, bytes, { ...patience, expiresAtMs }, undefined);
+    const whole = expiresAtMs === undefined ? patience : { ...patience, expiresAtMs };
+    return this.outbox.send(destination, rank, bytes, whole, undefined);
   }
 
   /** Says a word to a node. If it does not arrive, the time of what it is about ends that as well. */

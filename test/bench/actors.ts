@@ -47,9 +47,7 @@ export function actorCarrier(give: Give): Carrier {
       // A backlog is of less urgent messages, and everything else is as usual.
       const usual = name === 'critical' ? 'background' : 'normal';
       return {
-        publish: async (text, isUrgent) => {
-          await give(ref, text, isUrgent ? 'critical' : usual);
-        },
+        publish: (text, isUrgent) => Promise.resolve(give(ref, text, isUrgent ? 'critical' : usual)),
         ask: (text) => ref.ask('echo', text),
         close: () => system.shutdown(),
       };
