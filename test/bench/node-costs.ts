@@ -11,7 +11,7 @@ export type CostedBroker = (typeof COSTED)[number];
 
 /** What all nodes together cost their server. Seconds are those of a clock. */
 export interface NodeCost {
-  /** Sockets that stay open; of Kafka for each of its servers. */
+  /** Sockets that stay open; of Kafka where it is one server. */
   readonly connections: number;
   /** Streams, queues or partitions, those of the prefix included. */
   readonly queues: number;
@@ -46,8 +46,8 @@ const RABBITMQ_HEARTBEATS_PER_NEWS = 10;
 /** A fetch of Kafka waits so long at the server, unless something comes. */
 const KAFKA_WAIT_MS = 500;
 const KAFKA_WORDS_PER_SESSION = 4;
-/** For requests, for the log of members and for the inbox. */
-const KAFKA_CLIENTS = 3;
+/** Of three clients, for requests, the log of members and the inbox: kafkajs keeps a second one to the server that it met first, of two of them. */
+const KAFKA_SOCKETS = 5;
 
 /** What `n` nodes cost on a broker. */
 export function nodeCost(
@@ -88,7 +88,7 @@ export function nodeCost(
       const words = (n * 1_000) / Math.min(heartbeatMs, downAfterMs / KAFKA_WORDS_PER_SESSION);
       const idle = (n * 1_000) / KAFKA_WAIT_MS;
       return {
-        connections: KAFKA_CLIENTS * n,
+        connections: KAFKA_SOCKETS * n,
         // The inboxes; the bus, the dead letters and the log of members.
         queues: LANES * n + LANES + 2,
         // A word into the log, and a commit of the inbox.

@@ -1,13 +1,17 @@
 /** The model of what nodes cost, counted on real servers with ten nodes. */
 
+import { readFileSync } from 'node:fs';
 import { connect as connectAmqp } from 'amqplib';
 import { Redis } from 'ioredis';
+import { Kafka, logLevel } from 'kafkajs';
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import { kafka } from '../../adapters/kafka/index.ts';
 import { rabbitmq } from '../../adapters/rabbitmq/index.ts';
 import { redis } from '../../adapters/redis/index.ts';
 import { createSystem, type System } from '../../src/index.ts';
 import type { Broker } from '../../src/protocol/broker.ts';
 import { nodeCost } from '../bench/node-costs.ts';
+import { startKafka } from '../support/servers/kafka.ts';
 import { startRabbitmq } from '../support/servers/rabbitmq.ts';
 import { startRedis } from '../support/servers/redis.ts';
 import { useServer } from '../support/servers/use-server.ts';
@@ -21,7 +25,7 @@ const SLOWEST = 0.5;
 /** The clock of the test is not that of the timers. */
 const FASTEST = 1.1;
 
-const found = { redis: useServer('redis'), rabbitmq: useServer('rabbitmq') };
+const found = { redis: useServer('redis'), rabbitmq: useServer('rabbitmq'), kafka: useServer('kafka') };
 
 const closing: (() => Promise<unknown>)[] = [];
 afterEach(async () => {
@@ -144,6 +148,48 @@ describe.skipIf(found.rabbitmq.isForeign)('nodes on a RabbitMQ', () => {
       // Each probe is one word, each piece of news is one for every node. A round of news ends where the next one begins.
       const news = (cost.wordsPerSecond - cost.signsPerSecond) / (NODES - 1);
       expectRate(NODES, (heard[NODES] ?? 0) - first, news);
+    },
+    TEST_MS,
+  );
+});
+
+/** Sockets that are open at a port of this machine, as its kernel has them. */
+function socketsAt(port: number): number {
+  const ending = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
+  const established = '01';
+  return ['tcp', 'tcp6']
+    .flatMap((kind) => readFileSync(`/proc/net/${kind}`, 'utf8').split('\n'))
+    .map((line) => line.trim().split(/\s+/))
+    .filter(([, local, , state]) => state === established && local?.endsWith(ending) === true).length;
+}
+
+describe.skipIf(found.kafka.isForeign)('nodes on a Kafka', () => {
+  it(
+    'cost what the model says',
+    async () => {
+      const server = await startKafka();
+      closing.push(() => server.stop());
+      const times = { heartbeatMs: 1_000, downAfterMs: 6_000 };
+      await startAll(() => kafka(server.url, { prefix: PREFIX, ...times }));
+      const cost = nodeCost('kafka', NODES, times);
+      if (process.platform === 'linux')
+        await vi.waitFor(() => expect(socketsAt(server.port)).toBe(cost.connections), SOON);
+
+      const address = server.url.replace('kafka://', '');
+      const admin = new Kafka({ brokers: [address], logLevel: logLevel.NOTHING }).admin();
+      await admin.connect();
+      closing.push(() => admin.disconnect());
+      const names = (await admin.listTopics()).filter((name) => name.startsWith(`${PREFIX}.`));
+      const { topics } = await admin.fetchTopicMetadata({ topics: names });
+      expect(topics.reduce((sum, { partitions }) => sum + partitions.length, 0)).toBe(cost.queues);
+
+      // Each node reads every word of the log.
+      const words = async (): Promise<number> =>
+        Number((await admin.fetchTopicOffsets(`${PREFIX}.members`))[0]?.high);
+      const before = await words();
+      const began = performance.now();
+      await vi.waitFor(async () => expect(await words()).toBeGreaterThanOrEqual(before + 10 * NODES), SOON);
+      expectRate((await words()) - before, performance.now() - began, cost.wordsPerSecond / NODES);
     },
     TEST_MS,
   );
