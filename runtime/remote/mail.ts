@@ -170,7 +170,8 @@ export class Mail {
       payload: this.payloadToSend(payload),
     });
     if (sender !== undefined && to.node !== undefined) this.sentLanes.note(sender, to.node, rank);
-    return this.outbox.send(to.destination, rank, bytes, { ...patience, expiresAtMs }, undefined);
+    const whole = expiresAtMs === undefined ? patience : { ...patience, expiresAtMs };
+    return this.outbox.send(to.destination, rank, bytes, whole, undefined);
   }
 
   /** The lanes in which an actor of this node has sent to that life of another, as bits. */

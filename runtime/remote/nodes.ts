@@ -30,6 +30,9 @@ export class Nodes {
   private readonly lost = new Set<string>();
   private about: About;
   private stopListening: () => void = () => undefined;
+  /** The last view, and its members by name: each message to another node is looked up here. */
+  private seen: readonly Member[] = [];
+  private byName: ReadonlyMap<string, Member> = new Map();
 
   constructor(
     own: NodeIdentity,
@@ -78,9 +81,14 @@ export class Nodes {
 
   /** The life of a node that can be sent to. */
   find(name: string): NodeIdentity | undefined {
-    for (const member of this.members.view())
-      if (member.name === name) return isLeaving(member) ? undefined : member;
-    return undefined;
+    const view = this.members.view();
+    // The same array until something changes.
+    if (view !== this.seen) {
+      this.byName = new Map(view.map((member) => [member.name, member]));
+      this.seen = view;
+    }
+    const member = this.byName.get(name);
+    return member === undefined || isLeaving(member) ? undefined : member;
   }
 
   /** Whether a life is one of this process. */
@@ -95,7 +103,7 @@ export class Nodes {
 
   /** Whether this life of a node was lost: nothing of it counts any more. */
   isLost({ name, incarnation }: NodeIdentity): boolean {
-    return this.lost.has(keyOf(name, incarnation));
+    return this.lost.size > 0 && this.lost.has(keyOf(name, incarnation));
   }
 
   list(): readonly NodeView[] {

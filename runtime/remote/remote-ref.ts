@@ -160,6 +160,8 @@ export abstract class FarRef extends ActorRef {
 export class RemoteRef extends FarRef {
   override readonly address: string;
   readonly place: NodePlace;
+  /** Where it led last, as long as that life of the node is what the broker tells. */
+  private led: Addressee | undefined = undefined;
 
   constructor(calls: RemoteCalls, protocol: AnyProtocol, place: NodePlace) {
     super(calls, protocol);
@@ -175,9 +177,12 @@ export class RemoteRef extends FarRef {
     const { node: name, incarnation, local } = this.place;
     const node = this.calls.mail.nodes.find(name);
     if (node === undefined || (incarnation ?? node.incarnation) !== node.incarnation) return nodeDown(name);
-    const target = formatNodePlace({ node: name, incarnation: node.incarnation, local });
-    const destination = { kind: 'node', node: name } as const;
-    return { destination, node, target, address: this.address, protocol: this.protocol.name };
+    if (this.led?.node !== node) {
+      const target = formatNodePlace({ node: name, incarnation: node.incarnation, local });
+      const destination = { kind: 'node', node: name } as const;
+      this.led = { destination, node, target, address: this.address, protocol: this.protocol.name };
+    }
+    return this.led;
   }
 }
 

@@ -594,6 +594,7 @@ describe('a node', () => {
     const { a, b, ref, start, kill, advance, during } = await pair();
     const old = a.system.ref(Judge, JSON.parse(JSON.stringify(b.system.ref(Judge, 'judge'))) as string);
     expect(await during(old.ask('score', { text: 'abc' }))).toBe(3);
+    expect(await during(ref.ask('score', { text: 'ab' }))).toBe(2);
     kill('b');
     await advance(50);
     const again = judge();
