@@ -125,6 +125,7 @@ export type {
   ShutdownTask,
   ShutdownTaskOptions,
 } from './protocol/shutdown.ts';
+export type { StateClaim, StateKey, StateStore, StateStoreOptions } from './protocol/state-store.ts';
 export type {
   MessageRange,
   MessageStatus,
