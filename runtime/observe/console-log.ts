@@ -68,6 +68,9 @@ export function logRecordOf(event: RuntimeEvent): LogRecord | undefined {
     case 'node-down':
       return { level: 'warn', address: '/', text: `node '${event.node}' was lost`, fields: undefined };
     case 'shutdown-phase-entered':
+    case 'shard-granted':
+    case 'shard-lost':
+    case 'shard-released':
     case 'actor-started':
     case 'actor-restarting':
     case 'actor-restarted':

@@ -132,6 +132,9 @@ function countEvent(counts: Counts, deserted: Set<string>, event: RuntimeEvent):
     case 'node-up':
     case 'node-down':
     case 'node-left':
+    case 'shard-granted':
+    case 'shard-lost':
+    case 'shard-released':
     case 'frames-missing':
     case 'frame-refused':
     case 'logged':
