@@ -68,7 +68,7 @@ describe('a ref to an actor of another node', () => {
     expect(await during(ref.ask('score', { text: 'four' }))).toBe(4);
   });
 
-  it('leads back to its actor from wherever it was written down', async () => {
+  it('P107: leads back to its actor from wherever it was written down', async () => {
     const { start, advance } = testCluster();
     const { definition, learned } = judge();
     const a = await start('a');
@@ -245,7 +245,7 @@ describe('what another node sends', () => {
     expect(await during(ref.ask('score', { text: 'abc' }))).toBe(3);
   });
 
-  it('waits for room where its mailbox is full, and holds up nobody else', async () => {
+  it('P109: waits for room where its mailbox is full, and holds up nobody else', async () => {
     const gate = deferred();
     const { a, b, ref, learned, during, advance } = await pair({
       mailbox: { capacity: 1, waitersMax: 0 },
