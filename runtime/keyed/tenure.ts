@@ -115,9 +115,9 @@ export class Tenure implements LetterPorts {
     this.isClosing = true;
     const read = this.inbound.stop(handOffMs + 3 * KILL_GRACE_MS);
     for (const letter of this.letters) this.room.leave(letter);
-    for (const letter of [...this.letters]) if (!letter.isUnderWay) letter.giveBack();
+    for (const letter of this.letters) if (!letter.isUnderWay) letter.giveBack();
     await Promise.all(this.group.actorsIn(this).map((each) => each.stop()));
-    for (const letter of [...this.letters]) letter.giveBack();
+    for (const letter of this.letters) letter.giveBack();
     await read;
   }
 
@@ -128,7 +128,7 @@ export class Tenure implements LetterPorts {
     const { group, shard } = this;
     const error = new TroupeError('ERR_SHARD_NOT_OWNED', { group: shard.group, shard: shard.shard });
     for (const letter of this.letters) this.room.leave(letter);
-    for (const letter of [...this.letters]) letter.giveBack();
+    for (const letter of this.letters) letter.giveBack();
     for (const activation of group.actorsIn(this)) this.kernel.background(activation.kill(error));
     this.kernel.background(this.inbound.stop(0));
   }
@@ -142,7 +142,7 @@ export class Tenure implements LetterPorts {
   nodeEnded({ name, incarnation }: NodeIdentity): void {
     const reason = new TroupeError('ERR_NODE_DOWN', { node: name });
     const prefix = keyOf(name, incarnation, '');
-    for (const [key, letter] of [...this.asked]) if (key.startsWith(prefix)) letter.cancel(reason);
+    for (const [key, letter] of this.asked) if (key.startsWith(prefix)) letter.cancel(reason);
   }
 
   // --- letters ----------------------------------------------------------------------------------------------------

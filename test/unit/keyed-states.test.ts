@@ -123,7 +123,7 @@ describe('the state of a key', () => {
     await cluster.advance(1_000);
     states.before = () => Promise.reject(new Error('away'));
     const asked = endingOf(accounts.forKey('x').ask('add', { amount: 10 }));
-    await cluster.advance(10_000);
+    await cluster.advance(40_000);
     expect(events.filter(({ type: kind }) => kind === 'actor-stopped')).toEqual([]);
     states.before = () => Promise.resolve();
     await cluster.advance(1_200);
