@@ -41,6 +41,7 @@ import {
   functionOption,
   integerOption,
   invalidOption,
+  isName,
   nameOption,
   objectOption,
 } from '../src/protocol/options.ts';
@@ -74,8 +75,12 @@ import { GroupCell } from './pool/group.ts';
 import { inspectPool } from './pool/inspection.ts';
 import { PoolCell } from './pool/pool.ts';
 import { WorkerCell } from './pool/worker.ts';
+import { type Agents, agentsOption } from './remote/agents.ts';
+import type { NameKind } from './remote/names.ts';
 import { RemoteNode } from './remote/node.ts';
 import { clusterBrokerOption, codecsAt, nodeOption } from './remote/options.ts';
+import { spawnOnOptions } from './remote/placements.ts';
+import { startHere } from './remote/start-here.ts';
 import { Registry } from './routing/registry.ts';
 import { Shutdown } from './shutdown.ts';
 import { ActorChild } from './supervision/actor-child.ts';
@@ -145,6 +150,7 @@ export class LocalSystem implements Surroundings, Upward {
       'broker',
       'codec',
       'codecs',
+      'agents',
     ]);
     this.name = nameOption('name', given['name']);
     this.kernel = new Kernel(host, {
@@ -154,7 +160,12 @@ export class LocalSystem implements Surroundings, Upward {
       isDevelopment: process.env['NODE_ENV'] !== 'production',
     });
     this.kernel.wire(this);
-    this.node = this.nodeFrom(given);
+    const agents = agentsOption(given['agents'], isStartable);
+    this.node = this.nodeFrom(given, agents);
+    if (agents.names.length > 0 && this.node === undefined)
+      throw invalidOption('agents', 'absent in a system without a broker', given['agents']);
+    const { node } = this;
+    if (node !== undefined) this.registry.changed = (name) => node.stir(name);
     this.keyedAgents = new KeyedAgents({
       kernel: this.kernel,
       shards: this.node?.shardPorts,
@@ -165,6 +176,7 @@ export class LocalSystem implements Surroundings, Upward {
     this.topics = new Topics(this.kernel, (spec, args) =>
       this.place(this.subscribers, ++this.keysMade, spec, args),
     );
+    if (node !== undefined) this.topics.open(node.openTopics(this.topics.router));
     this.kernel.deadLetters.resend = resendTo(this.kernel, (place) => this.findAgain(place));
     this.events = {
       subscribe: (listener) => {
@@ -214,6 +226,7 @@ export class LocalSystem implements Surroundings, Upward {
   /** The actors are there: what others send is taken in, until they have ended. */
   private async join(node: RemoteNode): Promise<void> {
     this.onShutdown('announce', 'node', () => node.leave());
+    this.onShutdown('stop-intake', 'node', () => node.stopIntake());
     const finish = async (signal: AbortSignal): Promise<void> => {
       await node.finish(signal);
       await node.flushed();
@@ -221,6 +234,7 @@ export class LocalSystem implements Surroundings, Upward {
     this.onShutdown('flush', 'node', finish);
     this.onShutdown('close', 'node', () => node.close());
     try {
+      await this.topics.ready();
       await node.read();
     } catch (error) {
       await this.shutdown({ drainMs: 0 });
@@ -228,7 +242,10 @@ export class LocalSystem implements Surroundings, Upward {
     }
   }
 
-  private nodeFrom({ node: name, broker, codec, codecs: others }: NodeOptions): RemoteNode | undefined {
+  private nodeFrom(
+    { node: name, broker, codec, codecs: others }: NodeOptions,
+    agents: Agents,
+  ): RemoteNode | undefined {
     const checked = clusterBrokerOption(broker);
     const node = nodeOption(name, broker, 'system');
     const codecs = codecsAt(codec, others, broker, 'system');
@@ -236,7 +253,20 @@ export class LocalSystem implements Surroundings, Upward {
     const { kernel } = this;
     const incarnation = nameOfLife(kernel.host);
     const identity = { name: node ?? `${this.name.slice(0, 32)}-${incarnation}`, incarnation };
-    return new RemoteNode({ kernel, broker: checked, identity, codecs, find: (place) => this.find(place) });
+    return new RemoteNode({
+      kernel,
+      broker: checked,
+      identity,
+      codecs,
+      find: (place) => this.find(place),
+      kindOf: (given) => this.kindOf(given),
+      placement: {
+        agents,
+        // What `spawn` resolves with is a ref of this system.
+        spawn: (agent, options) => this.spawn(agent, options) as Promise<ActorRef>,
+        stop: (ref) => this.stop(ref),
+      },
+    });
   }
 
   keyed(agent: unknown, options?: unknown): Keyed<AnyProtocol> {
@@ -254,6 +284,25 @@ export class LocalSystem implements Surroundings, Upward {
   /** From users: `spawn(agent, options)`. From `ctx.spawn`: with the parent first. */
   spawn(agent: unknown, options?: unknown): Promise<unknown> {
     return this.spawnUnder(this.user, agent, options);
+  }
+
+  async spawnOn(node: unknown, agent: unknown, options?: unknown): Promise<unknown> {
+    const name = checkNodeName(node);
+    if (!isStartable(agent))
+      throw invalidOption('spawnOn: agent', 'an agent made by agent(...), or a pool of one', agent);
+    const call = spawnOnOptions(options);
+    if (this.node === undefined)
+      throw invalidOption('spawnOn: node', 'absent in a system without a broker', name);
+    if (this.kernel.isIntakeClosed) throw new TroupeError('ERR_ACTOR_STOPPED', { address: '/' });
+    if (this.node.isHere({ node: name, incarnation: undefined, local: '/user' }) !== true)
+      return this.node.spawnOn(name, agent, call);
+    call.signal?.throwIfAborted();
+    const policy = call.name === undefined ? {} : { name: call.name };
+    const starting = this.spawn(agent, isPoolSpec(agent) ? policy : { ...policy, args: call.args });
+    const caller = { timeoutMs: call.timeoutMs, signal: call.signal, from: undefined };
+    const stop = (ref: ActorRef): Promise<void> => this.stop(ref);
+    // What `spawn` resolves with is a ref of this system.
+    return startHere(this.kernel, agent.protocol.name, caller, starting as Promise<ActorRef>, stop);
   }
 
   spawnChild(sender: Sender, agent: unknown, options: unknown): Promise<unknown> {
@@ -298,7 +347,16 @@ export class LocalSystem implements Surroundings, Upward {
   private refHere(protocol: AnyProtocol, nameOrAddress: string): ActorRef {
     const keyed = this.keyedAgents.refAt(protocol, nameOrAddress);
     if (keyed !== undefined) return keyed;
-    return new NamedRef(this.kernel, protocol, nameOrAddress, () => this.find(nameOrAddress));
+    const { kernel, node } = this;
+    const far =
+      node === undefined || !isName(nameOrAddress) ? undefined : node.holderOf(protocol, nameOrAddress);
+    return new NamedRef(kernel, protocol, nameOrAddress, () => this.find(nameOrAddress), far);
+  }
+
+  /** How other nodes are told of a name of this one. */
+  private kindOf(name: string): NameKind | undefined {
+    if (this.registry.lookup(name) !== undefined) return 'registered';
+    return findCell(this.root, [name])?.isOpen === true ? 'child' : undefined;
   }
 
   register(name: string, ref: unknown): void {
@@ -313,7 +371,8 @@ export class LocalSystem implements Surroundings, Upward {
     checkProtocol('lookup: protocol', protocol);
     checkPlace('lookup: name', name);
     const cell = this.find(name);
-    return cell?.isOpen === true ? cell.ref : undefined;
+    if (cell !== undefined) return cell.isOpen ? cell.ref : undefined;
+    return isName(name) ? this.node?.holderOf(protocol, name)() : undefined;
   }
 
   async stop(ref: unknown, reason?: unknown): Promise<void> {
@@ -456,13 +515,22 @@ export class LocalSystem implements Surroundings, Upward {
   }
 
   opened(cell: Cell): void {
+    this.stirChild(cell);
     this.topics.opened(cell);
   }
 
   closed(cell: Cell): void {
     this.registry.release(cell);
+    this.stirChild(cell);
     if (cell instanceof WorkerCell) cell.pool.ended(cell);
     this.kernel.stirred?.();
+  }
+
+  /** A child of the root has begun, or has ended: its name is one that other nodes know. */
+  private stirChild({ path }: Cell): void {
+    if (this.node === undefined || !path.startsWith(CHILD_OF_ROOT)) return;
+    const name = path.slice(CHILD_OF_ROOT.length);
+    if (isName(name)) this.node.stir(name);
   }
 
   private cellBehind(call: string, ref: unknown): Cell | undefined {
@@ -502,10 +570,18 @@ export class LocalSystem implements Surroundings, Upward {
     try {
       const starting = child.start();
       const ref = child.cell?.ref;
+      const isFed = (child.cell?.behaviour.agent.options.subscribe.length ?? 0) > 0;
+      if (this.node !== undefined && isFed) return Promise.resolve(starting).then(() => this.fed(ref));
       return starting === undefined ? Promise.resolve(ref) : starting.then(() => ref);
     } catch (error) {
       return Promise.reject(error);
     }
+  }
+
+  /** What its agent subscribes to is effective on every node. */
+  private async fed<R>(ref: R): Promise<R> {
+    await this.topics.ready();
+    return ref;
   }
 
   private place(supervisor: Supervisor, key: string | number, spec: ChildSpec, args: unknown): ActorChild {
@@ -580,6 +656,7 @@ export class LocalSystem implements Surroundings, Upward {
 /** The options of a system that joins a broker. */
 type NodeOptions = Readonly<Partial<Record<'node' | 'broker' | 'codec' | 'codecs', unknown>>>;
 
+const CHILD_OF_ROOT = '/root/';
 /** A pool has said everything else itself. */
 const POOL_SPAWN_OPTIONS = ['name'];
 const SPAWN_OPTIONS = ['name', 'args', 'restart', 'shutdownMs', 'backoff'];
@@ -615,6 +692,10 @@ function cellOf(sender: Sender): Cell {
 
 function isAgent(value: unknown): value is ChildSpec['agent'] {
   return isDefinition(value, 'agent');
+}
+
+function isStartable(value: unknown): value is Spawnable {
+  return isPoolSpec(value) || isAgent(value);
 }
 
 /** Builders freeze what they make; an object that only looks like it is not. */

@@ -29,7 +29,7 @@ import {
   subscriberSpec,
 } from './routing/function-subscriber.ts';
 import { PulledMessages, type PullOptions, pullOptions } from './routing/pulled-messages.ts';
-import { Router, readFilter } from './routing/router.ts';
+import { type Abroad, Router, readFilter } from './routing/router.ts';
 import type { ActorChild } from './supervision/actor-child.ts';
 
 /** The pattern and typed topic of what somebody subscribes to. */
@@ -64,18 +64,41 @@ const WAITS_LONG =
   `unsubscribe() has waited ${UNSUBSCRIBE_WARNING_MS} ms for a handler that is running. If that handler awaits it, it ` +
   'waits for itself: call meta.unsubscribe() there.';
 
+/** What topics do with other nodes. */
+export interface TopicsAbroad extends Abroad {
+  /** Resolves when what subscribers listen to so far is effective for every publisher. */
+  ready(): Promise<void>;
+  /** Lets a group's share in, with what ends that. */
+  join(name: {
+    readonly group: string;
+    readonly pattern: string;
+  }): Promise<(leave: () => Promise<void>) => Promise<void>>;
+}
+
 /** What is published and subscribed to in one system. */
 export class Topics {
   readonly router: Router;
   private readonly kernel: Kernel;
   private readonly seat: Seat;
   private readonly groups: Groups<Filter>;
+  private abroad: TopicsAbroad | undefined = undefined;
 
   constructor(kernel: Kernel, seat: Seat) {
     this.kernel = kernel;
     this.router = new Router(kernel);
     this.seat = seat;
     this.groups = new Groups((read, intake, agent, group) => this.openGroup(read, intake, agent, group));
+  }
+
+  /** The system is a node: what is published goes to others as well. To be called once, before anybody subscribes. */
+  open(abroad: TopicsAbroad): void {
+    this.abroad = abroad;
+    this.router.abroad = abroad;
+  }
+
+  /** Resolves when what was subscribed so far is effective on every node. */
+  async ready(): Promise<void> {
+    await this.abroad?.ready();
   }
 
   /** From outside: rejects with `ERR_ACTOR_STOPPED` once a shutdown has begun. */
@@ -102,7 +125,10 @@ export class Topics {
     const asked = functionSubscription(handler, options, usualCapacity);
     this.needIntake();
     const isAlone = asked.group === undefined && asked.concurrency === 1;
-    const running = isAlone ? await this.alone(read, asked) : await this.inGroup(read, asked);
+    const running = await this.spread(
+      isAlone ? await this.alone(read, asked) : await this.inGroup(read, asked),
+      { pattern: read.pattern, group: asked.group },
+    );
     let ended: Promise<void> | undefined;
     const end = (): Promise<void> => {
       ended ??= running.end();
@@ -110,6 +136,26 @@ export class Topics {
     };
     asked.receiver.end = () => this.kernel.background(end());
     return { pattern: read.pattern, unsubscribe: () => this.unsubscribed(running, end()) };
+  }
+
+  /** A subscription is one of all nodes, before it is told that it is there. */
+  private async spread(
+    running: Running,
+    { pattern, group }: { readonly pattern: string; readonly group: string | undefined },
+  ): Promise<Running> {
+    const { abroad } = this;
+    if (abroad === undefined) return running;
+    try {
+      if (group === undefined) {
+        await abroad.ready();
+        return running;
+      }
+      const end = await abroad.join({ group, pattern });
+      return { cell: running.cell, end: () => end(() => running.end()) };
+    } catch (error) {
+      await running.end();
+      throw error;
+    }
   }
 
   /** `messages(topic, options)`: each iteration is a subscription of its own. Throws `ERR_OPTION_INVALID`. */
@@ -130,6 +176,7 @@ export class Topics {
       capacity: integerOption('capacity', given['capacity'], 1, capacity),
       endsWithGeneration: true,
     });
+    await this.ready();
     const unsubscribe = (): Promise<void> => {
       leave();
       return Promise.resolve();

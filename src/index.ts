@@ -105,6 +105,12 @@ export type {
 export type { Keyed, KeyedArgs, KeyedOptions } from './protocol/keyed.ts';
 export type { Member, MemberChange, Membership } from './protocol/membership.ts';
 export type { NodeView } from './protocol/nodes.ts';
+export type {
+  PlaceableAgent,
+  SpawnOnOptions,
+  SpawnOnOptionsWithArgs,
+  SpawnOnParameters,
+} from './protocol/placement.ts';
 export type { PoolOptions, PoolSpec, RateLimit, Routing } from './protocol/pool.ts';
 export type { Priority } from './protocol/priority.ts';
 export { type Ask, ask, type Protocol, protocol, type Tell, tell } from './protocol/protocol.ts';
@@ -119,6 +125,7 @@ export type {
   ShutdownTask,
   ShutdownTaskOptions,
 } from './protocol/shutdown.ts';
+export type { StateClaim, StateKey, StateStore, StateStoreOptions } from './protocol/state-store.ts';
 export type {
   MessageRange,
   MessageStatus,

@@ -23,6 +23,7 @@ import {
   type PublishResult,
   type Source,
 } from '../../src/protocol/broker.ts';
+import { checkWindows } from '../../src/protocol/broker-options.ts';
 import type { Host, TimerHandle } from '../../src/protocol/clock.ts';
 import { settledWithin } from '../../src/protocol/deadline.ts';
 import { FRAME_BYTES_MAX } from '../../src/protocol/limits.ts';
@@ -172,6 +173,7 @@ class RabbitmqBroker implements Broker {
   }
 
   async consume(source: Source, options: ConsumeOptions): Promise<Consumption> {
+    checkWindows(options.windows);
     const { consuming } = this.opened();
     if (source.kind === 'shard') return this.shards.read(source, () => this.consumer(source, options));
     const isInbox = source.kind === 'inbox';

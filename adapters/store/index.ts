@@ -1,5 +1,6 @@
-/** Stores of messages: in memory, and durable in one LMDB file (needs the package `lmdb`). */
+/** Stores of messages, and of the states of keyed agents: in memory, and durable in one LMDB file (needs the package `lmdb`). */
 
+export type { StateClaim, StateKey, StateStore, StateStoreOptions } from '../../src/protocol/state-store.ts';
 export type {
   MessageRange,
   MessageStatus,
@@ -12,5 +13,7 @@ export type {
   Trimmed,
   TrimOptions,
 } from '../../src/protocol/store.ts';
+export { type FileStatesOptions, fileStates } from './file-states.ts';
 export { type LmdbStoreOptions, openLmdbStore } from './lmdb-store.ts';
+export { memoryStates } from './memory-states.ts';
 export { memoryStore } from './memory-store.ts';

@@ -2,18 +2,12 @@
  * In mid-flood one of the worker processes is killed, with `kill -9`, while it has mails in hand. It is stopped first, so that what it has in hand
  * then stays unanswered: those mails have to be read by somebody else, and the sums at the end say whether they were.
  */
-import { Readers, type ReadersReport } from './readers.ts';
-import type { Away } from './run.ts';
+import { Readers } from './readers.ts';
+import type { AwayReport } from './record.ts';
+import type { Away } from './workers.ts';
 
 /** Mails handed over before somebody is killed: the flood is under way. */
 const KILLED_AFTER_MAILS = 500;
-
-/** What was counted of the other processes. */
-export interface AwayReport extends ReadersReport {
-  readonly processes: number;
-  /** Who was killed, and what he had in hand; absent where too few mails came. */
-  readonly killed: { readonly name: string; readonly inHand: number } | undefined;
-}
 
 /** The readers of a run, and the end of one of them. */
 export class Attack {

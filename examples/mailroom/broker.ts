@@ -12,7 +12,7 @@ const KAFKA_TIMES = { heartbeatMs: 1_000, downAfterMs: 6_000 } as const;
 
 /** A broker for one node; those with the same URL and prefix meet. Throws `ERR_OPTION_INVALID`. */
 export function brokerAt(url: string, prefix: string): Broker {
-  const [scheme] = url.split(':');
+  const [scheme = ''] = url.split(':');
   switch (scheme) {
     case 'redis':
     case 'rediss':

@@ -14,13 +14,13 @@ import { LanguageModelMisconfigured, languageModelFrom } from './llm.ts';
 import { paintFor } from './paint.ts';
 import { ownDelivery, sampleDelivery } from './post.ts';
 import { reportText } from './report.ts';
-import { type Away, runMailroom } from './run.ts';
+import { runMailroom } from './run.ts';
 import { SampleDamaged } from './sample.ts';
 import { SourceError } from './source.ts';
 import { MailroomGaveUp } from './stages.ts';
 import { sumsOf } from './sums.ts';
 import { PARSERS } from './tree.ts';
-import { type Meeting, Workers } from './workers.ts';
+import { type Away, type Meeting, Workers } from './workers.ts';
 
 const USAGE = `Usage: npm run demo [-- [options] [path]]
 

@@ -7,10 +7,10 @@ import type {
   SecurityReport,
   TrainingReport,
 } from './agents/protocols.ts';
-import type { AwayReport } from './attack.ts';
 import type { DeadMailReport } from './dead-mail.ts';
 import type { Delivery } from './post.ts';
 import type { QuarantineReport } from './quarantine.ts';
+import type { ReadersReport } from './readers.ts';
 
 /** A dead letter that was tried again. */
 export interface Replay {
@@ -25,6 +25,13 @@ export interface MailboxAccount {
   readonly address: string;
   readonly accepted: number;
   readonly accounted: number;
+}
+
+/** What was counted of the other processes. */
+export interface AwayReport extends ReadersReport {
+  readonly processes: number;
+  /** Who was killed, and what he had in hand; absent where too few mails came. */
+  readonly killed: { readonly name: string; readonly inHand: number } | undefined;
 }
 
 /** What everybody counted. What is absent did not answer. */

@@ -15,7 +15,7 @@ import type { Delivery } from './post.ts';
 import type { Replay, RunRecord } from './record.ts';
 import { type Mailroom, Stages } from './stages.ts';
 import { judges, mailroomTree } from './tree.ts';
-import type { Meeting, Workers } from './workers.ts';
+import type { Away } from './workers.ts';
 
 /** What a run needs. */
 export interface RunOptions {
@@ -25,13 +25,6 @@ export interface RunOptions {
   readonly languageModel: LanguageModel | undefined;
   /** Other processes that read the mails; none where it is undefined. */
   readonly away: Away | undefined;
-}
-
-/** Worker processes, and how the mailroom meets them. */
-export interface Away {
-  readonly names: readonly string[];
-  readonly workers: Workers;
-  readonly meeting: Meeting;
 }
 
 /** Fifteen seconds without room or answer, where a mail takes a millisecond, mean that something is broken. */

@@ -23,5 +23,5 @@ const system = await createSystem({
   root,
   log: false,
 });
-process.once('disconnect', () => system.shutdown());
+process.once('disconnect', () => void system.shutdown());
 process.send?.('joined');

@@ -68,3 +68,10 @@ async function ended(child: ChildProcess): Promise<void> {
   await exit;
   clearTimeout(late);
 }
+
+/** Worker processes, and how the mailroom meets them. */
+export interface Away {
+  readonly names: readonly string[];
+  readonly workers: Workers;
+  readonly meeting: Meeting;
+}

@@ -192,7 +192,9 @@ export class Cell implements Actor, MailboxOwner, Runnable, Watching {
   }
 
   leave(waiter: Waiter): boolean {
-    return this.opened.leave(waiter);
+    const isGone = this.opened.leave(waiter);
+    if (isGone) this.rareMade?.watches?.left(waiter.envelope);
+    return isGone;
   }
 
   /** Takes a message back: out of the queue, or by aborting its turn. */

@@ -259,26 +259,26 @@ export class TurnContext implements Turn {
 
   watch(ref: unknown): void {
     this.fence('watch');
-    const subject = localRef('watch', ref, this.cell.kernel);
-    this.cell.watches.watch(subject.target()?.watches, subject);
+    const subject = actorRef(ref, this.cell.kernel);
+    this.cell.watches.watch(subject.watchable(), subject);
   }
 
   unwatch(ref: unknown): void {
     this.fence('unwatch');
-    const subject = localRef('unwatch', ref, this.cell.kernel);
-    this.cell.watches.unwatch(subject.target()?.watches, subject);
+    const subject = actorRef(ref, this.cell.kernel);
+    this.cell.watches.unwatch(subject.watchable(), subject);
   }
 
   link(ref: unknown): void {
     this.fence('link');
-    const subject = localRef('link', ref, this.cell.kernel);
-    this.cell.watches.link(subject.target()?.watches, subject);
+    const subject = actorRef(ref, this.cell.kernel);
+    this.cell.watches.link(subject.watchable(), subject);
   }
 
   unlink(ref: unknown): void {
     this.fence('unlink');
-    const subject = localRef('unlink', ref, this.cell.kernel);
-    this.cell.watches.unlink(subject.target()?.watches, subject);
+    const subject = actorRef(ref, this.cell.kernel);
+    this.cell.watches.unlink(subject.watchable(), subject);
   }
 
   get timers(): TimerCalls {

@@ -17,6 +17,7 @@ import type { Kernel } from './kernel.ts';
 import { entryWithoutHandler } from './outcomes.ts';
 import { noRoom, PendingAsk, PendingSend, type Settle } from './pending.ts';
 import type { Turn } from './turn.ts';
+import type { Watchable } from './watch.ts';
 
 const ACCEPTED: Promise<void> = Promise.resolve();
 
@@ -32,6 +33,16 @@ export abstract class ActorRef {
 
   /** The actor it leads to now. */
   abstract target(): Actor | undefined;
+
+  /** Whose end can be told to those who watch. */
+  watchable(): Watchable {
+    return this.target()?.watches ?? this.elsewhere()?.watchable();
+  }
+
+  /** The ref to follow where no actor of this process is meant; asked only then. */
+  protected elsewhere(): ActorRef | undefined {
+    return undefined;
+  }
 
   /** Whether its actor, if there is one, lives in this process. */
   get isHere(): boolean {
@@ -80,6 +91,8 @@ export abstract class ActorRef {
   ): Admission {
     const cell = this.target();
     if (cell === undefined) {
+      const far = this.elsewhere();
+      if (far !== undefined) return far.tellFrom(from, name, payload, options);
       const envelope = this.envelope(from, name, payload, callOptions('tell', options));
       return this.refusedTell('actor-unknown', envelope, from);
     }
@@ -101,8 +114,11 @@ export abstract class ActorRef {
   ): Promise<void> {
     const call = callOptions('send', options);
     const cell = this.target();
-    if (cell === undefined)
+    if (cell === undefined) {
+      const far = this.elsewhere();
+      if (far !== undefined) return far.sendFrom(from, name, payload, options);
       return this.refusedCall('send', 'actor-unknown', this.envelope(from, name, payload, call), from);
+    }
     const envelope = this.told(cell, from, name, payload, call);
     const { signal } = call;
     if (signal?.aborted === true) return Promise.reject(signal.reason);
@@ -119,8 +135,11 @@ export abstract class ActorRef {
     const call = callOptions('ask', options);
     const { signal, rank } = call;
     const cell = this.target();
-    if (cell === undefined)
+    if (cell === undefined) {
+      const far = this.elsewhere();
+      if (far !== undefined) return far.askFrom(from, name, payload, options);
       return this.refusedCall('ask', 'actor-unknown', this.envelope(from, name, payload, call, 'ask'), from);
+    }
     const { kernel, behaviour } = cell;
     const entry = behaviour.askEntry(name);
     // `admissible` looks too; to call it for every ask has made asks twice as slow.
@@ -316,17 +335,39 @@ export class NamedRef extends ActorRef {
   override readonly kernel: Kernel;
   private readonly name: string;
   private readonly resolve: () => Actor | undefined;
+  private readonly resolveFar: (() => ActorRef | undefined) | undefined;
 
-  constructor(kernel: Kernel, protocol: AnyProtocol, name: string, resolve: () => Actor | undefined) {
+  /** `resolveFar` says who holds the name on another node, where nobody of this one does. */
+  constructor(
+    kernel: Kernel,
+    protocol: AnyProtocol,
+    name: string,
+    resolve: () => Actor | undefined,
+    resolveFar?: () => ActorRef | undefined,
+  ) {
     super();
     this.kernel = kernel;
     this.protocol = protocol;
     this.name = name;
     this.resolve = resolve;
+    this.resolveFar = resolveFar;
   }
 
   override get address(): string {
-    return this.target()?.path ?? this.name;
+    return this.target()?.path ?? this.elsewhere()?.address ?? this.name;
+  }
+
+  override get isHere(): boolean {
+    return this.target() !== undefined || this.elsewhere() === undefined;
+  }
+
+  override toJSON(): string {
+    const far = this.target() === undefined ? this.elsewhere() : undefined;
+    return far === undefined ? super.toJSON() : far.toJSON();
+  }
+
+  protected override elsewhere(): ActorRef | undefined {
+    return this.resolveFar?.();
   }
 
   override target(): Actor | undefined {

@@ -2,9 +2,9 @@
 
 import { TroupeError } from '../../src/protocol/errors.ts';
 import type { Kernel } from '../actor/kernel.ts';
+import type { Tally } from '../routing/tally.ts';
 import { OpenCall, type OpenCalls } from './open-calls.ts';
 import type { PublishSettings } from './options.ts';
-import type { Tally } from './tally.ts';
 
 /** One publish that waits until it is handled. */
 export class Confirmation extends OpenCall<void> {

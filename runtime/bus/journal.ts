@@ -8,7 +8,7 @@ import { errorText } from '../../src/protocol/error-text.ts';
 import { STATUSES_AT_ONCE_MAX, STATUSES_WAITING_MAX } from '../../src/protocol/limits.ts';
 import type { MessageStatus, MessageStore, NewMessage, StatusChange } from '../../src/protocol/store.ts';
 import type { Kernel } from '../actor/kernel.ts';
-import type { Tally } from './tally.ts';
+import type { Tally } from '../routing/tally.ts';
 
 /** The store of one bus, and what it still has to be told. */
 export class Journal {

@@ -15,6 +15,7 @@ import { nameOfLife } from '../host/life.ts';
 import { Publication } from '../routing/publication.ts';
 import { endCall } from '../routing/publication-trace.ts';
 import type { Router } from '../routing/router.ts';
+import { Tally } from '../routing/tally.ts';
 import { abortable } from './abortable.ts';
 import type { Brake } from './brake.ts';
 import { Confirmation } from './confirmation.ts';
@@ -23,7 +24,6 @@ import type { OpenCalls } from './open-calls.ts';
 import type { Labels, PublishSettings, RequestSettings } from './options.ts';
 import { Request } from './request.ts';
 import type { Schemas } from './schemas.ts';
-import { Tally } from './tally.ts';
 import type { Wire } from './wire.ts';
 
 const HANDLED_UNKNOWN =

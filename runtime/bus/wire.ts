@@ -14,12 +14,11 @@ import type {
 } from '../../src/protocol/broker.ts';
 import type { PublishReceipt } from '../../src/protocol/bus.ts';
 import type { Codec, Codecs } from '../../src/protocol/codec.ts';
-import { Envelope, Extras, type Outcome } from '../../src/protocol/envelope.ts';
+import { Envelope, Extras } from '../../src/protocol/envelope.ts';
 import { errorText } from '../../src/protocol/error-text.ts';
-import { encodeMessage, type Frame, type WireMessage, type WirePayload } from '../../src/protocol/frame.ts';
+import { encodeMessage, type WireMessage, type WirePayload } from '../../src/protocol/frame.ts';
 import {
   ASK_TIMEOUT_MS,
-  GROUP_WINDOWS,
   LANE_WINDOWS,
   OUTBOX_WAITING_MAX,
   TIMER_MS_MAX,
@@ -30,17 +29,18 @@ import { TopicMessage } from '../../src/protocol/topic-message.ts';
 import type { Kernel } from '../actor/kernel.ts';
 import { entryWithoutHandler } from '../actor/outcomes.ts';
 import type { Timeout } from '../host/timeouts.ts';
-import { GroupArrivals, InboxArrivals } from '../remote/arrivals.ts';
-import { type Arrival, type GivenUp, Inbound, RELEASE, type Sieve, type Taken } from '../remote/inbound.ts';
+import { InboxArrivals } from '../remote/arrivals.ts';
+import { type GroupName, GroupReadings } from '../remote/group-readings.ts';
+import { type Arrival, type GivenUp, Inbound, type Sieve, type Taken } from '../remote/inbound.ts';
 import { Outbox } from '../remote/outbox.ts';
 import type { Parcel } from '../remote/parcel.ts';
+import { relayToAll, relayToGroup } from '../remote/relay.ts';
 import { Publication } from '../routing/publication.ts';
 import { tracedHeaders } from '../routing/publication-trace.ts';
 import type { Router } from '../routing/router.ts';
 import { Question } from './questions.ts';
 import type { Request } from './request.ts';
 import type { Schemas } from './schemas.ts';
-import { Tally } from './tally.ts';
 
 /** What a wire needs of its bus. */
 export interface WirePorts {
@@ -54,21 +54,12 @@ export interface WirePorts {
   readonly refused: () => void;
 }
 
-/** Milliseconds for the running handlers of a group when its last member here leaves. */
-const GROUP_DRAIN_MS = 30_000;
 const WINDOWS: PerLane = LANE_WINDOWS;
-const MEMBER_WINDOWS: PerLane = GROUP_WINDOWS;
 
 /** A request of ours, and the nodes that said they work on it. */
 interface OpenRequest {
   readonly request: Request;
   readonly workers: Set<string>;
-}
-
-interface Group {
-  readonly inbound: Inbound;
-  readonly ready: Promise<void>;
-  members: number;
 }
 
 /** The broker of one bus. */
@@ -81,7 +72,7 @@ export class Wire {
   private readonly codecs: Codecs;
   private readonly outbox: Outbox;
   private readonly inbox: Inbound;
-  private readonly groups = new Map<string, Group>();
+  private readonly groups: GroupReadings;
   /** Requests of ours that wait for replies, by id. */
   private readonly requests = new Map<string, OpenRequest>();
   /** Requests of others that subscribers here work on, by id: one for the inbox, and one for each group that it came to. */
@@ -108,6 +99,7 @@ export class Wire {
     const { arrivals } = this;
     const sieve: Sieve = { isNew: (frame, topic) => arrivals.isNew(frame, topic), done: () => undefined };
     this.inbox = new Inbound(kernel, sieve, (arrival) => this.take(arrival));
+    this.groups = new GroupReadings(kernel, broker, (arrival, name) => this.takeShare(arrival, name));
     this.unheard = broker.onState(({ state, cause: error }) => this.changed(state, error));
   }
 
@@ -211,48 +203,9 @@ export class Wire {
     return () => this.broker.unlisten(pattern);
   }
 
-  /**
-   * Lets a group's share in. Resolves when effective, with what ends that: the last member here reads no more, works off what it has, and
-   * then leaves by `leave`.
-   */
-  async join(group: string, pattern: string): Promise<(leave: () => Promise<void>) => Promise<void>> {
-    const key = `${group} ${pattern}`;
-    let joined = this.groups.get(key);
-    if (joined === undefined) {
-      joined = this.enter(group, pattern);
-      this.groups.set(key, joined);
-    }
-    const present = joined;
-    present.members++;
-    try {
-      await present.ready;
-    } catch (error) {
-      present.members--;
-      if (this.groups.get(key) === present) this.groups.delete(key);
-      throw error;
-    }
-    return async (leave) => {
-      present.members--;
-      if (present.members === 0) {
-        if (this.groups.get(key) === present) this.groups.delete(key);
-        await present.inbound.stop(GROUP_DRAIN_MS);
-      }
-      await leave();
-    };
-  }
-
-  private enter(group: string, pattern: string): Group {
-    const arrivals = new GroupArrivals();
-    const sieve: Sieve = {
-      isNew: (frame: Frame) => !arrivals.wasHandled(frame),
-      done: (frame: Frame) => arrivals.noteHandled(frame),
-    };
-    const inbound = new Inbound(this.kernel, sieve, (arrival) => this.takeShare(arrival, group, pattern));
-    const source = { kind: 'group', group, pattern } as const;
-    const begin = async (): Promise<void> => {
-      inbound.begin(await this.broker.consume(source, { windows: MEMBER_WINDOWS, receive: inbound.receive }));
-    };
-    return { inbound, ready: begin(), members: 0 };
+  /** As `GroupReadings.join`. */
+  join(group: string, pattern: string): Promise<(leave: () => Promise<void>) => Promise<void>> {
+    return this.groups.join({ group, pattern });
   }
 
   // --- in ---------------------------------------------------------------------------------------------------------
@@ -266,10 +219,9 @@ export class Wire {
         if (topic === undefined) return misdirected('it was sent to a node, not to a topic');
         const publication = this.publicationOf(arrival, topic);
         if (!(publication instanceof Publication)) return Promise.resolve(publication);
-        this.router.relay(publication, ({ group }) => group === undefined);
+        const taken = relayToAll(this.router, publication);
         if (publication.inquiry instanceof Question) publication.inquiry.seal();
-        const { waits } = publication;
-        return waits === undefined ? undefined : Promise.allSettled(waits).then(() => undefined);
+        return taken;
       }
       case 'reply':
       case 'refusal':
@@ -280,29 +232,27 @@ export class Wire {
       case 'tell':
       case 'ask':
       case 'send':
-        return misdirected('it is to an actor, and a bus has none');
+      case 'watch':
+      case 'unwatch':
+      case 'terminated':
+      case 'spawn':
+      case 'keep':
+      case 'names':
+        return misdirected('it is of actors, and a bus has none');
     }
   }
 
   /** What came to a group is done with when one of its members here has handled it, retries included. */
-  private takeShare(arrival: Arrival, group: string, pattern: string): Taken {
+  private takeShare(arrival: Arrival, name: GroupName): Taken {
     const { message } = arrival;
-    const { topic = pattern } = arrival;
+    const { topic = name.pattern } = arrival;
     if (message.type !== 'message' && message.type !== 'request')
       return misdirected('it is about a request, and was sent to a group');
     const publication = this.publicationOf(arrival, topic);
     if (!(publication instanceof Publication)) return Promise.resolve(publication);
-    const tally = new Tally();
-    publication.extras.witness = tally;
-    this.router.relay(
-      publication,
-      (subscriber) => subscriber.group === group && subscriber.pattern === pattern,
-    );
+    const taken = relayToGroup(this.router, publication, name);
     if (publication.inquiry instanceof Question) publication.inquiry.seal();
-    tally.begin(publication);
-    return new Promise((resolve) => {
-      tally.whenDone(() => resolve(endOf(tally)));
-    });
+    return taken;
   }
 
   /** A word about a request, from the node that made it or from one that got it. */
@@ -443,7 +393,7 @@ export class Wire {
 
   /** Takes nothing more in; what is here already goes on, for `drainMs`: then others get it. */
   stopReading(drainMs: number): void {
-    const sources = [this.inbox, ...[...this.groups.values()].map(({ inbound }) => inbound)];
+    const sources = [this.inbox, ...this.groups.sources];
     this.stopped = Promise.all(sources.map((source) => source.stop(drainMs))).then(() => undefined);
     this.kernel.background(this.stopped);
   }
@@ -517,16 +467,4 @@ function givenUp(reason: string, error: unknown): Promise<GivenUp> {
 /** Nobody who keeps to the protocol sends this. */
 function misdirected(problem: string): Promise<GivenUp> {
   return givenUp('validation', new Error(problem));
-}
-
-/** What the broker is told: somebody handled it, nobody could, or nobody had the time. */
-function endOf({ handled, failed, trouble }: Tally): GivenUp | typeof RELEASE | undefined {
-  if (handled > 0) return undefined;
-  if (failed === 0 || trouble === undefined) return RELEASE; // nobody is left here
-  return isNobodysFault(trouble.outcome) ? RELEASE : { reason: trouble.outcome, error: trouble.error };
-}
-
-/** The member has gone, not the message wrong. */
-function isNobodysFault(outcome: Outcome): boolean {
-  return outcome === 'stopped' || outcome === 'killed' || outcome === 'cancelled';
 }

@@ -2,6 +2,7 @@
 
 import { TroupeError } from '../../src/protocol/errors.ts';
 import { nameOfKey, shardOf } from '../../src/protocol/key.ts';
+import { invalidOption } from '../../src/protocol/options.ts';
 import type { AnyProtocol } from '../../src/protocol/protocol.ts';
 import type { Admission, AskOptions, SendOptions, TellOptions } from '../../src/protocol/ref.ts';
 import type { Actor } from '../actor/actor.ts';
@@ -47,6 +48,10 @@ export class SharedKeyRef extends FarRef implements KeyedRef {
     return this.group.find(this.key)?.cell;
   }
 
+  override watchable(): never {
+    throw unwatchable(this.address);
+  }
+
   protected override addressee(): Addressee {
     return this.to;
   }
@@ -82,6 +87,10 @@ export class OwnKeyRef extends ActorRef implements KeyedRef {
 
   override toJSON(): string {
     return this.address;
+  }
+
+  override watchable(): never {
+    throw unwatchable(this.address);
   }
 
   override target(): Actor | undefined {
@@ -131,4 +140,9 @@ export class OwnKeyRef extends ActorRef implements KeyedRef {
 
 function addressOf(group: KeyedGroup, key: string): string {
   return `${group.supervisor.settings.path}/${nameOfKey(key)}`;
+}
+
+/** A key has one actor after the other, and the end of one of them says nothing of the key. */
+function unwatchable(address: string): TroupeError {
+  return invalidOption('ref', 'a ref to one actor, and not to a key, which has one after the other', address);
 }

@@ -103,9 +103,7 @@ export class KeyedAgents {
 
   /** Hands all shards to other nodes. */
   private async leave(): Promise<void> {
-    await Promise.all(
-      [...this.groups.values()].flatMap(({ seats }) => (seats === undefined ? [] : [seats.leave()])),
-    );
+    await Promise.all([...this.groups.values()].map(({ seats }) => seats?.leave() ?? Promise.resolve()));
   }
 
   /** All actors have ended: no timer is left, and no store is open. */

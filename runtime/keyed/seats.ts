@@ -103,7 +103,7 @@ export class Seats {
     for (const member of this.ports.broker.members.view()) {
       const { leaving, keyed } = aboutOf(member);
       const said = keyed?.[name];
-      if (said === undefined || leaving === true) continue;
+      if (said === undefined || leaving) continue;
       if (said === shards) nodes.add(member.name);
       else this.noteMismatch(member.name, said);
     }

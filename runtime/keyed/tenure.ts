@@ -188,6 +188,12 @@ export class Tenure implements LetterPorts {
       case 'message':
       case 'request':
       case 'working':
+      case 'spawn':
+      case 'keep':
+      case 'names':
+      case 'watch':
+      case 'unwatch':
+      case 'terminated':
         return givenUp('validation', new Error('it was sent to a shard'));
     }
   }

@@ -57,7 +57,20 @@ export function logRecordOf(event: RuntimeEvent): LogRecord | undefined {
         text: `a frame of ${event.sizeBytes} bytes was refused (${event.reason}) and is a dead letter of the broker`,
         fields: event.error === undefined ? undefined : { error: event.error },
       };
+    case 'node-up':
+    case 'node-left':
+      return {
+        level: 'info',
+        address: '/',
+        text: `node '${event.node}' ${SAID_OF[event.type]}`,
+        fields: undefined,
+      };
+    case 'node-down':
+      return { level: 'warn', address: '/', text: `node '${event.node}' was lost`, fields: undefined };
     case 'shutdown-phase-entered':
+    case 'shard-granted':
+    case 'shard-lost':
+    case 'shard-released':
     case 'actor-started':
     case 'actor-restarting':
     case 'actor-restarted':
@@ -70,6 +83,8 @@ export function logRecordOf(event: RuntimeEvent): LogRecord | undefined {
   }
   return undefined;
 }
+
+const SAID_OF = { 'node-up': 'has come', 'node-left': 'has left' } as const;
 
 /** What failed: a subscriber knows a message by its topic, an agent by its name. */
 function failureOf(message: string | undefined, topic: string | undefined): string {

@@ -24,6 +24,8 @@ export interface FrameName {
 interface Stream {
   highest: number;
   readonly missing: Set<number>;
+  /** Whatever has not come below this number is not waited for any more. */
+  waitedFor: number;
   /** What `interruptions` was when its last frame came. */
   interruptions: number;
 }
@@ -50,7 +52,7 @@ export class InboxArrivals {
   /** Whether this frame, of this topic if it was not sent to the node itself, is news; from here on it is not. */
   isNew(frame: FrameName, topic?: string): boolean {
     const { sequence } = frame;
-    const key = `${frame.node} ${frame.incarnation} ${frame.stream}`;
+    const key = streamOf(frame);
     const stream = this.streams.get(key);
     if (stream === undefined) {
       this.begin(key, sequence);
@@ -68,9 +70,29 @@ export class InboxArrivals {
     return true;
   }
 
+  /** Whether newer frames of its stream have come before this one. */
+  isBehind(frame: FrameName): boolean {
+    const stream = this.streams.get(streamOf(frame));
+    return stream !== undefined && frame.sequence < stream.highest;
+  }
+
+  /** The numbers before this frame that have not come, and are still waited for. */
+  missingBefore(frame: FrameName): readonly number[] {
+    const stream = this.streams.get(streamOf(frame));
+    if (stream === undefined) return [];
+    const { missing, waitedFor } = stream;
+    return [...missing].filter((number) => number >= waitedFor && number < frame.sequence);
+  }
+
+  /** What has not come before this frame by now is not waited for again. */
+  waited(frame: FrameName): void {
+    const stream = this.streams.get(streamOf(frame));
+    if (stream !== undefined) stream.waitedFor = Math.max(stream.waitedFor, frame.sequence);
+  }
+
   /** A frame that came goes back to the broker: it has not come. */
-  released({ node, incarnation, stream, sequence }: FrameName): void {
-    this.streams.get(`${node} ${incarnation} ${stream}`)?.missing.add(sequence);
+  released(frame: FrameName): void {
+    this.streams.get(streamOf(frame))?.missing.add(frame.sequence);
   }
 
   /** Whoever begins to listen finds a stream in its middle. What came before may still come, from an earlier life of this inbox. */
@@ -79,7 +101,8 @@ export class InboxArrivals {
     if (this.streams.size >= this.streamsMax && oldest !== undefined) this.streams.delete(oldest);
     const missing = new Set<number>();
     skip(missing, 1, sequence);
-    this.streams.set(key, { highest: sequence, missing, interruptions: this.interruptions });
+    const { interruptions } = this;
+    this.streams.set(key, { highest: sequence, missing, waitedFor: 1, interruptions });
   }
 }
 
@@ -102,6 +125,11 @@ export class GroupArrivals {
     const [oldest] = this.handled;
     if (this.handled.size > this.max && oldest !== undefined) this.handled.delete(oldest);
   }
+}
+
+/** A name that no other stream has. */
+export function streamOf({ node, incarnation, stream }: Omit<FrameName, 'sequence'>): string {
+  return `${node} ${incarnation} ${stream}`;
 }
 
 /** A name that no other frame has: names of nodes and incarnations have no space. */

@@ -31,6 +31,8 @@ export class Asks implements AskPorts {
   send(to: Addressee, envelope: Envelope, caller: Caller): Promise<void> {
     const { timeoutMs, signal, from, trace } = caller;
     const parcel = this.mail.send('tell', to, envelope, { timeoutMs, signal, waitsForRoom: true });
+    // Nobody else has to hear how it ends.
+    if (from === undefined && trace === undefined) return parcel.taken;
     const withdrawable = { withdraw: (reason: unknown) => parcel.refuse(reason) };
     from?.addPending(withdrawable);
     return parcel.taken.then(
@@ -47,8 +49,16 @@ export class Asks implements AskPorts {
   }
 
   /** Resolves with the reply; without a schema for it, when the actor's mailbox has the message. */
-  ask(to: Addressee, envelope: Envelope, reply: Schema | undefined, caller: Caller): Promise<unknown> {
-    const { address, protocol } = to;
+  ask(
+    to: Addressee,
+    envelope: Envelope,
+    reply: Schema | undefined,
+    caller: Caller,
+    type: 'ask' | 'send' | 'spawn' = reply === undefined ? 'send' : 'ask',
+  ): Promise<unknown> {
+    const { address } = to;
+    // Starts are counted, and not among the asks of the agent.
+    const protocol = type === 'spawn' ? '(spawn)' : to.protocol;
     const { id, rank, entry } = envelope;
     const chain = reply === undefined ? undefined : caller.from?.askChain();
     const { name: message } = entry;
@@ -58,7 +68,6 @@ export class Asks implements AskPorts {
       const opened = { ask, parcel: undefined as Parcel<undefined> | undefined };
       this.open.set(id, opened);
       try {
-        const type = reply === undefined ? 'send' : 'ask';
         // Its own time, and the turn's, end the wait: the parcel has none.
         const patience = { timeoutMs: Infinity, waitsForRoom: true };
         opened.parcel = this.mail.send(type, to, envelope, patience, chain);
@@ -81,12 +90,12 @@ export class Asks implements AskPorts {
 
   /** A life of a node has ended: nothing that it was asked will be answered. */
   ended(node: NodeIdentity): void {
-    for (const { ask } of [...this.open.values()]) if (isOf(ask, node)) ask.reject(nodeDown(node.name));
+    for (const { ask } of this.open.values()) if (isOf(ask, node)) ask.reject(nodeDown(node.name));
   }
 
   /** Ends all calls. */
   withdraw(reason: unknown): void {
-    for (const { ask } of [...this.open.values()]) ask.withdraw(reason);
+    for (const { ask } of this.open.values()) ask.withdraw(reason);
   }
 
   settled({ inquiry }: RemoteAsk): void {

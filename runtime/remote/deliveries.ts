@@ -4,7 +4,7 @@
  * nobody becomes a dead letter here, and whoever waits for an answer is refused.
  */
 
-import { parseNodePlace } from '../../src/protocol/address.ts';
+import { type NodePlace, parseNodePlace } from '../../src/protocol/address.ts';
 import { type AskChain, Envelope, Extras, type MessageEntry } from '../../src/protocol/envelope.ts';
 import { isTroupeError, TroupeError } from '../../src/protocol/errors.ts';
 import type { DeadLetterReason } from '../../src/protocol/events.ts';
@@ -23,6 +23,9 @@ import type { Mail } from './mail.ts';
 import { refusalOf } from './refusal.ts';
 import { RemoteCustomer } from './remote-customer.ts';
 import { clockTimeOf } from './wall-time.ts';
+
+/** Places that are remembered, as they were written; with one more, all are read anew. */
+const PLACES_MAX = 1_000;
 
 /** Whoever a message is for, if he is here. */
 export type Find = (place: string) => Actor | undefined;
@@ -49,6 +52,8 @@ export class Deliveries {
   /** Those on other nodes who wait, by node and id. */
   private readonly customers = new Map<string, RemoteCustomer>();
   private readonly mismatches = new Set<string>();
+  /** Places that were read: many messages go to the same ones. */
+  private readonly places = new Map<string, NodePlace>();
 
   constructor(kernel: Kernel, mail: Mail, find: Find) {
     this.kernel = kernel;
@@ -67,15 +72,38 @@ export class Deliveries {
       return givenUp('serialization', error);
     }
     const deadline = clockTimeOf(this.kernel, expiresAtMs);
-    const incoming: Incoming = { ...arrival, target, payload, deadline };
+    const { message, node, incarnation, stream, sequence, lane, topic, deliveries } = arrival;
+    const incoming: Incoming = {
+      message,
+      node,
+      incarnation,
+      stream,
+      sequence,
+      lane,
+      topic,
+      deliveries,
+      target,
+      payload,
+      deadline,
+    };
     const { nodes } = this.mail;
     if (nodes.isLost(nodeOf(arrival))) return this.bury(incoming, target.address, 'quarantined');
-    const place = parseNodePlace(target.address);
+    const place = this.placeOf(target.address);
     if (place === undefined || place.node !== nodes.self.name)
       return givenUp('validation', new Error('it is for another node'));
     if ((place.incarnation ?? nodes.self.incarnation) !== nodes.self.incarnation)
       return this.bury(incoming, place.local, 'stale-incarnation');
     return this.deliver(incoming, place.local);
+  }
+
+  private placeOf(text: string): NodePlace | undefined {
+    const known = this.places.get(text);
+    if (known !== undefined) return known;
+    const place = parseNodePlace(text);
+    if (place === undefined) return undefined;
+    if (this.places.size >= PLACES_MAX) this.places.clear();
+    this.places.set(text, place);
+    return place;
   }
 
   /** Whoever waits for this does not any more. */
@@ -92,7 +120,7 @@ export class Deliveries {
   ended({ name, incarnation }: NodeIdentity): void {
     const reason = new TroupeError('ERR_NODE_DOWN', { node: name });
     const prefix = keyOf(name, incarnation, '');
-    for (const [key, customer] of [...this.customers]) if (key.startsWith(prefix)) customer.cancel(reason);
+    for (const [key, customer] of this.customers) if (key.startsWith(prefix)) customer.cancel(reason);
   }
 
   private deliver(incoming: Incoming, local: string): Taken {

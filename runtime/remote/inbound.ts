@@ -33,6 +33,9 @@ export interface Arrival {
   readonly message: WireMessage;
   readonly node: string;
   readonly incarnation: string;
+  /** The place of its frame among those of its sender. */
+  readonly stream: number;
+  readonly sequence: number;
   readonly lane: Lane;
   /** The topic it was published to; undefined for what was sent to this node. */
   readonly topic: string | undefined;
@@ -153,10 +156,11 @@ export class Inbound {
 
   private handOver(lane: InLane, { delivery, frame }: Held): void {
     const { topic, deliveries } = delivery;
-    const { node, incarnation, messages } = frame;
+    const { node, incarnation, stream, sequence, messages } = frame;
     const endings: Promise<Ending | undefined>[] = [];
+    const source = { node, incarnation, stream, sequence, lane: delivery.lane, topic, deliveries };
     for (const message of messages) {
-      const taken = this.taken({ message, node, incarnation, lane: delivery.lane, topic, deliveries });
+      const taken = this.taken({ message, ...source });
       if (taken !== undefined)
         endings.push(taken.then((end) => (end === undefined ? undefined : { message, end })));
     }

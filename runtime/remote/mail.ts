@@ -6,8 +6,8 @@
 import { formatNodePlace, namesNode } from '../../src/protocol/address.ts';
 import type { Destination, Lane } from '../../src/protocol/broker.ts';
 import type { Codec, Codecs } from '../../src/protocol/codec.ts';
-import type { AskChain, Envelope } from '../../src/protocol/envelope.ts';
-import { isTroupeError, TroupeError } from '../../src/protocol/errors.ts';
+import type { AskChain, Envelope, Sender } from '../../src/protocol/envelope.ts';
+import { type ErrorCode, isTroupeError, TroupeError } from '../../src/protocol/errors.ts';
 import type { DeadLetterReason } from '../../src/protocol/events.ts';
 import {
   encodeMessage,
@@ -24,6 +24,7 @@ import { nameOfLife } from '../host/life.ts';
 import type { Nodes } from './nodes.ts';
 import type { Outbox } from './outbox.ts';
 import type { Parcel, ParcelPatience } from './parcel.ts';
+import { SentLanes } from './sent-lanes.ts';
 import { wallNow, wallTimeOf } from './wall-time.ts';
 
 /** Bytes of a frame's head and of a message's id, sender, target and headers, at the most. */
@@ -44,11 +45,19 @@ export interface Addressee {
 
 /** A word about an ask of another node, or of this one. */
 export interface Word {
-  readonly type: 'reply' | 'refusal' | 'cancel';
+  readonly type: 'reply' | 'refusal' | 'cancel' | 'keep';
   readonly id: string;
   readonly lane: Lane;
   /** Clock time until which it is of use. */
   readonly dueAt: number;
+  readonly payload?: WirePayload;
+}
+
+/** A word about the watch of this id. */
+export interface WatchWord {
+  readonly type: 'watch' | 'unwatch' | 'terminated';
+  readonly id: string;
+  readonly lane: Lane;
   readonly payload?: WirePayload;
 }
 
@@ -66,6 +75,7 @@ export class Mail {
   private readonly frameBytesMax: number;
   private readonly codecs: Codecs;
   private readonly life: string;
+  private readonly sentLanes: SentLanes;
   private messages = 0;
 
   constructor(kernel: Kernel, nodes: Nodes, outbox: Outbox, { frameBytesMax, codecs }: MailSettings) {
@@ -75,6 +85,9 @@ export class Mail {
     this.frameBytesMax = frameBytesMax;
     this.codecs = codecs;
     this.life = nameOfLife(kernel.host);
+    this.sentLanes = new SentLanes(
+      ({ name, incarnation }) => nodes.present(name)?.incarnation === incarnation,
+    );
   }
 
   /** An id that no other message has, on whatever node. */
@@ -91,6 +104,11 @@ export class Mail {
   /** A value as it travels, as JSON unless a codec is named. Throws `ERR_PAYLOAD_UNSERIALIZABLE`, `ERR_PAYLOAD_TOO_LARGE`, `ERR_CODEC_FAILED`. */
   payloadOf(value: unknown, codec?: Codec): WirePayload {
     return encodePayload(value, this.frameBytesMax - LABEL_BYTES_MAX, codec);
+  }
+
+  /** As `payloadOf`, by the codec of this node. */
+  payloadToSend(value: unknown): WirePayload {
+    return this.payloadOf(value, this.codecs.writer);
   }
 
   /** The answer to a message, by the codec that its sender had used: that one reads it. */
@@ -131,7 +149,7 @@ export class Mail {
 
   /** Sends a message to an actor. Its parcel is taken when the broker has it. */
   send(
-    type: 'tell' | 'send' | 'ask',
+    type: 'tell' | 'send' | 'ask' | 'spawn',
     to: Addressee,
     envelope: Envelope,
     patience: Omit<ParcelPatience, 'expiresAtMs'>,
@@ -149,9 +167,24 @@ export class Mail {
       headers: extras?.trace === undefined ? extras?.headers : extras.trace.headersWith(extras.headers),
       target: { address: to.target, protocol: to.protocol, message: envelope.entry.name },
       chain: chain === undefined ? undefined : this.chainOf(chain),
-      payload: this.payloadOf(payload, this.codecs.writer),
+      payload: this.payloadToSend(payload),
     });
-    return this.outbox.send(to.destination, rank, bytes, { ...patience, expiresAtMs }, undefined);
+    if (sender !== undefined && to.node !== undefined) this.sentLanes.note(sender, to.node, rank);
+    const whole = expiresAtMs === undefined ? patience : { ...patience, expiresAtMs };
+    return this.outbox.send(to.destination, rank, bytes, whole, undefined);
+  }
+
+  /** The lanes in which an actor of this node has sent to that life of another, as bits. */
+  lanesOf(sender: Sender, node: NodeIdentity): number {
+    return this.sentLanes.of(sender, node);
+  }
+
+  /** Says a word about a watch, behind all that was sent before. Resolves when the broker has it; rejects where that node cannot be reached for good. */
+  signal(node: NodeIdentity, { type, id, lane, payload = NO_PAYLOAD }: WatchWord): Promise<undefined> {
+    const bytes = encodeMessage(wordOf(type, id, wallNow(this.kernel), payload));
+    const destination = { kind: 'node', node: node.name } as const;
+    return this.outbox.send(destination, lane, bytes, { timeoutMs: Infinity, isSignal: true }, undefined)
+      .taken;
   }
 
   /** Says a word to a node. If it does not arrive, the time of what it is about ends that as well. */
@@ -185,6 +218,13 @@ export class Mail {
     return turns;
   }
 
+  /** Says something of the nodes themselves, before all other mail. Resolves when the broker has it. */
+  post(node: NodeIdentity, type: 'names', value: unknown, timeoutMs: number): Promise<void> {
+    const bytes = encodeMessage(wordOf(type, this.nextId(), wallNow(this.kernel), this.payloadOf(value)));
+    const destination = { kind: 'node', node: node.name } as const;
+    return this.outbox.send(destination, 0, bytes, { timeoutMs }, undefined).taken.then(() => undefined);
+  }
+
   private bury(envelope: Envelope, address: string, error: unknown): void {
     this.kernel.deadLetters.add(envelope, address, reasonOf(error), error);
   }
@@ -197,19 +237,16 @@ function wordOf(type: WireType, id: string, sentAtMs: number, payload: WirePaylo
 
 /** Why a message that was accepted did not reach its node. */
 function reasonOf(error: unknown): DeadLetterReason {
-  if (!isTroupeError(error)) return 'stopped';
-  switch (error.code) {
-    case 'ERR_MESSAGE_DROPPED':
-      return 'expired';
-    case 'ERR_NODE_DOWN':
-    case 'ERR_ACTOR_UNKNOWN':
-      return 'actor-unknown';
-    case 'ERR_FRAME_TOO_LARGE':
-      return 'serialization';
-    default:
-      return 'stopped';
-  }
+  const code = isTroupeError(error) ? error.code : undefined;
+  return (code === undefined ? undefined : REASONS[code]) ?? 'stopped';
 }
+
+const REASONS: { readonly [C in ErrorCode]?: DeadLetterReason } = {
+  ERR_MESSAGE_DROPPED: 'expired',
+  ERR_NODE_DOWN: 'actor-unknown',
+  ERR_ACTOR_UNKNOWN: 'actor-unknown',
+  ERR_FRAME_TOO_LARGE: 'serialization',
+};
 
 /** The error of a node that cannot be sent to. */
 export function nodeDown(node: string): TroupeError<'ERR_NODE_DOWN'> {

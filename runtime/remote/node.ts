@@ -4,24 +4,33 @@
 
 import { formatNodePlace, type NodePlace } from '../../src/protocol/address.ts';
 import type { Broker, BrokerState, NodeIdentity, PerLane } from '../../src/protocol/broker.ts';
+import type { Spawnable } from '../../src/protocol/child-spec.ts';
 import type { Codecs } from '../../src/protocol/codec.ts';
 import { type AskChain, Envelope, Extras } from '../../src/protocol/envelope.ts';
 import { isTroupeError, TroupeError } from '../../src/protocol/errors.ts';
 import { LANE_WINDOWS, MISMATCHES_TOLD_MAX } from '../../src/protocol/limits.ts';
 import type { Membership } from '../../src/protocol/membership.ts';
 import type { NodeView } from '../../src/protocol/nodes.ts';
+import { decodePayload } from '../../src/protocol/payload.ts';
 import type { AnyProtocol } from '../../src/protocol/protocol.ts';
 import type { Kernel } from '../actor/kernel.ts';
 import { entryWithoutHandler } from '../actor/outcomes.ts';
+import type { Router } from '../routing/router.ts';
 import { InboxArrivals } from './arrivals.ts';
 import { Asks } from './asks.ts';
 import { Deliveries, type Find } from './deliveries.ts';
 import { type Arrival, Inbound, type Taken } from './inbound.ts';
+import { LateFrames } from './late-frames.ts';
 import { Mail, nodeDown } from './mail.ts';
+import { type NameKind, Names } from './names.ts';
 import { Nodes } from './nodes.ts';
 import { Outbox } from './outbox.ts';
+import { type PlacementPorts, Placements, type SpawnOnCall } from './placements.ts';
 import { errorOf } from './refusal.ts';
 import { type RemoteCalls, RemoteRef } from './remote-ref.ts';
+import { RemoteWatchers } from './remote-watchers.ts';
+import { RemoteWatches } from './remote-watches.ts';
+import { TopicMail } from './topic-mail.ts';
 
 const WINDOWS: PerLane = LANE_WINDOWS;
 const LATE_REPLY = entryWithoutHandler('(reply)', 'tell');
@@ -38,6 +47,10 @@ export interface NodePorts {
   readonly identity: NodeIdentity;
   readonly codecs: Codecs;
   readonly find: Find;
+  /** How this node holds a name. */
+  readonly kindOf: (name: string) => NameKind | undefined;
+  /** What others may start here, and how. */
+  readonly placement: PlacementPorts;
 }
 
 /** What whoever reads and fills shards needs of the node. */
@@ -60,31 +73,44 @@ export class RemoteNode {
   private readonly outbox: Outbox;
   private readonly mail: Mail;
   private readonly asks: Asks;
+  private readonly watches: RemoteWatches;
+  private readonly watchers: RemoteWatchers;
   private readonly calls: RemoteCalls;
   private readonly deliveries: Deliveries;
+  private readonly placements: Placements;
+  private readonly names: Names;
   private readonly inbound: Inbound;
+  private readonly arrivals: InboxArrivals;
+  private topics: TopicMail | undefined = undefined;
   private readonly mismatches = new Set<string>();
   private readonly unheard: () => void;
+  private isBrokerUp = true;
 
-  constructor({ kernel, broker, identity, codecs, find }: NodePorts) {
+  constructor({ kernel, broker, identity, codecs, find, kindOf, placement }: NodePorts) {
     this.kernel = kernel;
     this.broker = broker;
     this.identity = identity;
     this.outbox = new Outbox(kernel, broker, identity);
-    this.nodes = new Nodes(identity, broker.members, kernel.events, {
-      ended: (node) => this.ended(node),
-      renewed: (self) => this.renewed(self),
-    });
+    const listener = {
+      came: (node: NodeIdentity) => this.names.came(node),
+      ended: (node: NodeIdentity) => this.ended(node),
+      renewed: (self: NodeIdentity) => this.renewed(self),
+    };
+    this.nodes = new Nodes(identity, broker.members, kernel.events, listener, placement.agents.names);
     const { frameBytesMax } = broker.capabilities;
     this.mail = new Mail(kernel, this.nodes, this.outbox, { frameBytesMax, codecs });
     this.asks = new Asks(kernel, this.mail);
-    this.calls = { kernel, mail: this.mail, asks: this.asks };
     this.deliveries = new Deliveries(kernel, this.mail, find);
-    const arrivals = new InboxArrivals(({ node, stream }, frames) =>
+    this.placements = new Placements(kernel, this.mail, this.asks, placement);
+    this.names = new Names(kernel, this.mail, kindOf);
+    this.arrivals = new InboxArrivals(({ node, stream }, frames) =>
       kernel.events.emit({ type: 'frames-missing', node, stream, frames }),
     );
-    const sieve = { isNew: arrivals.isNew.bind(arrivals), done: () => undefined };
-    this.inbound = new Inbound(kernel, sieve, (arrival) => this.take(arrival));
+    const frames = new LateFrames(kernel, this.arrivals, () => this.isBrokerUp);
+    this.watches = new RemoteWatches({ kernel, mail: this.mail, frames });
+    this.watchers = new RemoteWatchers(kernel, this.mail, find);
+    this.calls = { kernel, mail: this.mail, asks: this.asks, watches: this.watches };
+    this.inbound = new Inbound(kernel, frames, (arrival) => this.take(arrival));
     this.unheard = broker.onState(({ state, cause }) => this.changed(state, cause));
     kernel.nameOnNodes = (address) => this.mail.nameHere(address);
   }
@@ -93,6 +119,16 @@ export class RemoteNode {
   async open(): Promise<void> {
     await this.broker.open(this.identity, this.kernel.host);
     this.nodes.begin();
+    this.names.begin(this.nodes.list());
+    await this.nodes.introduce();
+  }
+
+  /** Lets topics reach other nodes. To be called once, before it is open. */
+  openTopics(router: Router): TopicMail {
+    const { kernel, broker, nodes, mail, outbox, arrivals } = this;
+    const interrupted = (): void => arrivals.interrupt();
+    this.topics = new TopicMail({ kernel, router, broker, nodes, mail, outbox, interrupted });
+    return this.topics;
   }
 
   /** Takes in what others send. */
@@ -122,6 +158,28 @@ export class RemoteNode {
     return new RemoteRef(this.calls, protocol, place);
   }
 
+  /** A name of this node may be held, or held no more. */
+  stir(name: string): void {
+    this.names.stir(name);
+  }
+
+  /** Leads to whichever other node holds a name when it is asked; it makes no ref twice in a row. */
+  holderOf(protocol: AnyProtocol, name: string): () => RemoteRef | undefined {
+    let last: RemoteRef | undefined;
+    return () => {
+      const node = this.names.find(name)?.name;
+      if (node === undefined) return undefined;
+      if (last?.place.node !== node) last = this.ref(protocol, { node, incarnation: undefined, local: name });
+      return last;
+    };
+  }
+
+  /** Starts an actor on another node. */
+  async spawnOn(name: string, agent: Spawnable, call: SpawnOnCall): Promise<RemoteRef> {
+    const { node, address: local } = await this.placements.start(name, agent, call);
+    return this.ref(agent.protocol, { node: node.name, incarnation: node.incarnation, local });
+  }
+
   // --- the end ----------------------------------------------------------------------------------------------------
 
   /** Tells the others that this node takes no new mail. */
@@ -130,9 +188,15 @@ export class RemoteNode {
     await this.nodes.leave().catch(() => undefined);
   }
 
+  /** Takes no more of what groups of other nodes can have as well. */
+  stopIntake(): void {
+    this.topics?.stopGroups();
+  }
+
   /** Gives what was sent to this node its outcome: its actors have ended, so that it is dead or refused. Then reads no more. */
   async finish(signal: AbortSignal): Promise<void> {
     while (!signal.aborted && (await this.hasMail())) await this.pause();
+    await this.topics?.settled();
     await this.inbound.stop(0);
   }
 
@@ -145,8 +209,12 @@ export class RemoteNode {
   async close(): Promise<void> {
     const reason = new TroupeError('ERR_ACTOR_STOPPED', { address: '/' });
     this.asks.withdraw(reason);
+    this.watches.close();
+    this.watchers.clear();
     this.outbox.withdraw(reason);
     this.nodes.end();
+    this.names.end();
+    this.placements.end();
     this.unheard(); // that it is closed is no outage
     await this.broker.close();
   }
@@ -171,19 +239,34 @@ export class RemoteNode {
 
   private take(arrival: Arrival): Taken {
     const { message, topic } = arrival;
-    if (topic !== undefined) return misdirected('it was sent to a topic');
+    if (topic !== undefined) return this.topics?.take(arrival, topic) ?? undefined;
     switch (message.type) {
       case 'tell':
       case 'ask':
       case 'send':
         return this.deliveries.take(arrival);
+      case 'spawn':
+        return this.placements.take(arrival);
+      case 'keep':
+        this.placements.keep(arrival);
+        return undefined;
+      case 'names':
+        return this.names.take(arrival);
       case 'cancel':
-        this.deliveries.cancel(arrival);
+        if (!this.placements.cancel(arrival)) this.deliveries.cancel(arrival);
         return undefined;
       case 'reply':
       case 'refusal':
         return this.takeAnswer(arrival);
+      case 'watch':
+        return this.watchers.watch(arrival, decodePayload(message.payload));
+      case 'unwatch':
+        this.watchers.unwatch(arrival);
+        return undefined;
+      case 'terminated':
+        return this.watches.take(arrival, decodePayload(message.payload));
       case 'message':
+        return misdirected('it was sent to a node, not to a topic');
       case 'request':
       case 'working':
         return misdirected('it is of a bus');
@@ -231,16 +314,24 @@ export class RemoteNode {
     this.outbox.giveUp({ kind: 'node', node: node.name }, nodeDown(node.name));
     this.asks.ended(node);
     this.deliveries.ended(node);
+    this.placements.ended(node);
+    this.names.ended(node);
+    this.watches.ended(node);
+    this.watchers.ended(node);
   }
 
   /** The others have given this life up, with all that it had asked them. */
   private renewed(self: NodeIdentity): void {
     this.asks.withdraw(nodeDown(self.name));
     this.outbox.renew(self);
+    this.names.renewed();
+    this.watchers.clear();
+    this.watches.renewed();
   }
 
   private changed(state: BrokerState, error: Error | undefined): void {
     this.kernel.events.emit({ type: 'broker-state-changed', broker: this.broker.kind, state, error });
+    this.isBrokerUp = state === 'up';
     if (state === 'up') this.outbox.hurry();
   }
 }

@@ -8,12 +8,14 @@ import { NODES_LOST_REMEMBERED_MAX } from '../../src/protocol/limits.ts';
 import type { Member, MemberChange, Membership, NodeIdentity } from '../../src/protocol/membership.ts';
 import type { NodeView } from '../../src/protocol/nodes.ts';
 import type { EventHub } from '../observe/event-hub.ts';
-import { type About, aboutOf, aboutText } from './about.ts';
+import { type About, aboutOf, aboutText, NOTHING_SAID } from './about.ts';
 
 /** Who is told of changes. */
 export interface NodesListener {
   /** A life of another node has ended. */
   ended(node: NodeIdentity): void;
+  /** A node has come. */
+  came(node: NodeIdentity): void;
   /** This node was taken for dead, and goes on as another one. */
   renewed(self: NodeIdentity): void;
 }
@@ -26,11 +28,21 @@ export class Nodes {
   private readonly listener: NodesListener;
   /** Lives that were lost, the oldest forgotten first. */
   private readonly lost = new Set<string>();
-  private about: About = {};
+  private about: About;
   private stopListening: () => void = () => undefined;
+  /** The last view, and its members by name: each message to another node is looked up here. */
+  private seen: readonly Member[] = [];
+  private byName: ReadonlyMap<string, Member> = new Map();
 
-  constructor(own: NodeIdentity, members: Membership, events: EventHub, listener: NodesListener) {
+  constructor(
+    own: NodeIdentity,
+    members: Membership,
+    events: EventHub,
+    listener: NodesListener,
+    agents: readonly string[] = [],
+  ) {
     this.own = own;
+    this.about = { ...NOTHING_SAID, agents };
     this.members = members;
     this.events = events;
     this.listener = listener;
@@ -56,21 +68,42 @@ export class Nodes {
   }
 
   /** Says something of this node, beside what it has said. Rejects as `Membership.describe`. */
-  say(about: About): Promise<void> {
+  say(about: Partial<About>): Promise<void> {
     this.about = { ...this.about, ...about };
     return this.members.describe(aboutText(this.about));
   }
 
+  /** Tells the others what this node can start. Where the broker is away, it is told with the next connection. */
+  async introduce(): Promise<void> {
+    if (this.about.agents.length === 0) return;
+    await this.say({}).catch(() => undefined);
+  }
+
   /** The life of a node that can be sent to. */
   find(name: string): NodeIdentity | undefined {
-    for (const member of this.members.view())
-      if (member.name === name) return isLeaving(member) ? undefined : member;
-    return undefined;
+    const view = this.members.view();
+    // The same array until something changes.
+    if (view !== this.seen) {
+      this.byName = new Map(view.map((member) => [member.name, member]));
+      this.seen = view;
+    }
+    const member = this.byName.get(name);
+    return member === undefined || isLeaving(member) ? undefined : member;
+  }
+
+  /** Whether a life is one of this process. */
+  isOwn(name: string, incarnation: string): boolean {
+    return name === this.own.name && processOf(incarnation) === processOf(this.own.incarnation);
+  }
+
+  /** The life of a node that is there, even if it gets no new mail. */
+  present(name: string): NodeIdentity | undefined {
+    return this.members.view().find((member) => member.name === name);
   }
 
   /** Whether this life of a node was lost: nothing of it counts any more. */
   isLost({ name, incarnation }: NodeIdentity): boolean {
-    return this.lost.has(keyOf(name, incarnation));
+    return this.lost.size > 0 && this.lost.has(keyOf(name, incarnation));
   }
 
   list(): readonly NodeView[] {
@@ -79,6 +112,7 @@ export class Nodes {
       incarnation: member.incarnation,
       isSelf: member.name === this.own.name,
       isLeaving: isLeaving(member),
+      agents: aboutOf(member).agents,
     }));
   }
 
@@ -92,7 +126,9 @@ export class Nodes {
         this.own = { name: node, incarnation };
         this.listener.renewed(this.own);
       }
-    } else if (kind !== 'up') {
+    } else if (kind === 'up') {
+      this.listener.came(member);
+    } else {
       this.listener.ended(member);
     }
   }
@@ -105,9 +141,14 @@ export class Nodes {
 }
 
 function isLeaving(member: Member): boolean {
-  return aboutOf(member).leaving === true;
+  return aboutOf(member).leaving;
 }
 
 function keyOf(name: string, incarnation: string): string {
   return `${name} ${incarnation}`;
+}
+
+/** What all lives of one process have in common. */
+function processOf(incarnation: string): string | undefined {
+  return incarnation.split('.')[0];
 }

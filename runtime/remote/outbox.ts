@@ -83,9 +83,10 @@ export class Outbox {
     for (const { channels } of this.lanes) for (const channel of channels.values()) channel.renew();
   }
 
-  /** Gives up what waits for a destination, in all lanes. */
+  /** Gives up what waits for a destination, in all lanes. Whoever reads there later is not owed what is numbered already. */
   giveUp(to: Destination, reason: unknown): void {
     const destination = nameOf(to);
+    for (const lane of LANES) this.streams.forget(`${lane} ${destination}`);
     for (const { channels, standing } of this.lanes) {
       for (const each of standing) if (each.destination === destination) each.refuse(reason);
       channels.get(destination)?.withdraw(reason);
@@ -95,7 +96,7 @@ export class Outbox {
 
   /**
    * Sends a message that `encodeMessage` has made. `taken` resolves with `receipt` when the broker has it; it rejects with `ERR_OUTBOX_FULL` at once
-   * (where `patience.waitsForRoom`, only when too many wait for room),
+   * (where `patience.waitsForRoom`, only when too many wait for room; never where `patience.isSignal`),
    * `ERR_SEND_TIMEOUT` (it may have been sent), `ERR_ACTOR_UNKNOWN` where there is no such node, `ERR_FRAME_TOO_LARGE`, `ERR_BROKER_DENIED`,
    * `ERR_MESSAGE_DROPPED` when it expired on the way, `signal.reason`, or what `withdraw` was told.
    */
@@ -109,13 +110,15 @@ export class Outbox {
     const out = this.lane(lane);
     const destination = nameOf(to);
     const { waiting } = out;
-    if (waiting >= OUTBOX_WAITING_MAX && patience.waitsForRoom === true && out.standing.size < WAITERS_MAX)
+    const isFull = waiting >= OUTBOX_WAITING_MAX && patience.isSignal !== true;
+    // What waits for room may be of whom a signal tells: nothing gets past it.
+    const isBehind = patience.isSignal === true && out.standing.size > 0;
+    if (isBehind || (isFull && patience.waitsForRoom === true && out.standing.size < WAITERS_MAX))
       return this.stand(out, { to, destination, lane, bytes }, patience, receipt);
     out.waiting++;
     const parcel = new Parcel(this.kernel, destination, bytes, patience, receipt, out.settled);
     if (this.closed !== undefined) parcel.refuse(this.closed.reason);
-    else if (waiting >= OUTBOX_WAITING_MAX)
-      parcel.refuse(new TroupeError('ERR_OUTBOX_FULL', { destination, waiting }));
+    else if (isFull) parcel.refuse(new TroupeError('ERR_OUTBOX_FULL', { destination, waiting }));
     else if (patience.signal?.aborted === true) parcel.refuse(patience.signal.reason);
     else this.channel(out, destination, to, lane).add(parcel);
     return parcel;

@@ -9,6 +9,8 @@ import { Timeout } from '../host/timeouts.ts';
 export interface ParcelPatience {
   readonly timeoutMs: number;
   readonly signal?: AbortSignal | undefined;
+  /** It is one of few that are bounded where they are made, and is never refused for lack of room. */
+  readonly isSignal?: boolean | undefined;
   /** It waits where its lane is full, instead of being refused. */
   readonly waitsForRoom?: boolean | undefined;
   /** Milliseconds since 1970 after which the message is not worth sending any more. */

@@ -17,14 +17,16 @@ type Kind = 'text' | 'number' | 'texts';
 type Shape<C extends ErrorCode> = { readonly [Key in keyof ErrorDetails[C]]: KindOf<ErrorDetails[C][Key]> };
 type KindOf<T> = T extends string ? 'text' : T extends number ? 'number' : 'texts';
 
-/** The errors with which a node answers an ask. */
+/** The errors with which a node answers an ask, or the wish to start an agent. */
 const SHAPES = {
   ERR_ACTOR_FAILED: { address: 'text', message: 'text' },
   ERR_ACTOR_STOPPED: { address: 'text' },
   ERR_ACTOR_UNKNOWN: { address: 'text' },
+  ERR_AGENT_UNKNOWN: { agent: 'text', node: 'text', asker: 'text', known: 'texts' },
   ERR_ASK_CYCLE: { path: 'texts' },
   ERR_CODEC_FAILED: { codec: 'text', call: 'text', problem: 'text' },
   ERR_CODEC_UNKNOWN: { codec: 'text', known: 'texts' },
+  ERR_ASKS_IN_FLIGHT_FULL: { max: 'number' },
   ERR_COST_EXCESSIVE: { address: 'text', message: 'text', cost: 'number', tokens: 'number' },
   ERR_MAILBOX_FULL: { address: 'text', capacity: 'number' },
   ERR_MAILBOX_WAITERS_FULL: { address: 'text', waitersMax: 'number' },
@@ -32,12 +34,15 @@ const SHAPES = {
   ERR_MESSAGE_INVALID: { subject: 'text', issues: 'texts' },
   ERR_MESSAGE_REJECTED: { address: 'text', message: 'text' },
   ERR_MESSAGE_UNKNOWN: { protocol: 'text', message: 'text', known: 'texts' },
+  ERR_NAME_TAKEN: { name: 'text', holder: 'text' },
+  ERR_OPTION_INVALID: { option: 'text', expected: 'text', given: 'text' },
   ERR_PAYLOAD_TOO_LARGE: { sizeBytes: 'number', sizeBytesMax: 'number' },
   ERR_PAYLOAD_UNSERIALIZABLE: { path: 'text', given: 'text' },
   ERR_POOL_DESERTED: { address: 'text', size: 'number' },
   ERR_PROTOCOL_MISMATCH: { address: 'text', message: 'text', protocol: 'text', found: 'text' },
   ERR_REPLY_INVALID: { address: 'text', message: 'text', issues: 'texts' },
   ERR_ROUTING_MISMATCH: { protocol: 'text', message: 'text', routing: 'text' },
+  ERR_START_FAILED: { address: 'text' },
 } as const satisfies { readonly [C in ErrorCode]?: Shape<C> };
 
 type RefusalCode = keyof typeof SHAPES;

@@ -14,14 +14,17 @@ import { type CallOptions, callOptions, deadlineOf, headersOf, waitMs } from '..
 import type { Kernel } from '../actor/kernel.ts';
 import { ActorRef } from '../actor/local-ref.ts';
 import type { Turn } from '../actor/turn.ts';
+import type { Elsewhere } from '../actor/watch.ts';
 import type { Asks } from './asks.ts';
 import { type Addressee, type Mail, nodeDown } from './mail.ts';
+import type { RemoteWatches } from './remote-watches.ts';
 
 /** What remote refs of one system share. */
 export interface RemoteCalls {
   readonly kernel: Kernel;
   readonly mail: Mail;
   readonly asks: Asks;
+  readonly watches: RemoteWatches;
 }
 
 /** A ref whose messages go by the broker. */
@@ -85,7 +88,7 @@ export abstract class FarRef extends ActorRef {
     const caller = { timeoutMs, signal: call.signal, from, trace: envelope.extras?.trace };
     const { asks } = this.calls;
     // With a receipt it settles with nothing, as it does without.
-    if (call.receipt === true) return asks.ask(to, envelope, undefined, caller) as Promise<void>;
+    if (call.receipt) return asks.ask(to, envelope, undefined, caller) as Promise<void>;
     return asks.send(to, envelope, caller);
   }
 
@@ -157,6 +160,8 @@ export abstract class FarRef extends ActorRef {
 export class RemoteRef extends FarRef {
   override readonly address: string;
   readonly place: NodePlace;
+  /** Where it led last, as long as that life of the node is what the broker tells. */
+  private led: Addressee | undefined = undefined;
 
   constructor(calls: RemoteCalls, protocol: AnyProtocol, place: NodePlace) {
     super(calls, protocol);
@@ -164,13 +169,20 @@ export class RemoteRef extends FarRef {
     this.address = formatNodePlace(place);
   }
 
+  override watchable(): Elsewhere {
+    return { watch: (heard) => this.calls.watches.watch(this.place, heard) };
+  }
+
   protected override addressee(): Addressee | TroupeError {
     const { node: name, incarnation, local } = this.place;
     const node = this.calls.mail.nodes.find(name);
     if (node === undefined || (incarnation ?? node.incarnation) !== node.incarnation) return nodeDown(name);
-    const target = formatNodePlace({ node: name, incarnation: node.incarnation, local });
-    const destination = { kind: 'node', node: name } as const;
-    return { destination, node, target, address: this.address, protocol: this.protocol.name };
+    if (this.led?.node !== node) {
+      const target = formatNodePlace({ node: name, incarnation: node.incarnation, local });
+      const destination = { kind: 'node', node: name } as const;
+      this.led = { destination, node, target, address: this.address, protocol: this.protocol.name };
+    }
+    return this.led;
   }
 }
 

@@ -23,6 +23,11 @@ export class SentStreams {
     this.max = max;
   }
 
+  /** The next frame of this destination and lane begins a stream. */
+  forget(key: string): void {
+    this.known.delete(key);
+  }
+
   /** The place of the next frame of this destination and lane. */
   next(key: string): Place {
     let counter = this.known.get(key);

@@ -55,6 +55,8 @@ export class Publication {
   /** Shared by all copies. */
   readonly extras: Extras;
   readonly inquiry: Inquiry | undefined;
+  /** Another process has published it: nothing that it carries is believed without a look. */
+  readonly isForeign: boolean;
   /** Copies that have got into a mailbox, or that a subscription with `latest` has taken. */
   delivered = 0;
   /** Somebody wants to know `fullest`. */
@@ -74,6 +76,7 @@ export class Publication {
       readonly rank: Rank;
       readonly inquiry?: Inquiry | undefined;
       readonly isGauged?: boolean | undefined;
+      readonly isForeign?: boolean | undefined;
     },
     extras: Extras,
     publisher: Publisher,
@@ -86,6 +89,7 @@ export class Publication {
     this.publisher = publisher;
     this.inquiry = said.inquiry;
     this.isGauged = said.isGauged === true;
+    this.isForeign = said.isForeign === true;
     extras.isShared = true;
     extras.topic = this.topic;
     this.extras = extras;

@@ -7,6 +7,8 @@ import type { Cell } from '../actor/cell.ts';
 export class Registry {
   private readonly cells = new Map<string, Cell>();
   private readonly names = new Map<Cell, Set<string>>();
+  /** Hears of each name that is taken or free again. */
+  changed: ((name: string) => void) | undefined = undefined;
 
   /** Gives `cell` a name. Throws `ERR_NAME_TAKEN`, `ERR_ACTOR_STOPPED`. */
   register(name: string, cell: Cell): void {
@@ -18,6 +20,7 @@ export class Registry {
     const names = this.names.get(cell);
     if (names === undefined) this.names.set(cell, new Set([name]));
     else names.add(name);
+    this.changed?.(name);
   }
 
   /** The living holder of a name. */
@@ -27,7 +30,12 @@ export class Registry {
 
   /** Frees every name that `cell` holds. */
   release(cell: Cell): void {
-    for (const name of this.names.get(cell) ?? []) this.cells.delete(name);
+    const freed = this.names.get(cell);
+    if (freed === undefined) return;
     this.names.delete(cell);
+    for (const name of freed) {
+      this.cells.delete(name);
+      this.changed?.(name);
+    }
   }
 }

@@ -12,6 +12,7 @@ import { check } from '../../src/protocol/schema.ts';
 import type { SubscriptionOverflow } from '../../src/protocol/subscription.ts';
 import { checkPattern, isTopicFilter, type TopicDefinition } from '../../src/protocol/topic.ts';
 import { TopicMessage } from '../../src/protocol/topic-message.ts';
+import { checkArriving } from '../actor/behaviour.ts';
 import { waitMs } from '../actor/call-options.ts';
 import type { Cell } from '../actor/cell.ts';
 import type { Kernel } from '../actor/kernel.ts';
@@ -26,6 +27,15 @@ const DELIVERED: Promise<void> = Promise.resolve();
 
 /** Why a publisher need not wait any longer: the subscriber does not want it any more. */
 const UNSUBSCRIBED = Symbol('unsubscribed');
+
+/** The topics of other nodes, if there are any. */
+export interface Abroad {
+  /** Gives a publication to the other nodes; whoever publishes waits for that. Throws for a payload that cannot travel. */
+  publish(publication: Publication): void;
+  /** A subscriber that is in no group listens to a pattern, or does so no more. */
+  entered(pattern: string): void;
+  left(pattern: string): void;
+}
 
 /** One subscriber of one pattern. */
 export interface Subscriber {
@@ -66,6 +76,8 @@ export class Router {
   private readonly trie = new TopicTrie<Known>();
   private readonly known = new Set<Known>();
   private entered = 0;
+  /** Set once, by a node. */
+  abroad: Abroad | undefined = undefined;
 
   constructor(kernel: Kernel) {
     this.kernel = kernel;
@@ -104,6 +116,8 @@ export class Router {
     };
     this.trie.add(pattern, entered);
     this.known.add(entered);
+    // A group competes with its members on other nodes: what it gets comes by another way.
+    const isHeard = subscriber.group === undefined;
     const { rare } = cell;
     rare.leases ??= new Set();
     const { leases } = rare;
@@ -113,9 +127,11 @@ export class Router {
         leases.delete(lease);
         this.trie.remove(pattern, entered);
         this.known.delete(entered);
+        if (isHeard) this.abroad?.left(pattern);
       },
     };
     leases.add(lease);
+    if (isHeard) this.abroad?.entered(pattern);
     return () => {
       if (!leases.has(lease)) return;
       lease.end();
@@ -131,9 +147,19 @@ export class Router {
     const { signal } = publication.publisher;
     if (signal?.aborted === true) return Promise.reject(signal.reason);
     this.called(publication);
+    if (this.abroad !== undefined) this.send(this.abroad, publication);
     this.distribute(publication, this.entered);
     const { waits } = publication;
     return waits === undefined ? DELIVERED : Promise.all(waits).then(() => undefined);
+  }
+
+  private send(abroad: Abroad, publication: Publication): void {
+    try {
+      abroad.publish(publication);
+    } catch (error) {
+      publication.trace?.failed(error);
+      throw error;
+    }
   }
 
   /**
@@ -147,7 +173,8 @@ export class Router {
   /** Gives a copy to each subscriber that had entered when `last` was the last. */
   distribute(publication: Publication, last: number): void {
     this.trie.forEachMatch(publication.topic, (subscriber) => {
-      if (subscriber.order <= last) this.deliver(publication, subscriber);
+      const isHere = this.abroad === undefined || subscriber.group === undefined;
+      if (isHere && subscriber.order <= last) this.deliver(publication, subscriber);
     });
     // A question ends with its answer.
     if (publication.trace !== undefined && publication.inquiry === undefined)
@@ -280,18 +307,19 @@ function copyOf(
 
 /** What a subscriber gets: what was published, checked where it comes from elsewhere. Throws `ERR_MESSAGE_INVALID`. */
 function contentFor(publication: Publication, subscriber: Subscriber): unknown {
-  const { topic, content, payload } = publication;
+  const { topic, content, payload, isForeign } = publication;
   const { definition, cell, entry, isTopicWanted } = subscriber;
+  const taken = (message: unknown): unknown =>
+    isForeign ? cell.behaviour.arriving(entry, message) : cell.behaviour.admissible(entry, message);
   if (definition === undefined || definition === publication.definition)
-    return isTopicWanted ? content : cell.behaviour.admissible(entry, content.message);
-  const checked = check(definition.schema, payload);
+    return isTopicWanted ? content : taken(content.message);
+  const checked = isForeign ? checkArriving(definition.schema, payload) : check(definition.schema, payload);
   if (!checked.ok) {
     const subject = `what was published to '${topic}'`;
     throw new TroupeError('ERR_MESSAGE_INVALID', { subject, issues: checked.issues });
   }
   const message = definition.delivered(topic, checked.value);
-  if (isTopicWanted) return new TopicMessage(topic, message, content.label);
-  return cell.behaviour.admissible(entry, message);
+  return isTopicWanted ? new TopicMessage(topic, message, content.label) : taken(message);
 }
 
 /** The pattern and typed topic of what a user subscribes to: a topic, a filter, or a plain pattern. */

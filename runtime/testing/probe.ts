@@ -188,7 +188,7 @@ export class ProbeRecord implements Omit<Probe<AnyProtocol>, 'ref'> {
     const { cell } = this;
     if (cell === undefined || cell.hasEnded) throw this.fail('The probe has ended: it can watch nobody.');
     const subject = actorRef(ref, cell.kernel);
-    cell.watches.watch(subject.target()?.watches, subject);
+    cell.watches.watch(subject.watchable(), subject);
   }
 
   async expectTerminated(ref: AnyRef, options?: ExpectOptions): Promise<Terminated> {

@@ -97,10 +97,10 @@ export interface Log {
 /** Word of the end of a watched actor. Once for each watch, never for a restart. */
 export interface Terminated {
   readonly ref: AnyRef;
-  /** How it ended; `noproc` if it was gone already. */
-  readonly reason: EndReason | 'noproc';
+  /** How it ended; `noproc` if it was gone already, `nodedown` if all that is known is that its node is not there any more. */
+  readonly reason: EndReason | 'noproc' | 'nodedown';
   readonly cause: unknown;
-  /** Whether the actor is known to have lived. */
+  /** Whether the actor is known to have lived; of one on another node, whether that node has said so. */
   readonly existenceConfirmed: boolean;
 }
 
@@ -157,13 +157,17 @@ export interface StartContext<P extends AnyProtocol = AnyProtocol, Internal = No
   stop(ref: AnyRef): Promise<void>;
   /** Ends this actor after the present turn. */
   stopSelf(reason?: 'normal' | 'shutdown'): void;
-  /** Asks for word of an actor's end: `onTerminated`. Watching twice is watching once. */
+  /**
+   * Asks for word of an actor's end: `onTerminated`. Watching twice is watching once. The actor may be one of another node; then it
+   * throws `ERR_WATCHES_FULL` where this node watches too many there, and a ref by name means whoever holds the name when
+   * the word of it arrives.
+   */
   watch(ref: AnyRef): void;
   /** After it returns, no word of that actor's end is delivered. A link stays. */
   unwatch(ref: AnyRef): void;
   /**
    * Watches an actor, and fails this one with `ERR_LINK_DIED`, after `onTerminated`, if it ends in any way but `normal` and
-   * `shutdown`; `noproc` is such a way. Kept through restarts, as watches are.
+   * `shutdown`; `noproc` and `nodedown` are such ways. Kept through restarts, as watches are. Throws as `watch` does.
    */
   link(ref: AnyRef): void;
   /** Takes back `link`: after it returns, that actor's end fails nobody. What `watch` asked for stays. */

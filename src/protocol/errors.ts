@@ -9,6 +9,12 @@ export interface ErrorDetails {
   ERR_ACTOR_KILLED: { readonly address: string };
   ERR_ACTOR_STOPPED: { readonly address: string };
   ERR_ACTOR_UNKNOWN: { readonly address: string };
+  ERR_AGENT_UNKNOWN: {
+    readonly agent: string;
+    readonly node: string;
+    readonly asker: string;
+    readonly known: readonly string[];
+  };
   ERR_ASK_CYCLE: { readonly path: readonly string[] };
   ERR_ASK_OUTRUN: { readonly address: string; readonly message: string };
   ERR_ASK_TIMEOUT: { readonly address: string; readonly message: string; readonly timeoutMs: number };
@@ -114,6 +120,7 @@ export interface ErrorDetails {
   ERR_TREE_TOO_DEEP: { readonly address: string; readonly depthMax: number };
   ERR_TURN_ENDED: { readonly address: string; readonly call: string };
   ERR_TURN_TIMEOUT: { readonly address: string; readonly message: string; readonly timeoutMs: number };
+  ERR_WATCHES_FULL: { readonly address: string; readonly max: number };
 }
 
 /** Every code a `TroupeError` can carry. */
@@ -146,6 +153,11 @@ const RULES: { readonly [C in ErrorCode]: Rule<C> } = {
   ERR_ACTOR_UNKNOWN: {
     retryable: true,
     message: (d) => `No actor lives at ${d.address}. Check the name, or start the actor first.`,
+  },
+  ERR_AGENT_UNKNOWN: {
+    retryable: false,
+    message: (d) =>
+      `Node '${d.node}' cannot start agent '${d.agent}' for node '${d.asker}': it knows ${d.known.join(', ') || 'no agent'}. Name it in the agents of createSystem on node '${d.node}'.`,
   },
   ERR_ASK_CYCLE: {
     retryable: false,
@@ -469,6 +481,11 @@ const RULES: { readonly [C in ErrorCode]: Rule<C> } = {
     retryable: true,
     message: (d) =>
       `The turn of '${d.message}' at ${d.address} ran longer than ${d.timeoutMs} ms and was disowned. Watch ctx.signal and return, or raise turnTimeoutMs.`,
+  },
+  ERR_WATCHES_FULL: {
+    retryable: true,
+    message: (d) =>
+      `${d.address} cannot be watched: this node watches ${d.max} actors of other nodes already. Unwatch some, or watch one that watches them there.`,
   },
 };
 

@@ -28,6 +28,12 @@ export const WIRE_TYPES = [
   'tell',
   'ask',
   'send',
+  'spawn',
+  'keep',
+  'names',
+  'watch',
+  'unwatch',
+  'terminated',
 ] as const;
 
 /**
@@ -37,7 +43,11 @@ export const WIRE_TYPES = [
  * - `working`: the sender's subscribers still work on the request of this id;
  * - `cancel`: the answer to that, once nobody waits for the request any more;
  * - `tell`: a message to an actor; `ask`: the same, and its sender waits for a reply in its inbox; `send`: the same, and the
- *   reply, which has no payload, says that the mailbox has accepted it.
+ *   reply, which has no payload, says that the mailbox has accepted it;
+ * - `spawn`: an agent is to be started, and its sender waits for the address; `keep`: the sender of the `spawn` of this id has the address;
+ * - `names`: which names the sender holds, or the wish to hear that of the other node;
+ * - `watch`: an actor of the sender's node wants to hear of the end of one of the reader's; `unwatch`: it does not any more;
+ *   `terminated`: the end of the one that the `watch` of this id is about, with its reason.
  */
 export type WireType = (typeof WIRE_TYPES)[number];
 
@@ -65,7 +75,7 @@ export interface WireMessage {
   readonly sender: string | undefined;
   readonly correlationId: string | undefined;
   readonly headers: Headers | undefined;
-  /** Of `tell`, `ask` and `send`, and of no other. */
+  /** Of `tell`, `ask`, `send` and `spawn`, and of no other. */
   readonly target?: WireTarget | undefined;
   /** Of an `ask`: the turns that wait for it, innermost first. */
   readonly chain?: readonly WireWaiting[] | undefined;
@@ -245,7 +255,7 @@ export function isCodecName(name: string): boolean {
 
 /** Only what is sent to an actor says to which. */
 function isToActor(type: WireType): boolean {
-  return type === 'tell' || type === 'ask' || type === 'send';
+  return type === 'tell' || type === 'ask' || type === 'send' || type === 'spawn';
 }
 
 function readTarget(reader: WireReader): WireTarget {

@@ -219,8 +219,31 @@ export const DEAD_FRAMES_REMEMBERED_MAX = 256;
 export const LANE_MESSAGES_WAITING_MAX = 1_024;
 /** Dead letters that an adapter keeps at its broker: beyond it frames stay unsettled, and an operator has to look. */
 export const DEAD_FRAMES_MAX = 100_000;
+/** Watches that actors of one node have on actors of others, and that one node takes from another. One more is refused. */
+export const REMOTE_WATCHES_MAX = 100_000;
+/** Nodes that watch here though the broker has not told of them yet, and milliseconds for which it may be late: a few of its periods. */
+export const STRANGERS_MAX = 64;
+export const STRANGER_MS = 60_000;
+/** `unwatch` words of one node that came before what they take back; the oldest is forgotten. */
+export const EARLY_UNWATCHES_MAX = 1_024;
+/** Milliseconds for which word of an end waits for frames that may hold what the dead had sent before: a broker gives out again sooner. */
+export const LATE_FRAMES_MS = 10_000;
+/** Milliseconds after a node has left within which its last words are taken from the inbox. */
+export const LAST_WORDS_MS = 2_000;
 /** Lives of nodes that are remembered as lost: months of daily restarts of many nodes. */
 export const NODES_LOST_REMEMBERED_MAX = 10_000;
+/** Starts for other nodes that are under way or not yet known to have been heard of; one more is refused. */
+export const PLACEMENTS_MAX = 10_000;
+/** Milliseconds for which an actor that another node had started waits to hear that it is wanted: longer than any answer is on its way. */
+export const PLACEMENT_UNKEPT_MS = 300_000;
+/** Names of one node that the others are told, and of one message about them: 128 characters each, so that it fits a frame well. */
+export const NAMES_TOLD_MAX = 10_000;
+export const NAMES_PER_WORD = 500;
+/** Milliseconds for which changes of names are gathered, and before what could not be said is said again. */
+export const NAMES_GATHER_MS = 5;
+export const NAMES_AGAIN_MS = 1_000;
+/** Lives of nodes whose names are remembered: those that are not in the view go first. */
+export const NAMES_LIVES_MAX = 1_024;
 /** Mismatches of protocols that are told, for each node: one line for each message of a protocol, not one for each message sent. */
 export const MISMATCHES_TOLD_MAX = 1_000;
 /** Bytes of a key: an id or an address, not a document. Its actor's name has three times as many characters at the most. */
@@ -257,4 +280,4 @@ export const LOOPBACK_UNCONFIRMED_BYTES_MAX = PUBLISH_FRAMES_MAX * FRAME_BYTES_M
 /** Bytes that wait for the socket of a node: enough to keep it busy. Further deliveries wait in the hub, where they are anyway. */
 export const LOOPBACK_UNSENT_BYTES_MAX = 1_048_576;
 /** Connections that have not joined: all nodes may come at once. The oldest goes when there is one more. */
-export const LOOPBACK_STRANGERS_MAX = LOOPBACK_CLIENTS_MAX;
+export const LOOPBACK_STRANGERS_MAX = 512;

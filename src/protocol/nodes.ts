@@ -9,4 +9,6 @@ export interface NodeView {
   readonly isSelf: boolean;
   /** It is being shut down, and takes no new messages. */
   readonly isLeaving: boolean;
+  /** The names of the agents that it can be told to start; see `System.spawnOn`. */
+  readonly agents: readonly string[];
 }

@@ -151,7 +151,7 @@ export function headersOption(option: string, value: unknown): Readonly<Record<s
 
 /** A name of a protocol, message, actor or child: a letter, then letters, digits, `_` and `-`, 128 characters at most. @internal */
 export function nameOption(option: string, value: unknown): string {
-  if (typeof value !== 'string' || value.length > NAME_CHARACTERS_MAX || !NAME.test(value)) {
+  if (!isName(value)) {
     throw invalidOption(
       option,
       `a letter, then letters, digits, _ and -, ${NAME_CHARACTERS_MAX} characters at most`,
@@ -159,6 +159,11 @@ export function nameOption(option: string, value: unknown): string {
     );
   }
   return value;
+}
+
+/** Whether a value is a name as `nameOption` takes it. @internal */
+export function isName(value: unknown): value is string {
+  return typeof value === 'string' && value.length <= NAME_CHARACTERS_MAX && NAME.test(value);
 }
 
 /** The path of a part of an option: `mailbox` and `capacity` give `mailbox.capacity`. @internal */

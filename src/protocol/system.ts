@@ -10,6 +10,7 @@ import type { DeadLetters } from './dead-letters.ts';
 import type { LogLevel, RuntimeEvent } from './events.ts';
 import type { Keyed, KeyedArgs, KeyedOptions } from './keyed.ts';
 import type { NodeView } from './nodes.ts';
+import type { PlaceableAgent, SpawnOnParameters } from './placement.ts';
 import type { Routing } from './pool.ts';
 import type { Priority } from './priority.ts';
 import type { AnyProtocol } from './protocol.ts';
@@ -191,6 +192,8 @@ export interface SystemOptions<Root extends AnySupervisor = AnySupervisor> {
   readonly codec?: Codec | undefined;
   /** By what else payloads are read, 8 at the most: so all nodes can learn a codec before the first one writes by it. */
   readonly codecs?: readonly Codec[] | undefined;
+  /** What other nodes may start here by `spawnOn`: agents and pools, by names that are the same on all nodes. None unless said. */
+  readonly agents?: readonly PlaceableAgent[] | undefined;
   /** What holds for every shutdown that does not say otherwise, those by a signal included. */
   readonly shutdown?: ShutdownOptions | undefined;
 }
@@ -212,7 +215,21 @@ export interface System<out Refs = unknown> extends AsyncDisposable {
     ...options: SpawnParameters<Args>
   ): Promise<Ref<P>>;
   /**
-   * A ref by name or address. It may lead nowhere: telling it says `actor-unknown`. With `node`, or an address that names one, the actor
+   * Starts an actor at the top of the tree of another node, which has to name the agent among its `agents`. Resolves when its `state` has, with a
+   * ref to that very actor. Arguments travel as JSON, and are checked there. On this node it is `spawn`. An actor whose start was given up,
+   * by `signal` or `timeoutMs`, is stopped. Rejects as `spawn` does there, and with `ERR_NODE_DOWN`, at once also when the node is lost meanwhile,
+   * `ERR_AGENT_UNKNOWN`, `ERR_PROTOCOL_MISMATCH`, `ERR_MESSAGE_INVALID` for arguments, `ERR_PAYLOAD_UNSERIALIZABLE`, `ERR_PAYLOAD_TOO_LARGE`,
+   * `ERR_ASKS_IN_FLIGHT_FULL`, `ERR_ASK_TIMEOUT`, `ERR_OPTION_INVALID`.
+   */
+  spawnOn<P extends AnyProtocol, Args>(
+    node: string,
+    agent: Spawnable<P, Args>,
+    ...options: SpawnOnParameters<Args>
+  ): Promise<Ref<P>>;
+  /**
+   * A ref by name or address. It may lead nowhere: telling it says `actor-unknown`. A name that nobody of this node holds leads to the node
+   * that does, found out whenever the ref is used: names that were registered come before children of roots, and among several nodes the first in
+   * the order of their names counts. With `node`, or an address that names one, the actor
    * may live on another node; the same calls mean the same there. Throws `ERR_OPTION_INVALID`, also where a node is named and the
    * system has no broker.
    */
@@ -228,9 +245,12 @@ export interface System<out Refs = unknown> extends AsyncDisposable {
   ): Keyed<P>;
   /** The nodes of this system that live, this one among them; empty without a broker. */
   readonly nodes: readonly NodeView[];
-  /** Gives an actor a name in the whole system. Throws `ERR_NAME_TAKEN`. The name is free again when the actor has ended. */
+  /**
+   * Gives an actor of this node a name, which other nodes know soon after. Throws `ERR_NAME_TAKEN` where another actor of this node has it. The name
+   * is free again when the actor has ended. Where another node has it as well, both log a warning.
+   */
   register(name: string, ref: AnyRef): void;
-  /** The live actor of that name, or `undefined`. Never one that has ended. */
+  /** The live actor of that name, here or else on another node as far as is known, or `undefined`. Never one of this node that has ended. */
   lookup<P extends AnyProtocol>(protocol: P, name: string): Ref<P> | undefined;
   /** Publishes to every subscriber. Resolves when each one with `backpressure` has accepted. */
   publish<T extends AnyTopic>(topic: T, ...rest: PublishParameters<T>): Promise<void>;

@@ -144,6 +144,17 @@ export function withParams(payload: unknown, params: Readonly<Record<string, str
   return message;
 }
 
+/**
+ * The parameters of a topic of this template; undefined where it is none, or the template is none: both may come from another process. @internal
+ */
+export function parametersIn(template: string, text: string): Readonly<Record<string, string>> | undefined {
+  try {
+    return paramsOf(parseTemplate(template), text);
+  } catch {
+    return undefined;
+  }
+}
+
 /** Checks a topic and returns it. Throws `ERR_TOPIC_INVALID` saying what is wrong. @internal */
 export function checkTopic(text: unknown): string {
   // Every publish comes here: what is right is seen at once, and what is wrong is looked at closely.

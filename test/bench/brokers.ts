@@ -11,22 +11,15 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath, pathToFileURL } from 'node:url';
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { serveLoopback } from '../../adapters/loopback/index.ts';
-import { startRabbitmq } from '../support/servers/rabbitmq.ts';
-import { startRedis } from '../support/servers/redis.ts';
 import { summarize } from './measurement.ts';
 import type { PairResult, SceneName } from './pair.ts';
 import { hasPeer } from './peer.ts';
 import { Programs } from './programs.ts';
+import { withServer } from './servers.ts';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
-
-interface BenchServer {
-  readonly url: string;
-  stop(): Promise<void>;
-}
 
 /** One way to carry messages. */
 interface Contestant {
@@ -46,7 +39,6 @@ interface BrokerKind {
   readonly raw?: Contestant;
   /** Peers that run on it. */
   readonly peers: readonly Contestant[];
-  start(): Promise<BenchServer>;
 }
 
 const MOLECULER: Contestant = {
@@ -61,29 +53,19 @@ const BROKERS: Readonly<Record<string, BrokerKind>> = {
     client: 'ioredis',
     raw: { title: 'ioredis, pipelined streams', program: 'limit/redis-streams' },
     peers: [{ title: 'BullMQ', program: 'peers/bullmq', peer: 'bullmq', isRanked: true }, MOLECULER],
-    start: () => startRedis(),
   },
   rabbitmq: {
     client: 'amqplib',
     raw: { title: 'amqplib, confirm channel', program: 'limit/rabbitmq-queues' },
     // Its AMQP transporter opens its socket with Nagle's algorithm on, and is measured as it comes.
     peers: [{ ...MOLECULER, title: 'moleculer (AMQP)' }],
-    start: () => startRabbitmq(),
   },
   kafka: {
     client: 'kafkajs',
     raw: { title: 'kafkajs, batched send', program: 'limit/kafka-log' },
     peers: [],
-    start: startKafka,
   },
-  // Served by this process, which waits meanwhile.
-  loopback: {
-    peers: [],
-    start: async () => {
-      const server = await serveLoopback();
-      return { url: server.url, stop: () => server.close() };
-    },
-  },
+  loopback: { peers: [] },
 };
 
 const PACKED: Contestant = {
@@ -97,20 +79,15 @@ const UNPACKED: Contestant = {
   isRanked: true,
 };
 
+/** An actor of another process: by `send` with the same confirmation as the bare client, and by `tell`. */
+const SENT: Contestant = { title: 'Troupe, actors (send)', program: 'troupe/broker-send', isRanked: true };
+const TOLD: Contestant = { title: 'Troupe, actors (tell)', program: 'troupe/broker-tell', isRanked: true };
+const IS_PACKED: ReadonlySet<Contestant> = new Set([PACKED, SENT, TOLD]);
+
 /** DESIGN of the runtime: packed at least twice the raw client, unpacked 0.7 of it, a round trip at most 1.5 times its own. */
 const PACKED_RATIO_MIN = 2;
 const UNPACKED_RATIO_MIN = 0.7;
 const ROUND_TRIP_RATIO_MAX = 1.5;
-
-/** Its module is loaded only when asked for: not every checkout has it. */
-async function startKafka(): Promise<BenchServer> {
-  const file = join(ROOT, 'test/support/servers/kafka.ts');
-  if (!existsSync(file)) throw new Error('test/support/servers has no Kafka');
-  const { startKafka: start }: Readonly<Record<string, unknown>> = await import(pathToFileURL(file).href);
-  if (typeof start !== 'function') throw new Error('test/support/servers/kafka.ts starts none');
-  const server = (await start()) as BenchServer; // every server of that folder has both
-  return { url: server.url, stop: () => server.stop() };
-}
 
 interface Options {
   readonly brokers: readonly string[];
@@ -160,34 +137,28 @@ async function measureBroker(name: string, programs: Programs, asked: Options): 
     console.log(`\n${name}: skipped, there is no adapters/${name}`);
     return true;
   }
-  let server: BenchServer;
-  try {
-    server = await kind.start();
-  } catch (error) {
-    console.log(`\n${name}: skipped, no server: ${error instanceof Error ? error.message : String(error)}`);
-    return true;
-  }
-  try {
-    const raw = kind.raw === undefined ? [] : [kind.raw];
-    const contestants = [...raw, PACKED, UNPACKED, ...kind.peers].filter(({ peer, title }) => {
-      const isHere = peer === undefined || hasPeer(peer);
-      if (!isHere) console.log(`${title}: not installed (npm install --prefix test/bench)`);
-      return isHere;
-    });
-    const client = kind.client === undefined ? '' : `, ${kind.client} ${versionOf(kind.client)}`;
-    console.log(`\n${name}${client}, ${asked.runs} runs, medians (smallest to largest)`);
-    let isWhole = true;
-    for (const scene of asked.scenes)
-      for (const size of scene === 'critical' ? asked.sizes.slice(0, 1) : asked.sizes) {
-        const rows = await measureScene(programs, server.url, contestants, { scene, size, asked });
-        console.log(`\n${titleOf(scene, asked.counts[scene], size)}`);
-        console.log(table(scene, rows, kind.raw));
-        isWhole = rows.every(({ problem }) => problem === undefined) && isWhole;
-      }
-    return isWhole;
-  } finally {
-    await server.stop();
-  }
+  // One without a server has been said to be skipped.
+  return (
+    (await withServer(name, async (url) => {
+      const raw = kind.raw === undefined ? [] : [kind.raw];
+      const contestants = [...raw, PACKED, SENT, TOLD, UNPACKED, ...kind.peers].filter(({ peer, title }) => {
+        const isHere = peer === undefined || hasPeer(peer);
+        if (!isHere) console.log(`${title}: not installed (npm install --prefix test/bench)`);
+        return isHere;
+      });
+      const client = kind.client === undefined ? '' : `, ${kind.client} ${versionOf(kind.client)}`;
+      console.log(`\n${name}${client}, ${asked.runs} runs, medians (smallest to largest)`);
+      let isWhole = true;
+      for (const scene of asked.scenes)
+        for (const size of scene === 'critical' ? asked.sizes.slice(0, 1) : asked.sizes) {
+          const rows = await measureScene(programs, url, contestants, { scene, size, asked });
+          console.log(`\n${titleOf(scene, asked.counts[scene], size)}`);
+          console.log(table(scene, rows, kind.raw));
+          isWhole = rows.every(({ problem }) => problem === undefined) && isWhole;
+        }
+      return isWhole;
+    })) ?? true
+  );
 }
 
 interface Row {
@@ -313,13 +284,13 @@ function cells(scene: SceneName, row: Row, raw: Row | undefined): readonly strin
 
 function verdict({ contestant }: Row, ratio: number | undefined): string | undefined {
   const min =
-    contestant === PACKED ? PACKED_RATIO_MIN : contestant === UNPACKED ? UNPACKED_RATIO_MIN : undefined;
+    contestant === UNPACKED ? UNPACKED_RATIO_MIN : IS_PACKED.has(contestant) ? PACKED_RATIO_MIN : undefined;
   if (min === undefined || ratio === undefined) return undefined;
   return `${ratio >= min ? 'met' : 'missed'}: at least ${min}`;
 }
 
 function roundTripVerdict({ contestant }: Row, ratio: number | undefined): string {
-  if (contestant !== PACKED || ratio === undefined) return '';
+  if (!IS_PACKED.has(contestant) || ratio === undefined) return '';
   return `${ratio <= ROUND_TRIP_RATIO_MAX ? 'met' : 'missed'}: at most ${ROUND_TRIP_RATIO_MAX}`;
 }
 

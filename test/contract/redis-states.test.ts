@@ -89,7 +89,7 @@ describe.skipIf(usable.isAbsent || usable.isForeign)('on a Redis of its own', ()
     const saved = store.save(KEY, CLAIM, Buffer.from('lost'));
     await expect(saved).rejects.toMatchObject({ code: 'ERR_BROKER_UNAVAILABLE', retryable: true });
     await expect(store.activate(KEY, CLAIM)).rejects.toMatchObject({ code: 'ERR_BROKER_UNAVAILABLE' });
-    await server.resume();
+    server.resume();
     await admin.ping();
     aheadMs = RECONNECT_MIN_MS; // until then it does not connect again
     await store.save(KEY, CLAIM, Buffer.from('after'));

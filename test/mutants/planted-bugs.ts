@@ -4,6 +4,7 @@ import { BROKER_BUGS } from './broker-bugs.ts';
 import { BUS_BUGS } from './bus-bugs.ts';
 import type { PlantedBug } from './planted-bug.ts';
 import { STATE_BUGS } from './state-bugs.ts';
+import { WATCH_BUGS } from './watch-bugs.ts';
 
 const MAILBOX = ['test/unit/mailbox.test.ts', 'test/unit/admission.test.ts', 'test/unit/heap.test.ts'];
 const ACTOR = ['test/unit/actor.test.ts', 'test/unit/ask.test.ts', 'test/unit/stash.test.ts'];
@@ -534,4 +535,5 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   ...BROKER_BUGS,
   ...BUS_BUGS,
   ...STATE_BUGS,
+  ...WATCH_BUGS,
 ];

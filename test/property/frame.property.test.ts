@@ -34,6 +34,7 @@ const payload = fc.oneof(
   fc.jsonValue({ maxDepth: 3 }).map((value) => JSON.parse(JSON.stringify(value)) as unknown),
 );
 
+const TO_ACTORS: readonly string[] = ['tell', 'send', 'spawn'];
 const chain = fc.option(fc.array(fc.record({ address: name, id: name }), { minLength: 1, maxLength: 3 }), {
   nil: undefined,
 });
@@ -42,7 +43,7 @@ const kind = fc
   .record({ type: fc.constantFrom(...WIRE_TYPES), target, chain })
   .map(({ type, target, chain }) => {
     if (type === 'ask') return { type, target, chain };
-    return type === 'tell' || type === 'send' ? { type, target } : { type };
+    return TO_ACTORS.includes(type) ? { type, target } : { type };
   });
 
 const CODEC_NAME_LETTERS = 'abcdefghijklmnopqrstuvwxyz0123456789-'.split('');

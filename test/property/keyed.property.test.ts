@@ -162,12 +162,12 @@ async function play({ steps, duplicates }: Schedule, cluster: Cluster, states: T
         if (step.are === 'lost') cluster.hub.lose('confirms', 'sender');
         else cluster.hub.heal('sender');
         break;
-      case 'leave':
-      case 'kill':
       case 'cut':
-      case 'heal':
       case 'deafen':
-      case 'hear': {
+      case 'heal':
+      case 'hear':
+      case 'kill':
+      case 'leave': {
         const host = hosts[step.nth % Math.max(1, hosts.length)];
         if (host === undefined) break;
         if (step.do === 'leave') void host.shutdown(); // it never rejects

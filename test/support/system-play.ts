@@ -20,7 +20,6 @@ export const Clerk = protocol('clerk', {
   file: tell(z.number()),
   count: ask(z.number(), z.number()),
 });
-export type ClerkProtocol = typeof Clerk;
 
 /** What a clerk does with a number. */
 export type ClerkWork = (n: number, signal: AbortSignal) => unknown;

@@ -87,7 +87,9 @@ describe('options of createSystem', () => {
     [{ name: 'a', asksInFlightMax: '5' }, "asksInFlightMax: '5'"],
     [{ name: 'a', log: true }, 'log: true'],
     [{ name: 'a', log: null }, 'log: null'],
-    [{ name: 'a', broker: 'redis://' }, "system options.broker: 'redis://'"],
+    [{ name: 'a', brokers: 'redis://' }, "system options.brokers: 'redis://'"],
+    [{ name: 'a', broker: 'redis://' }, "broker: 'redis://'"],
+    [{ name: 'a', node: 'b' }, "node: 'b'"],
   ])('refuses %j', async (options, refused) => {
     expect(await refusedOption(() => createSystem(options as never))).toBe(refused);
   });

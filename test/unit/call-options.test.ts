@@ -45,8 +45,9 @@ describe('the options of a call', () => {
     const { signal } = new AbortController();
     const headers = { tenant: 'a' };
     const all = { priority: 'high', ttlMs: 5, headers, timeoutMs: 7, signal };
-    const expected = { rank: rankOf('high'), ttlMs: 5, headers, timeoutMs: 7, signal };
+    const expected = { rank: rankOf('high'), ttlMs: 5, headers, timeoutMs: 7, signal, receipt: false };
     for (const call of ['send', 'publish'] as const) expect(callOptions(call, all)).toEqual(expected);
+    expect(callOptions('send', { ...all, receipt: true })).toEqual({ ...expected, receipt: true });
     const { ttlMs: _, ...asked } = all;
     expect(callOptions('ask', asked)).toEqual({ ...expected, ttlMs: undefined });
     const { timeoutMs: __, signal: ___, ...told } = all;

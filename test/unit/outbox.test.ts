@@ -44,6 +44,8 @@ async function sending(answer: Answer) {
       timeoutMs?: number;
       expiresAtMs?: number;
       signal?: AbortSignal;
+      waitsForRoom?: boolean;
+      isSignal?: boolean;
     } = {},
   ) => {
     const { to = { kind: 'topic', topic: 't' }, lane = 3, size = 1, timeoutMs = 30_000, ...patience } = given;
@@ -186,6 +188,45 @@ describe('an outbox', () => {
     await advance(2_000);
     expect(outbox.waitingIn(3)).toBe(0);
     expect(other.is).toBe('resolved');
+  });
+
+  it('never refuses a signal, and lets it past nothing that waits for room', async () => {
+    let result: PublishResult = 'full';
+    const { send, outbox, advance, idsSent } = await sending((frames) => frames.map(() => result));
+    for (let n = 0; n < OUTBOX_WAITING_MAX; n++) send(`${n}`);
+    const first = send('signal', { isSignal: true });
+    expect(outbox.waitingIn(3)).toBe(OUTBOX_WAITING_MAX + 1);
+    const patient = send('patient', { waitsForRoom: true });
+    const second = send('behind', { isSignal: true });
+    const refused = send('more');
+    result = 'ok';
+    await advance(5_000);
+    expect([first.is, patient.is, second.is]).toEqual(['resolved', 'resolved', 'resolved']);
+    expect(refused.is).toBe('ERR_OUTBOX_FULL');
+    expect(idsSent().flat().slice(-3)).toEqual(['signal', 'patient', 'behind']);
+    expect(outbox.waitingIn(3)).toBe(0);
+  });
+
+  it('begins a stream of a new number for a node whose life has ended', async () => {
+    const { send, outbox, advance, published } = await sending(all('ok'));
+    const to: Destination = { kind: 'node', node: 'b' };
+    const places = () =>
+      published
+        .flat()
+        .map(({ bytes }) => decodeFrame(bytes))
+        .map((f) => [f.stream, f.sequence]);
+    send('one', { to });
+    await advance(1);
+    send('two', { to });
+    await advance(1);
+    outbox.giveUp(to, new Error('down'));
+    send('three', { to });
+    await advance(1);
+    expect(places()).toEqual([
+      [1, 1],
+      [1, 2],
+      [2, 1],
+    ]);
   });
 
   it('gives up everything when it is told to', async () => {

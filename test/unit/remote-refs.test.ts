@@ -77,7 +77,7 @@ describe('a ref to an actor of another node', () => {
     const { ref: address } = JSON.parse(JSON.stringify({ ref: here })) as { ref: string };
     expect(address).toMatch(/^\/\/b@[a-z0-9]+\/user\/x#\d+$/);
     const there = a.system.ref(Judge, address);
-    expect([there.address, JSON.parse(JSON.stringify(there)), String(here)]).toEqual([
+    expect([there.address, JSON.parse(JSON.stringify(there)), `${here.toJSON()}`]).toEqual([
       address,
       address,
       address,
@@ -594,6 +594,7 @@ describe('a node', () => {
     const { a, b, ref, start, kill, advance, during } = await pair();
     const old = a.system.ref(Judge, JSON.parse(JSON.stringify(b.system.ref(Judge, 'judge'))) as string);
     expect(await during(old.ask('score', { text: 'abc' }))).toBe(3);
+    expect(await during(ref.ask('score', { text: 'ab' }))).toBe(2);
     kill('b');
     await advance(50);
     const again = judge();

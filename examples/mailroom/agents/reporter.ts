@@ -129,6 +129,12 @@ function countEvent(counts: Counts, deserted: Set<string>, event: RuntimeEvent):
     case 'dead-letter-evicted':
     case 'turn-disowned':
     case 'broker-state-changed':
+    case 'node-up':
+    case 'node-down':
+    case 'node-left':
+    case 'shard-granted':
+    case 'shard-lost':
+    case 'shard-released':
     case 'frames-missing':
     case 'frame-refused':
     case 'logged':

@@ -9,6 +9,23 @@ const KIB = 1_024;
 const BURST_BYTES_MAX = 512 * KIB;
 
 export function dataCases({ harness, has, sizes, when }: BrokerCases): void {
+  when(
+    'refuses to read with windows that are none: a broker would take some of them for no bound',
+    async (play) => {
+      const node = await play.node();
+      for (const windows of [
+        [0, 1, 1, 1, 1, 1],
+        [1, 1, 1, 1, 1],
+        [1, 1, 1, 1, 1, 65_536],
+        [1, 1, 1, 1, 1, 1.5],
+      ])
+        await expect(node.read({ kind: 'inbox' }, { windows: windows as never })).rejects.toMatchObject({
+          code: 'ERR_OPTION_INVALID',
+        });
+      await node.read();
+    },
+  );
+
   when('says of itself what its row of the flag table says', async (play) => {
     const node = await play.node();
     expect(node.broker.capabilities).toEqual(harness.capabilities);

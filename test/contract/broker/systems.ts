@@ -2,10 +2,11 @@
 
 import { expect } from 'vitest';
 import type { BrokerOptions } from '../../../src/protocol/broker.ts';
+import { isTroupeError } from '../../../src/protocol/errors.ts';
 import { PRIORITIES } from '../../../src/protocol/priority.ts';
 import { type BrokerPlay, range } from '../../support/broker-play.ts';
 import { deferred, endingOf, never } from '../../support/puppet.ts';
-import { ClerkBook, SystemPlay } from '../../support/system-play.ts';
+import { ClerkBook, type PlaySystem, SystemPlay } from '../../support/system-play.ts';
 import { type BrokerCases, IS_FULL, linkFlag } from './cases.ts';
 
 /** Short times, so that a death is seen soon. */
@@ -223,6 +224,59 @@ export function systemCases({ has, faults, sizes, when }: BrokerCases): void {
     expect(book.filed).toEqual([0]);
   });
 
+  whenNodes(
+    '7 10 11: brings what is published to each subscriber of every node once, from the moment it subscribes',
+    async (play) => {
+      const systems = new SystemPlay(play);
+      const [a, b, c] = [await systems.system(), await systems.system(), await systems.system()];
+      await systems.meet(a, b, c);
+      const got: number[][] = [[], [], [], []];
+      const subscribe = (at: PlaySystem, pattern: string, place: number) =>
+        play.within(
+          at.system.subscribe<number>(pattern, (n) => got[place]?.push(n)),
+          'subscribe',
+        );
+      await subscribe(a, 'news.#', 0);
+      await subscribe(b, 'news.*', 1);
+      const short = await subscribe(b, 'news.today', 2);
+      for (const n of range(20)) await play.within(a.system.publish('news.today', n), 'publish');
+      await subscribe(c, '#', 3);
+      await play.within(short.unsubscribe(), 'unsubscribe');
+      for (const n of range(20)) await play.within(b.system.publish('news.today', 20 + n), 'publish');
+      await play.until(
+        () => got[0]?.length === 40 && got[1]?.length === 40 && got[3]?.length === 20,
+        'all of them',
+      );
+      await play.quiet();
+      expect(got).toEqual([range(40), range(40), range(20), range(20).map((n) => 20 + n)]);
+    },
+  );
+
+  whenNodes(
+    '9 19: gives each message of a group to one member, and what a killed one had in hand to another',
+    async (play) => {
+      const systems = new SystemPlay(play);
+      const a = await systems.system({}, { options: OPTIONS });
+      const b = await systems.system({}, { options: OPTIONS });
+      const c = await systems.system({}, { options: OPTIONS });
+      await systems.meet(a, b, c);
+      const [got, stuck] = [[] as number[], [] as number[]];
+      const join = (at: PlaySystem, take: (n: number) => unknown) =>
+        play.within(at.system.subscribe<number>('jobs.*', take, { group: 'workers' }), 'join');
+      await join(b, (n) => {
+        stuck.push(n);
+        return never();
+      });
+      await join(c, (n) => got.push(n));
+      for (const n of range(40)) await play.within(a.system.publish('jobs.x', n), 'publish');
+      await play.until(() => stuck.length > 0 && got.length > 0, 'that both have some');
+      await b.kill();
+      await play.until(() => got.length >= 40, 'all of them at the other', has.takeoverMs + SLACK_MS);
+      await play.quiet();
+      expect(got.toSorted((x, y) => x - y)).toEqual(range(40));
+    },
+  );
+
   when(
     'faults.server',
     hasNodes && faults.server !== undefined && has.durability !== 'process',
@@ -328,7 +382,7 @@ export function systemCases({ has, faults, sizes, when }: BrokerCases): void {
       for (const n of range(200))
         clerk.ask('count', n, { timeoutMs: LONG_MS }).then(
           () => answered.push('reply'),
-          (error: { readonly code?: string }) => answered.push(error.code),
+          (error: unknown) => answered.push(isTroupeError(error) ? error.code : error),
         );
       await b.end();
       await play.until(() => answered.length === 200, 'an outcome of each', downMs);

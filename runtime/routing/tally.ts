@@ -4,7 +4,7 @@
  */
 
 import type { Envelope, Outcome, Witness } from '../../src/protocol/envelope.ts';
-import type { Publication } from '../routing/publication.ts';
+import type { Publication } from './publication.ts';
 
 /** The outcomes of one publication. */
 export class Tally implements Witness {
