@@ -9,6 +9,7 @@ import {
   type RuntimeEvent,
   tell,
 } from '../../src/index.ts';
+import { keyOfName, shardOf } from '../../src/protocol/key.ts';
 import { endingOf } from '../support/puppet.ts';
 import { type Cluster, testCluster } from '../support/test-cluster.ts';
 
@@ -119,6 +120,9 @@ describe('shards of keyed agents', () => {
     c.system.keyed(worker([], 'c', cluster), { shards: 50 });
     await cluster.advance(4_000);
     expect(released).toEqual([]);
+    const group = a.system.tree().children.at(-1)?.children[0]?.children ?? [];
+    const stopping = group.filter(({ status }) => status === 'stopping');
+    expect(new Set(stopping.map(({ name }) => shardOf(keyOfName(name) ?? '', 50))).size).toBe(5);
     await cluster.advance(3 * PLACED_MS);
     expect(released.length).toBeGreaterThanOrEqual(33);
     expect(Math.min(...released)).toBeGreaterThanOrEqual(begun + 10_000);

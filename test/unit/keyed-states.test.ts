@@ -114,6 +114,24 @@ describe('the state of a key', () => {
     expect(asked.value).toBe(11);
   });
 
+  it('keeps its actor while it is on its way to the store, however idle that is', async () => {
+    const cluster = testCluster();
+    const states = testStates();
+    const { system, events } = await cluster.start('a');
+    const options = { shards: 1, idleMs: 500, persist: 'snapshot', states: states.store() } as const;
+    const accounts = system.keyed(account(cluster), options);
+    await cluster.advance(1_000);
+    states.before = () => Promise.reject(new Error('away'));
+    const asked = endingOf(accounts.forKey('x').ask('add', { amount: 10 }));
+    await cluster.advance(40_000);
+    expect(events.filter(({ type: kind }) => kind === 'actor-stopped')).toEqual([]);
+    states.before = () => Promise.resolve();
+    await cluster.advance(1_200);
+    expect(asked.value).toBe(10);
+    await cluster.advance(2_000);
+    expect(events.filter(({ type: kind }) => kind === 'actor-stopped')).toHaveLength(1);
+  });
+
   it('that is on its way to the store is not lost when a later turn fails', async () => {
     const cluster = testCluster();
     const { next, states } = await pairOf(cluster);
