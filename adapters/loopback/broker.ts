@@ -21,9 +21,11 @@ import {
   brokerSettings,
   checkAbout,
   checkWindows,
+  isShard,
 } from '../../src/protocol/broker-options.ts';
 import type { Host } from '../../src/protocol/clock.ts';
 import { TroupeError } from '../../src/protocol/errors.ts';
+import { Interest } from '../../src/protocol/interest.ts';
 import { FRAME_BYTES_MAX } from '../../src/protocol/limits.ts';
 import { MemberView } from '../../src/protocol/member-view.ts';
 import type { Membership } from '../../src/protocol/membership.ts';
@@ -72,7 +74,7 @@ class LoopbackBroker implements Broker {
   private readonly address: Address;
   private readonly settings: BrokerSettings;
   private readonly listeners = new Set<(change: BrokerStateChange) => void>();
-  private readonly interest = new Map<string, number>();
+  private readonly interest = new Interest();
   private readonly consumers = new Map<number, LoopbackConsumer>();
   private readonly publisher: Publisher;
   private readonly view = new MemberView();
@@ -127,18 +129,18 @@ class LoopbackBroker implements Broker {
 
   async listen(pattern: string): Promise<void> {
     const client = this.openClient();
-    this.interest.set(pattern, (this.interest.get(pattern) ?? 0) + 1);
+    this.interest.add(pattern);
     try {
       await client.call(this.settings.connectTimeoutMs, { type: 'listen', pattern });
     } catch (error) {
-      this.loseInterest(pattern);
+      this.interest.remove(pattern);
       throw error;
     }
   }
 
   async unlisten(pattern: string): Promise<void> {
     const client = this.openClient();
-    if (!this.loseInterest(pattern) || this.interest.has(pattern)) return;
+    if (!this.interest.remove(pattern) || this.interest.has(pattern)) return;
     const told = client.call(this.settings.connectTimeoutMs, { type: 'unlisten', pattern });
     // Without an answer, the next connection begins without it.
     await told.catch(() => undefined);
@@ -211,7 +213,7 @@ class LoopbackBroker implements Broker {
   private restore(session: Session): void {
     const { publishTimeoutMs } = this.settings;
     // Without an answer, the next connection begins with all of it.
-    for (const pattern of this.interest.keys())
+    for (const pattern of this.interest.patterns())
       void session.ask({ type: 'listen', pattern }, publishTimeoutMs);
     if (this.about !== undefined) void session.ask({ type: 'describe', about: this.about }, publishTimeoutMs);
     this.shards.restore(session, publishTimeoutMs);
@@ -244,15 +246,6 @@ class LoopbackBroker implements Broker {
     await Promise.all(readers.map((reader) => reader.stop()));
   }
 
-  /** One `listen` less; whether there was one. */
-  private loseInterest(pattern: string): boolean {
-    const count = this.interest.get(pattern);
-    if (count === undefined) return false;
-    if (count > 1) this.interest.set(pattern, count - 1);
-    else this.interest.delete(pattern);
-    return true;
-  }
-
   private tell(change: BrokerStateChange): void {
     for (const listener of this.listeners) {
       try {
@@ -272,8 +265,4 @@ class LoopbackBroker implements Broker {
 
 function notOwned({ group, shard }: Shard): TroupeError {
   return new TroupeError('ERR_SHARD_NOT_OWNED', { group, shard });
-}
-
-function isShard(source: Source, { group, shard }: Shard): boolean {
-  return source.kind === 'shard' && source.group === group && source.shard === shard;
 }

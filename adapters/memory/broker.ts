@@ -22,9 +22,11 @@ import {
   brokerSettings,
   checkAbout,
   checkWindows,
+  isShard,
 } from '../../src/protocol/broker-options.ts';
 import type { Host } from '../../src/protocol/clock.ts';
 import { TroupeError } from '../../src/protocol/errors.ts';
+import { Interest } from '../../src/protocol/interest.ts';
 import { FRAME_BYTES_MAX } from '../../src/protocol/limits.ts';
 import { MemberView } from '../../src/protocol/member-view.ts';
 import type { Membership } from '../../src/protocol/membership.ts';
@@ -73,7 +75,7 @@ class MemoryBroker implements Broker {
   private readonly settings: BrokerSettings;
   private readonly hub: Hub;
   private readonly listeners = new Set<(change: BrokerStateChange) => void>();
-  private readonly interest = new Map<string, number>();
+  private readonly interest = new Interest();
   private readonly consumers = new Set<MemoryConsumer>();
   private readonly known = new MemberView();
   private about = '';
@@ -126,18 +128,18 @@ class MemoryBroker implements Broker {
 
   async listen(pattern: string): Promise<void> {
     const client = this.openClient();
-    this.interest.set(pattern, (this.interest.get(pattern) ?? 0) + 1);
+    this.interest.add(pattern);
     try {
       await client.call(this.settings.connectTimeoutMs, (session) => this.tellInterest(session));
     } catch (error) {
-      this.loseInterest(pattern);
+      this.interest.remove(pattern);
       throw error;
     }
   }
 
   async unlisten(pattern: string): Promise<void> {
     const client = this.openClient();
-    if (!this.loseInterest(pattern)) return;
+    if (!this.interest.remove(pattern)) return;
     const told = client.call(this.settings.connectTimeoutMs, (session) => this.tellInterest(session));
     // Without an answer, the next connection begins by telling it.
     await told.catch(() => undefined);
@@ -257,16 +259,7 @@ class MemoryBroker implements Broker {
   }
 
   private tellInterest({ room, record }: Session): void {
-    room.listen(record, this.interest.keys());
-  }
-
-  /** One `listen` less; whether there was one. */
-  private loseInterest(pattern: string): boolean {
-    const count = this.interest.get(pattern);
-    if (count === undefined) return false;
-    if (count > 1) this.interest.set(pattern, count - 1);
-    else this.interest.delete(pattern);
-    return true;
+    room.listen(record, this.interest.patterns());
   }
 
   private tell(change: BrokerStateChange): void {
@@ -284,8 +277,4 @@ class MemoryBroker implements Broker {
     if (this.client === undefined) throw unavailable('it is not open');
     return this.client;
   }
-}
-
-function isShard(source: Source, { group, shard }: Shard): boolean {
-  return source.kind === 'shard' && source.group === group && source.shard === shard;
 }

@@ -3,7 +3,7 @@
  * it never checks these again.
  */
 
-import type { BrokerOptions, PerLane } from './broker.ts';
+import type { BrokerOptions, PerLane, Source } from './broker.ts';
 import {
   BROKER_CONNECT_TIMEOUT_MS,
   BROKER_DOWN_AFTER_MS,
@@ -113,6 +113,11 @@ export function checkShard({ group, shard, shards }: Shard): Shard {
   if (!Number.isInteger(shard) || shard < 0 || shard >= shards)
     throw invalidOption('shard', `a whole number from 0 to ${shards - 1}`, shard);
   return { group: checkGroupName(group), shard, shards };
+}
+
+/** Whether the source is this shard. @internal */
+export function isShard(source: Source, { group, shard }: Shard): boolean {
+  return source.kind === 'shard' && source.group === group && source.shard === shard;
 }
 
 /** The windows of a source: whole numbers from 1 to 65,535. Throws `ERR_OPTION_INVALID`. @internal */
