@@ -1,7 +1,7 @@
 /** What the cases of the contract of brokers share: sizes, flags, and how a case that is not to be had says so. */
 
 import { it } from 'vitest';
-import type { BrokerCapabilities } from '../../../src/protocol/broker.ts';
+import type { BrokerCapabilities, BrokerOptions } from '../../../src/protocol/broker.ts';
 import type { BrokerFaults, BrokerHarness, BrokerSizes, LinkFault } from '../../support/broker-harness.ts';
 import type { BrokerPlay } from '../../support/broker-play.ts';
 
@@ -11,6 +11,15 @@ export const IS_FULL: boolean = process.env['TROUPE_SOAK'] === 'full';
 /** Milliseconds that one case may take. */
 const CASE_MS = 120_000;
 const FULL_CASE_MS = 900_000;
+
+/** Short times, so that a case about silence or a death ends soon. */
+export const SHORT_TIMES = {
+  heartbeatMs: 500,
+  downAfterMs: 2_500,
+  publishTimeoutMs: 1_500,
+  connectTimeoutMs: 1_500,
+  reconnect: { minMs: 20, maxMs: 200 },
+} as const satisfies BrokerOptions;
 
 type Run = (play: BrokerPlay) => Promise<void>;
 

@@ -2,20 +2,11 @@
 
 import { expect } from 'vitest';
 import { agent, type KeyedArgs, protocol, tell, type } from '../../../src/index.ts';
-import type { BrokerOptions } from '../../../src/protocol/broker.ts';
 import { type BrokerPlay, range } from '../../support/broker-play.ts';
 import { type PlaySystem, SystemPlay } from '../../support/system-play.ts';
 import { testStates } from '../../support/test-states.ts';
-import type { BrokerCases } from './cases.ts';
+import { type BrokerCases, SHORT_TIMES } from './cases.ts';
 
-/** Short times, so that a death is seen soon. */
-const OPTIONS: BrokerOptions = {
-  heartbeatMs: 500,
-  downAfterMs: 2_500,
-  publishTimeoutMs: 1_500,
-  connectTimeoutMs: 1_500,
-  reconnect: { minMs: 20, maxMs: 200 },
-};
 /** Milliseconds beside the adapter's own bounds: the machine may be busy. */
 const SLACK_MS = 60_000;
 const SHARDS = 6;
@@ -37,7 +28,7 @@ export function keyedCases({ has, when }: BrokerCases): void {
       state: (_args: KeyedArgs) => ({ numbers: [] as number[] }),
       on: { write: (ctx, n) => ctx.state.numbers.push(n) },
     });
-    const system = () => systems.system({}, { options: OPTIONS });
+    const system = () => systems.system({}, { options: SHORT_TIMES });
     const [a, b, sender] = [await system(), await system(), await system()];
     await systems.meet(a, b, sender);
     const host = ({ system: one }: PlaySystem, hosts: boolean) =>

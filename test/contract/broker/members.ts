@@ -1,20 +1,11 @@
 /** Cases about which nodes live, and that all nodes say the same of it. */
 
 import { expect } from 'vitest';
-import type { BrokerOptions } from '../../../src/protocol/broker.ts';
 import { ABOUT_BYTES_MAX } from '../../../src/protocol/membership.ts';
 import type { LinkFault } from '../../support/broker-harness.ts';
 import { BrokerPlay, lifeOf, type PlayNode } from '../../support/broker-play.ts';
-import { type BrokerCases, linkFlag } from './cases.ts';
+import { type BrokerCases, linkFlag, SHORT_TIMES } from './cases.ts';
 
-/** Short times, so that a case about silence ends soon. */
-const OPTIONS: BrokerOptions = {
-  heartbeatMs: 500,
-  downAfterMs: 2_500,
-  publishTimeoutMs: 1_500,
-  connectTimeoutMs: 1_500,
-  reconnect: { minMs: 20, maxMs: 200 },
-};
 /** Milliseconds beside the adapter's own bound: the machine may be busy. */
 const SLACK_MS = 15_000;
 
@@ -26,9 +17,9 @@ export function memberCases({ harness, has, faults, when }: BrokerCases): void {
   const whenMembers = (name: string, run: (play: BrokerPlay) => Promise<void>): void =>
     when('downMs', hasMembers, name, run);
   const three = async (play: BrokerPlay): Promise<[PlayNode, PlayNode, PlayNode]> => [
-    await play.node({ options: OPTIONS }),
-    await play.node({ options: OPTIONS }),
-    await play.node({ options: OPTIONS }),
+    await play.node({ options: SHORT_TIMES }),
+    await play.node({ options: SHORT_TIMES }),
+    await play.node({ options: SHORT_TIMES }),
   ];
   const lives = (...all: readonly PlayNode[]): readonly string[] =>
     all.map(({ identity }) => lifeOf(identity)).toSorted();
@@ -42,7 +33,7 @@ export function memberCases({ harness, has, faults, when }: BrokerCases): void {
   whenMembers('35: knows itself and all that were open before it when it is open', async (play) => {
     const open: PlayNode[] = [];
     for (let count = 0; count < 3; count++) {
-      const node = await play.node({ options: OPTIONS });
+      const node = await play.node({ options: SHORT_TIMES });
       open.push(node);
       expect(node.living).toEqual(lives(...open));
     }
@@ -78,9 +69,9 @@ export function memberCases({ harness, has, faults, when }: BrokerCases): void {
   );
 
   whenMembers('35: tells a newcomer what the others say of themselves', async (play) => {
-    const first = await play.node({ options: OPTIONS });
+    const first = await play.node({ options: SHORT_TIMES });
     await play.within(first.members.describe('was here before'), 'describe');
-    const second = await play.node({ options: OPTIONS });
+    const second = await play.node({ options: SHORT_TIMES });
     await play.until(
       () => second.members.view().some(({ about }) => about === 'was here before'),
       'what the first says of itself',
@@ -88,7 +79,7 @@ export function memberCases({ harness, has, faults, when }: BrokerCases): void {
   });
 
   whenMembers('35: refuses a node that says too much of itself', async (play) => {
-    const node = await play.node({ options: OPTIONS });
+    const node = await play.node({ options: SHORT_TIMES });
     await expect(node.members.describe('x'.repeat(ABOUT_BYTES_MAX + 1))).rejects.toMatchObject({
       code: 'ERR_OPTION_INVALID',
     });
@@ -96,9 +87,9 @@ export function memberCases({ harness, has, faults, when }: BrokerCases): void {
   });
 
   whenMembers('35: keeps nodes of different prefixes apart', async (play) => {
-    const node = await play.node({ options: OPTIONS });
+    const node = await play.node({ options: SHORT_TIMES });
     const elsewhere = new BrokerPlay(harness);
-    const other = await elsewhere.node({ options: OPTIONS });
+    const other = await elsewhere.node({ options: SHORT_TIMES });
     await play.quiet();
     expect([node.living, other.living]).toEqual([lives(node), lives(other)]);
     await elsewhere.end();
@@ -114,11 +105,11 @@ export function memberCases({ harness, has, faults, when }: BrokerCases): void {
   });
 
   whenMembers('36: knows the next holder of a name from the one before', async (play) => {
-    const watcher = await play.node({ options: OPTIONS });
-    const first = await play.node({ name: 'again', options: OPTIONS });
+    const watcher = await play.node({ options: SHORT_TIMES });
+    const first = await play.node({ name: 'again', options: SHORT_TIMES });
     await untilAll(play, [watcher], lives(watcher, first));
     await first.close();
-    const second = await play.node({ name: 'again', options: OPTIONS });
+    const second = await play.node({ name: 'again', options: SHORT_TIMES });
     await untilAll(play, [watcher, second], lives(watcher, second));
     await play.quiet();
     expect(watcher.changes).toEqual([
@@ -132,8 +123,8 @@ export function memberCases({ harness, has, faults, when }: BrokerCases): void {
     ...withLink('halfOpen'),
     '37: takes a node that is silent for too long for dead, for good: it comes back as another one',
     async (play) => {
-      const watcher = await play.node({ options: OPTIONS });
-      const node = await play.node({ options: OPTIONS, hasLink: true });
+      const watcher = await play.node({ options: SHORT_TIMES });
+      const node = await play.node({ options: SHORT_TIMES, hasLink: true });
       await untilAll(play, [watcher, node], lives(watcher, node));
       await node.link.halfOpen();
       await untilAll(play, [watcher], lives(watcher));
@@ -150,15 +141,15 @@ export function memberCases({ harness, has, faults, when }: BrokerCases): void {
     ...withLink('cutRst'),
     '37: does not take a node for dead whose connection is made anew',
     async (play) => {
-      const watcher = await play.node({ options: OPTIONS });
-      const node = await play.node({ options: OPTIONS, hasLink: true });
+      const watcher = await play.node({ options: SHORT_TIMES });
+      const node = await play.node({ options: SHORT_TIMES, hasLink: true });
       await untilAll(play, [watcher, node], lives(watcher, node));
       const before = [...watcher.changes];
       await node.link.cutRst();
       await play.until(() => !node.isUp, 'that the connection is gone');
       await node.link.heal();
       await play.until(() => node.isUp, 'that the connection is back');
-      await play.passAll(2 * (OPTIONS.downAfterMs ?? 0));
+      await play.passAll(2 * SHORT_TIMES.downAfterMs);
       expect([watcher.changes, node.changes]).toEqual([before, []]);
     },
   );
@@ -167,8 +158,8 @@ export function memberCases({ harness, has, faults, when }: BrokerCases): void {
     ...withLink('cutRst'),
     '35: tells with its next connection what a node says of itself while it has none',
     async (play) => {
-      const watcher = await play.node({ options: OPTIONS });
-      const node = await play.node({ options: OPTIONS, hasLink: true });
+      const watcher = await play.node({ options: SHORT_TIMES });
+      const node = await play.node({ options: SHORT_TIMES, hasLink: true });
       await node.link.cutRst();
       await play.until(() => !node.isUp, 'that the connection is gone');
       const saying = node.members.describe('said while alone').catch((error: unknown) => error);
@@ -213,12 +204,12 @@ export function memberCases({ harness, has, faults, when }: BrokerCases): void {
       await server?.kill();
       try {
         await play.until(() => all.every(({ isUp }) => !isUp), 'that the server is gone', 40_000);
-        await play.passAll(2 * (OPTIONS.downAfterMs ?? 0));
+        await play.passAll(2 * SHORT_TIMES.downAfterMs);
       } finally {
         await play.within(server?.restart() ?? Promise.resolve(), 'the restart', 120_000);
       }
       await play.until(() => all.every(({ isUp }) => isUp), 'that all are connected', 60_000);
-      await play.passAll(2 * (OPTIONS.downAfterMs ?? 0));
+      await play.passAll(2 * SHORT_TIMES.downAfterMs);
       expect(all.map(({ changes }) => changes)).toEqual(before);
       expect(all.map(({ living }) => living)).toEqual(all.map(() => lives(...all)));
     },

@@ -1,7 +1,7 @@
 /** Cases about shards: one owner at a time, epochs that increase, and frames that outlive owners in their order. */
 
 import { expect } from 'vitest';
-import type { BrokerOptions, Delivery } from '../../../src/protocol/broker.ts';
+import type { Delivery } from '../../../src/protocol/broker.ts';
 import type { Shard } from '../../../src/protocol/sharding.ts';
 import type { LinkFault } from '../../support/broker-harness.ts';
 import {
@@ -15,16 +15,8 @@ import {
   senderOf,
   toShard,
 } from '../../support/broker-play.ts';
-import { type BrokerCases, linkFlag } from './cases.ts';
+import { type BrokerCases, linkFlag, SHORT_TIMES } from './cases.ts';
 
-/** Short times, so that a case about a lost owner ends soon. */
-const OPTIONS: BrokerOptions = {
-  heartbeatMs: 500,
-  downAfterMs: 2_500,
-  publishTimeoutMs: 1_500,
-  connectTimeoutMs: 1_500,
-  reconnect: { minMs: 20, maxMs: 200 },
-};
 /** Milliseconds beside the adapter's own bounds: the machine may be busy. */
 const SLACK_MS = 15_000;
 
@@ -35,7 +27,7 @@ export function shardCases({ has, faults, sizes, when }: BrokerCases): void {
   const whenShards = (name: string, run: (play: BrokerPlay) => Promise<void>): void =>
     when('grantMs', hasShards, name, run);
   const node = (play: BrokerPlay, hasLink = false): Promise<PlayNode> =>
-    play.node({ options: OPTIONS, hasLink });
+    play.node({ options: SHORT_TIMES, hasLink });
   const withLink = (fault: LinkFault): [flag: string, has: boolean] =>
     hasShards ? linkFlag(faults, fault) : ['grantMs', false];
   const boundOf = ({ broker: { capabilities } }: PlayNode): number =>
@@ -99,7 +91,7 @@ export function shardCases({ has, faults, sizes, when }: BrokerCases): void {
   });
 
   whenShards('25: bounds a shard, and shows its backlog', async (play) => {
-    const owner = await play.node({ options: { ...OPTIONS, maxLength: 5 } });
+    const owner = await play.node({ options: { ...SHORT_TIMES, maxLength: 5 } });
     const shard = shardOf(3);
     await untilOwned(play, owner, await owner.claim(shard));
     const results = await owner.publish(range(5).map((number) => frame(toShard(shard), number)));
@@ -418,7 +410,7 @@ export function shardCases({ has, faults, sizes, when }: BrokerCases): void {
 
   whenShards('56: forgets a shard without claims after its time, and leaves nothing', async (play) => {
     if (!has.leavesNothing) return;
-    const owner = await play.node({ options: { ...OPTIONS, expiresMs: 2_000 } });
+    const owner = await play.node({ options: { ...SHORT_TIMES, expiresMs: 2_000 } });
     const shard = shardOf(1, 2);
     const claim = await owner.claim(shard);
     await untilOwned(play, owner, claim);
@@ -428,7 +420,7 @@ export function shardCases({ has, faults, sizes, when }: BrokerCases): void {
     await play.until(
       async () => {
         // Brokers without timers of their own forget when somebody comes by.
-        const visitor = await play.node({ options: { ...OPTIONS, expiresMs: 2_000 } });
+        const visitor = await play.node({ options: { ...SHORT_TIMES, expiresMs: 2_000 } });
         await visitor.close();
         return (await play.harness.leftovers(play.prefix)).length === 0;
       },

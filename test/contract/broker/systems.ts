@@ -1,22 +1,13 @@
 /** Cases about systems of actors on several nodes: what is sent between them means what it means in one process. */
 
 import { expect } from 'vitest';
-import type { BrokerOptions } from '../../../src/protocol/broker.ts';
 import { isTroupeError } from '../../../src/protocol/errors.ts';
 import { PRIORITIES } from '../../../src/protocol/priority.ts';
 import { type BrokerPlay, range } from '../../support/broker-play.ts';
 import { deferred, endingOf, never } from '../../support/puppet.ts';
 import { ClerkBook, type PlaySystem, SystemPlay } from '../../support/system-play.ts';
-import { type BrokerCases, IS_FULL, linkFlag } from './cases.ts';
+import { type BrokerCases, IS_FULL, linkFlag, SHORT_TIMES } from './cases.ts';
 
-/** Short times, so that a death is seen soon. */
-const OPTIONS: BrokerOptions = {
-  heartbeatMs: 500,
-  downAfterMs: 2_500,
-  publishTimeoutMs: 1_500,
-  connectTimeoutMs: 1_500,
-  reconnect: { minMs: 20, maxMs: 200 },
-};
 /** Milliseconds beside the adapter's own bound: the machine may be busy. */
 const SLACK_MS = 30_000;
 const LONG_MS = 600_000;
@@ -103,8 +94,8 @@ export function systemCases({ has, faults, sizes, when }: BrokerCases): void {
     async (play) => {
       const systems = new SystemPlay(play);
       const busy = new ClerkBook(never);
-      const a = await systems.system({}, { options: OPTIONS });
-      const b = await systems.system({ clerk: busy }, { name: 'worker', options: OPTIONS });
+      const a = await systems.system({}, { options: SHORT_TIMES });
+      const b = await systems.system({ clerk: busy }, { name: 'worker', options: SHORT_TIMES });
       await systems.meet(a, b);
       const clerk = a.clerk('worker');
       const asked = endingOf(clerk.ask('count', 1, { timeoutMs: LONG_MS }));
@@ -115,7 +106,7 @@ export function systemCases({ has, faults, sizes, when }: BrokerCases): void {
       expect(a.lost).toEqual(['worker']);
       expect(clerk.tell('file', 2)).toBe('actor-unknown');
       const again = new ClerkBook();
-      const next = await systems.system({ clerk: again }, { name: 'worker', options: OPTIONS });
+      const next = await systems.system({ clerk: again }, { name: 'worker', options: SHORT_TIMES });
       await systems.meet(a, next);
       expect(await play.within(clerk.ask('count', 3), 'ask', SLACK_MS)).toBe(6);
       expect([busy.filed, again.filed, a.asksInFlight]).toEqual([[], [], 0]);
@@ -256,9 +247,9 @@ export function systemCases({ has, faults, sizes, when }: BrokerCases): void {
     '9 19: gives each message of a group to one member, and what a killed one had in hand to another',
     async (play) => {
       const systems = new SystemPlay(play);
-      const a = await systems.system({}, { options: OPTIONS });
-      const b = await systems.system({}, { options: OPTIONS });
-      const c = await systems.system({}, { options: OPTIONS });
+      const a = await systems.system({}, { options: SHORT_TIMES });
+      const b = await systems.system({}, { options: SHORT_TIMES });
+      const c = await systems.system({}, { options: SHORT_TIMES });
       await systems.meet(a, b, c);
       const [got, stuck] = [[] as number[], [] as number[]];
       const join = (at: PlaySystem, take: (n: number) => unknown) =>
@@ -284,8 +275,8 @@ export function systemCases({ has, faults, sizes, when }: BrokerCases): void {
     async (play) => {
       const systems = new SystemPlay(play);
       const book = new ClerkBook();
-      const a = await systems.system({}, { options: OPTIONS });
-      const b = await systems.system({ clerk: book }, { options: OPTIONS });
+      const a = await systems.system({}, { options: SHORT_TIMES });
+      const b = await systems.system({ clerk: book }, { options: SHORT_TIMES });
       await systems.meet(a, b);
       const clerk = a.clerk(b.name);
       let sent = 0;
@@ -313,7 +304,7 @@ export function systemCases({ has, faults, sizes, when }: BrokerCases): void {
       async (play) => {
         const systems = new SystemPlay(play);
         const book = new ClerkBook();
-        const options = { ...OPTIONS, downAfterMs: 60_000 };
+        const options = { ...SHORT_TIMES, downAfterMs: 60_000 };
         const a = await systems.system({}, { options, hasLink: true });
         const b = await systems.system({ clerk: book }, { options, hasLink: true });
         await systems.meet(a, b);
@@ -349,8 +340,8 @@ export function systemCases({ has, faults, sizes, when }: BrokerCases): void {
     async (play) => {
       const systems = new SystemPlay(play);
       const [bookA, bookB] = [new ClerkBook((_, signal) => aborted(signal)), new ClerkBook()];
-      const a = await systems.system({ clerk: bookA }, { options: OPTIONS });
-      const b = await systems.system({ clerk: bookB }, { options: OPTIONS, hasLink: true });
+      const a = await systems.system({ clerk: bookA }, { options: SHORT_TIMES });
+      const b = await systems.system({ clerk: bookB }, { options: SHORT_TIMES, hasLink: true });
       await systems.meet(a, b);
       const lifeOf = (name: string) => a.system.nodes.find((node) => node.name === name)?.incarnation;
       const before = lifeOf(b.name);
