@@ -89,7 +89,7 @@ class LoopbackBroker implements Broker {
     this.address = address;
     this.settings = settings;
     this.capabilities = capabilitiesOf(settings);
-    this.publisher = new Publisher(settings.publishTimeoutMs);
+    this.publisher = new Publisher(settings.publishTimeoutMs, (node) => this.roster?.misses(node) ?? false);
     this.members = {
       view: () => this.view.view(),
       onChange: (listener) => this.view.onChange(listener),

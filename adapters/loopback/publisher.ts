@@ -16,16 +16,19 @@ type Line = Pick<Session, 'isOpen' | 'ask'>;
 /** What one node publishes. */
 export class Publisher {
   private readonly timeoutMs: number;
+  private readonly isMissed: (node: string) => boolean;
   private unconfirmedBytes = 0;
 
-  constructor(timeoutMs: number) {
+  /** A node `isMissed` that lives and is not known to the server yet: what is for it is not sent, since the server would take it for nobody's. */
+  constructor(timeoutMs: number, isMissed: (node: string) => boolean) {
     this.timeoutMs = timeoutMs;
+    this.isMissed = isMissed;
   }
 
   /** One result for each frame. */
   async publish(session: Line | undefined, frames: readonly OutFrame[]): Promise<readonly PublishResult[]> {
-    const isTooLarge = ({ bytes }: OutFrame): boolean => bytes.byteLength > FRAME_BYTES_MAX;
-    const fitting = frames.filter((frame) => !isTooLarge(frame));
+    const problems = frames.map((frame) => this.problemOf(frame));
+    const fitting = frames.filter((_, place) => problems[place] === undefined);
     const parts: Promise<readonly PublishResult[]>[] = [];
     let isStopped = session?.isOpen !== true;
     for (const part of partsOf(fitting)) {
@@ -36,7 +39,13 @@ export class Publisher {
       else parts.push(this.send(session, part, size, parts.length > 0));
     }
     const results = (await Promise.all(parts)).flat()[Symbol.iterator]();
-    return frames.map((frame) => (isTooLarge(frame) ? 'too-large' : (results.next().value ?? 'unknown')));
+    return problems.map((problem) => problem ?? results.next().value ?? 'unknown');
+  }
+
+  /** Why a frame is not sent. */
+  private problemOf({ to, bytes }: OutFrame): PublishResult | undefined {
+    if (bytes.byteLength > FRAME_BYTES_MAX) return 'too-large';
+    return to.kind === 'node' && this.isMissed(to.node) ? 'unavailable' : undefined;
   }
 
   /** What is published is encoded before this returns: it does not change any more. */

@@ -65,6 +65,11 @@ export class Roster {
     this.update(left);
   }
 
+  /** Whether a node counts as living that this server does not know yet. */
+  misses(name: string): boolean {
+    return this.missed.has(name);
+  }
+
   /** Waits for nobody any more. */
   end(): void {
     if (this.patience !== undefined) this.host.clock.clearTimer(this.patience);

@@ -32,13 +32,14 @@ class Line {
 }
 
 const to = { kind: 'node', node: 'a' } as const;
+const publisherOf = (...missed: string[]) => new Publisher(1_000, (node) => missed.includes(node));
 const frames = (count: number, sizeBytes = 8) =>
   range(count).map((number) => frame(to, number, { sizeBytes }));
 
 describe('publishing to a loopback server', () => {
   it('goes in parts that fit into messages, in order, of which all but the first continue', async () => {
     const line = new Line();
-    const publisher = new Publisher(1_000);
+    const publisher = publisherOf();
     const few = publisher.publish(line, frames(3, DELIVERY_BATCH_BYTES / 2));
     expect(line.asked.map(({ call }) => [call.frames.length, call.isContinued])).toEqual([
       [2, false],
@@ -52,7 +53,7 @@ describe('publishing to a loopback server', () => {
 
   it('gives each frame its own result', async () => {
     const line = new Line();
-    const publishing = new Publisher(1_000).publish(line, [
+    const publishing = publisherOf().publish(line, [
       ...frames(2),
       frame(to, 3, { sizeBytes: FRAME_BYTES_MAX + 1 }),
       ...frames(2),
@@ -61,9 +62,24 @@ describe('publishing to a loopback server', () => {
     expect(await publishing).toEqual(['ok', 'full', 'too-large', 'unroutable', 'unavailable']);
   });
 
+  it('does not send what is for a node that the server does not know yet, and all else', async () => {
+    const line = new Line();
+    const others = [
+      { kind: 'node', node: 'b' },
+      { kind: 'topic', topic: 'b' },
+    ] as const;
+    const publishing = publisherOf('b').publish(line, [
+      ...frames(1),
+      ...others.map((other) => frame(other, 1)),
+    ]);
+    expect(line.asked.map(({ call }) => call.frames.map((sent) => sent.to))).toEqual([[to, others[1]]]);
+    line.confirm();
+    expect(await publishing).toEqual(['ok', 'unavailable', 'ok']);
+  });
+
   it('knows nothing of what has no answer, and sends nothing without a connection', async () => {
     const line = new Line();
-    const publisher = new Publisher(1_000);
+    const publisher = publisherOf();
     const publishing = publisher.publish(line, frames(1));
     line.asked[0]?.answer(undefined);
     expect(await publishing).toEqual(['unknown']);
@@ -74,7 +90,7 @@ describe('publishing to a loopback server', () => {
 
   it('stops at its bound of bytes without an answer, lets nothing past that, and goes on when there is one', async () => {
     const line = new Line();
-    const publisher = new Publisher(1_000);
+    const publisher = publisherOf();
     const most = LOOPBACK_UNCONFIRMED_BYTES_MAX / FRAME_BYTES_MAX;
     const filling = publisher.publish(line, frames(most - 1, FRAME_BYTES_MAX));
     // There is room for the first and, without the second, for the last.

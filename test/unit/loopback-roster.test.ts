@@ -54,6 +54,19 @@ describe('the roster of a loopback node', () => {
     expect([told, view.view()]).toEqual([['down b bbb'], [A]]);
   });
 
+  it('misses those whom a new server does not know yet, until they come or are dead', async () => {
+    const { roster, clock } = rosterOfTwo();
+    expect(roster.misses('b')).toBe(false);
+    roster.introduce({ server: 'two', ageMs: 10 });
+    roster.hears({ type: 'census', ended: [], living: [A] });
+    expect([roster.misses('a'), roster.misses('b'), roster.misses('c')]).toEqual([false, true, false]);
+    roster.hears({ type: 'census', ended: [], living: [B] });
+    expect(roster.misses('b')).toBe(false);
+    roster.introduce({ server: 'three', ageMs: 10 });
+    await clock.advance(DOWN_AFTER_MS, nothing);
+    expect(roster.misses('b')).toBe(false);
+  });
+
   it('hears nothing of those who come to the new server in time', async () => {
     const { roster, clock, told } = rosterOfTwo();
     roster.introduce({ server: 'two', ageMs: 10 });
