@@ -38,10 +38,16 @@ export function kafkajsDriver(
     const sockets = new Sockets(tls, host.clock, lost);
     const cluster = insideCluster(new Client(configuration(settings, clientId, sockets)));
     const client = new KafkajsClient(cluster, settings, () => sockets.close());
+    let refusal: KafkaFailure | undefined;
+    const refused = (failure: KafkaFailure): void => {
+      refusal = failure;
+    };
     try {
       const { connectTimeoutMs } = settings;
-      await settledWithin(host.clock, connectTimeoutMs, arrive(cluster, client, { home, host }), () => {
-        throw new KafkaFailure('not-sent', `no connection within ${connectTimeoutMs} ms`);
+      const arriving = arrive(cluster, client, { home, host, refused });
+      await settledWithin(host.clock, connectTimeoutMs, arriving, () => {
+        const why = refusal === undefined ? '' : `: ${refusal.message}`;
+        throw new KafkaFailure('not-sent', `no connection within ${connectTimeoutMs} ms${why}`);
       });
       return client;
     } catch (error) {
@@ -104,12 +110,21 @@ function configuration(settings: KafkaSettings, clientId: string, sockets: Socke
   };
 }
 
-/** Until it can be asked for anything. */
+/** Until it can be asked for anything. Tells what keeps it from that. */
 async function arrive(
   cluster: InsideCluster,
   client: KafkajsClient,
-  { home, host }: { readonly home: TopicSpec; readonly host: Host },
+  {
+    home,
+    host,
+    refused,
+  }: { readonly home: TopicSpec; readonly host: Host; readonly refused: (failure: KafkaFailure) => void },
 ): Promise<void> {
+  const tell = (error: unknown): void => {
+    const failure = failureOf(error);
+    if (failure.kind !== 'refused') throw error;
+    refused(failure);
+  };
   await cluster.connect();
   // With a topic of its own kafkajs asks for that one, and not for every topic of the cluster.
   cluster.targetTopics.add(home.name);
@@ -118,19 +133,15 @@ async function arrive(
       await cluster.refreshMetadata();
       return;
     } catch (error) {
-      const { kind } = failureOf(error);
-      if (kind !== 'no-topic' && kind !== 'refused') throw error;
-      // Any server passes it on to the one that decides.
-      const server = await cluster.brokerPool.findConnectedBroker();
-      if (kind === 'no-topic') await client.createTopic(home, server).catch(throwUnlessRefused);
+      if (failureOf(error).kind === 'no-topic') {
+        // Any server passes it on to the one that decides.
+        const server = await cluster.brokerPool.findConnectedBroker();
+        await client.createTopic(home, server).catch(tell);
+      } else tell(error);
     }
     // Whoever waits gives up after a while.
     await pause(host.clock, AGAIN_MS);
   }
-}
-
-function throwUnlessRefused(error: unknown): void {
-  if (failureOf(error).kind !== 'refused') throw error;
 }
 
 function nothing(): void {

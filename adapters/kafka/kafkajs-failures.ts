@@ -25,6 +25,8 @@ const KINDS: ReadonlyMap<string, KafkaFailureKind> = new Map(
         'NOT_COORDINATOR_FOR_GROUP',
         'NOT_CONTROLLER',
         'OFFSET_NOT_AVAILABLE',
+        // Fewer servers are up than copies are asked for: also while the only one has missed a heartbeat.
+        'INVALID_REPLICATION_FACTOR',
       ],
       [
         'denied',
@@ -35,7 +37,6 @@ const KINDS: ReadonlyMap<string, KafkaFailureKind> = new Map(
         'UNSUPPORTED_SASL_MECHANISM',
         'ILLEGAL_SASL_STATE',
         'POLICY_VIOLATION',
-        'INVALID_REPLICATION_FACTOR',
         'INVALID_SESSION_TIMEOUT',
       ],
       // Where nobody listens, nothing was sent.
@@ -43,6 +44,14 @@ const KINDS: ReadonlyMap<string, KafkaFailureKind> = new Map(
     ] as const
   ).flatMap(([kind, ...types]) => types.map((type): [string, KafkaFailureKind] => [type, kind])),
 );
+
+/** What an error means to who reads it, where its own words leave that open. */
+const WORDS: ReadonlyMap<string, string> = new Map([
+  [
+    'INVALID_REPLICATION_FACTOR',
+    'fewer servers are up than replicationFactor, or the default of the server, asks for',
+  ],
+]);
 
 /** Codes of Node for certificates that it does not take. */
 const CERTIFICATE = /^(ERR_TLS_|ERR_SSL_|CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_)/;
@@ -54,7 +63,7 @@ export function failureOf(error: unknown, settings?: KafkaSettings): KafkaFailur
   if (isTroupeError(error)) return new KafkaFailure('not-sent', error.message);
   const known = chain(error);
   const kind = known.map(kindOf).find((found) => found !== undefined) ?? 'lost';
-  const problem = redacted(known.at(-1)?.message ?? String(error), settings);
+  const problem = redacted(wordsOf(known) ?? String(error), settings);
   const at = known.find(({ partition }) => partition !== undefined);
   const place =
     at?.topic === undefined || at.partition === undefined
@@ -94,6 +103,11 @@ function chain(error: unknown): Known[] {
     next = Array.isArray(several) ? several[0] : next.cause;
   }
   return found;
+}
+
+function wordsOf(known: readonly Known[]): string | undefined {
+  const last = known.at(-1);
+  return WORDS.get(last?.type ?? '') ?? last?.message;
 }
 
 /** Whether one side of a TLS connection refused what the other has shown. @internal */

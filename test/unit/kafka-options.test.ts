@@ -110,6 +110,14 @@ describe('an error of kafkajs', () => {
     expect(failureOf('text').kind).toBe('lost');
   });
 
+  it('is to be tried again, and says what lacks, where there are too few servers for a topic', () => {
+    const told = failure({ type: 'INVALID_REPLICATION_FACTOR' }, 'Replication-factor is invalid');
+    expect(told.kind).toBe('refused');
+    expect(told.message).toBe(
+      'fewer servers are up than replicationFactor, or the default of the server, asks for',
+    );
+  });
+
   it('tells the partition, and no password', () => {
     expect(failure({ type: 'OFFSET_OUT_OF_RANGE', topic: 't', partition: 3 })).toMatchObject({
       kind: 'out-of-range',
