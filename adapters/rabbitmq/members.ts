@@ -141,8 +141,9 @@ export class Members implements Membership {
     session.watch(channel);
     await topology.bindMember(channel, node.name);
     const hear = (message: ConsumeMessage | null): void => {
-      if (message === null) session.fail(new Error('the queue of this node was deleted'));
-      else this.hear(message.content);
+      if (message !== null) this.hear(message.content);
+      // Whoever leaves deletes it: another session would make the inbox again.
+      else if (!this.isClosed()) session.fail(new Error('the queue of this node was deleted'));
     };
     await channel.consume(topology.alive(node.name), hear, { noAck: true });
     this.session = session;

@@ -86,6 +86,13 @@ describe.skipIf(found.isForeign)('RabbitMQ', () => {
     await expect.poll(() => server.control('list_connections', '--no-table-headers', 'pid'), SOON).toBe('');
   });
 
+  it('56: leaves no queue of a node behind, however many go at once', async () => {
+    fresh();
+    const opened = await Promise.all(Array.from({ length: 8 }, (_, place) => open(`leaves${place}`)));
+    await Promise.all(opened.map((broker) => broker.close()));
+    expect(await queues()).toEqual([`${prefix}.dl`]);
+  });
+
   it.each([
     ['a short queue', 40],
     ['a long queue', 1_600],
