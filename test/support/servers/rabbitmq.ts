@@ -58,7 +58,7 @@ export async function startRabbitmq({ command, settings }: RabbitmqOptions = {})
   const script = command ?? rabbitmqCommand();
   if (script === undefined) throw new Error('rabbitmq-server is not installed.');
   const folder = await serverFolder('rabbitmq');
-  const [port = 0, distribution = 0, mapper = 0, tool = 0] = await freePorts(4);
+  const [port = 0, distribution = 0, mapper = 0] = await freePorts(3);
   const loopback = '-kernel inet_dist_use_interface {127,0,0,1}';
   const environment = {
     HOME: folder, // where Erlang keeps its cookie
@@ -66,8 +66,6 @@ export async function startRabbitmq({ command, settings }: RabbitmqOptions = {})
     ERL_EPMD_ADDRESS: '127.0.0.1',
     RABBITMQ_NODENAME: `troupe-${port}@localhost`,
     RABBITMQ_DIST_PORT: String(distribution),
-    RABBITMQ_CTL_DIST_PORT_MIN: String(tool),
-    RABBITMQ_CTL_DIST_PORT_MAX: String(tool),
     RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: loopback,
     RABBITMQ_CTL_ERL_ARGS: loopback,
     RABBITMQ_CONFIG_FILE: join(folder, 'rabbitmq.conf'),
@@ -104,8 +102,11 @@ export async function startRabbitmq({ command, settings }: RabbitmqOptions = {})
   });
   const control = async (...parameters: readonly string[]): Promise<string> => {
     const tool = join(dirname(script), 'rabbitmqctl');
+    // Its own each time: the last one's may not be free yet.
+    const [own] = await freePorts(1);
+    const ports = { RABBITMQ_CTL_DIST_PORT_MIN: String(own), RABBITMQ_CTL_DIST_PORT_MAX: String(own) };
     const { stdout } = await promisify(execFile)(tool, ['--quiet', ...parameters], {
-      env: { ...process.env, ...environment },
+      env: { ...process.env, ...environment, ...ports },
       timeout: 60_000,
     });
     return stdout;

@@ -19,7 +19,9 @@ const READY_TIMEOUT_MS = 60_000;
 const STOP_TIMEOUT_MS = 20_000;
 /** Ports are below those that Linux gives to outgoing connections, so that one stays free while its server is down. */
 const PORT_MIN = 18_000;
-const PORT_MAX = 32_000;
+/** Ports of one worker of vitest. A port is chosen some seconds before it is used: what another worker may choose is never free for sure. */
+const WORKER_PORTS = 1_750;
+const WORKERS = 8;
 
 /** A server that the tests started. */
 export interface TestServer {
@@ -71,9 +73,10 @@ export function serverFolder(kind: string): Promise<string> {
 
 /** Loopback ports that nobody listens on now. */
 export async function freePorts(count: number): Promise<number[]> {
+  const worker = Number(process.env['VITEST_POOL_ID'] ?? 0) % WORKERS;
   const ports = new Set<number>();
   while (ports.size < count) {
-    const port = PORT_MIN + Math.floor(Math.random() * (PORT_MAX - PORT_MIN));
+    const port = PORT_MIN + worker * WORKER_PORTS + Math.floor(Math.random() * WORKER_PORTS);
     if (await isFree(port)) ports.add(port);
   }
   return [...ports];
