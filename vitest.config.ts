@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
 
@@ -26,6 +27,9 @@ export default defineConfig({
     // A hanging test fails; a slow machine alone does not.
     testTimeout: 30_000,
     hookTimeout: 30_000,
+    // By default one core is left free, which on two cores means one file at a time, although
+    // the long files, those of the brokers, mostly wait.
+    maxWorkers: Math.max(2, availableParallelism() - 1),
     restoreMocks: true,
     unstubEnvs: true,
     unstubGlobals: true,
