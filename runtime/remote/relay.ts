@@ -21,13 +21,18 @@ export function relayToGroup(router: Router, publication: Publication, name: Gro
   router.relay(publication, ({ group, pattern }) => group === name.group && pattern === name.pattern);
   tally.begin(publication);
   return new Promise((resolve) => {
-    tally.whenDone(() => resolve(endOf(tally)));
+    tally.whenDone(() => resolve(endOf(tally, publication)));
   });
 }
 
 /** What the broker is told: somebody handled it, nobody could, or nobody had the time. */
-function endOf({ handled, failed, trouble }: Tally): GivenUp | typeof RELEASE | undefined {
+function endOf(
+  { handled, failed, trouble }: Tally,
+  { unfit }: Publication,
+): GivenUp | typeof RELEASE | undefined {
   if (handled > 0) return undefined;
+  // It would not fit the next time either.
+  if (failed === 0 && unfit !== undefined) return { reason: 'validation', error: unfit.error };
   if (failed === 0 || trouble === undefined) return RELEASE; // nobody is left here
   return isNobodysFault(trouble.outcome) ? RELEASE : { reason: trouble.outcome, error: trouble.error };
 }

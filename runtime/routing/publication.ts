@@ -63,6 +63,8 @@ export class Publication {
   readonly isGauged: boolean;
   /** The share of its capacity that the fullest subscriber with `backpressure` has queued, this copy included. */
   fullest = 0;
+  /** What the first subscriber that it does not fit has against it. */
+  unfit: { readonly error: unknown } | undefined = undefined;
   /** Copies that wait for room. */
   waits: Promise<void>[] | undefined = undefined;
   /** While traces are recorded: its call, to be ended. */

@@ -271,6 +271,7 @@ export class Router {
     } catch (error) {
       const refused = copyOf(publication, subscriber, publication.payload, branch);
       this.bury(refused, subscriber.cell, 'validation', error);
+      publication.unfit ??= { error };
       return undefined;
     }
     return copyOf(publication, subscriber, content, branch);

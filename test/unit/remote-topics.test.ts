@@ -238,3 +238,15 @@ describe('a group over nodes', () => {
     expect(a.system.tree().children.find(({ name }) => name === 'system')?.children).toEqual([]);
   });
 });
+  it('gives up at once what does not fit its schema, and goes on', async () => {
+    const { a, b, during, advance } = await three();
+    const Job = topic('job', z.object({ n: z.number() }));
+    const got = keeping();
+    await during(b.system.subscribe(Job, got.keep, { group: 'workers' }));
+    await during(a.system.publish('job', { n: 'none' }));
+    await during(a.system.publish('job', { n: 1 }));
+    await advance(5_000);
+    expect(got.got).toEqual([{ n: 1 }]);
+    expect(b.system.deadLetters.list()).toMatchObject([{ reason: 'validation', topic: 'job' }]);
+  });
+
