@@ -6,7 +6,7 @@
 import type { Broker } from '../../src/protocol/broker.ts';
 import { checkGroupName } from '../../src/protocol/broker-options.ts';
 import { Envelope, Extras } from '../../src/protocol/envelope.ts';
-import { encodeMessage, type WireMessage } from '../../src/protocol/frame.ts';
+import { encodeMessage } from '../../src/protocol/frame.ts';
 import { TIMER_MS_MAX } from '../../src/protocol/limits.ts';
 import type { Headers } from '../../src/protocol/ref.ts';
 import { parametersIn, withParams } from '../../src/protocol/topic.ts';
@@ -163,7 +163,7 @@ export class TopicMail implements Abroad {
     extras.attempt = Math.max(1, arrival.deliveries);
     extras.deadline = clockTimeOf(kernel, message.expiresAtMs);
     if (nodes.isLost({ name: node, incarnation })) {
-      this.bury(message, payload, extras, { lane, topic });
+      this.bury(payload, extras, { lane, topic });
       return undefined;
     }
     const params = template === undefined ? undefined : parametersIn(template, topic);
@@ -178,15 +178,13 @@ export class TopicMail implements Abroad {
 
   /** What a life that was lost had published. */
   private bury(
-    message: WireMessage,
     payload: unknown,
     extras: Extras,
     { lane, topic }: Pick<Arrival, 'lane'> & { readonly topic: string },
   ): void {
     extras.topic = topic;
     const envelope = new Envelope(PUBLISHED, payload, lane, undefined, undefined, extras);
-    const place = `//${message.id}`;
-    this.ports.kernel.deadLetters.add(envelope, place, 'quarantined');
+    this.ports.kernel.deadLetters.add(envelope, this.ports.mail.nameHere('/'), 'quarantined');
   }
 
   // --- the end ----------------------------------------------------------------------------------------------------

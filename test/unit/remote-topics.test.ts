@@ -153,7 +153,9 @@ describe('a topic over nodes', () => {
     hub.heal();
     await advance(100);
     expect(got.got).toEqual([]);
-    expect(b.system.deadLetters.list()).toMatchObject([{ reason: 'quarantined', topic: 't' }]);
+    expect(b.system.deadLetters.list()).toMatchObject([
+      { reason: 'quarantined', topic: 't', address: expect.stringMatching(/^\/\/b@[^/]+\/$/) },
+    ]);
   });
 
   it('keeps what a node listens to when that is taken for dead and goes on', async () => {
