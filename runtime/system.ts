@@ -571,16 +571,21 @@ export class LocalSystem implements Surroundings, Upward {
       const starting = child.start();
       const ref = child.cell?.ref;
       const isFed = (child.cell?.behaviour.agent.options.subscribe.length ?? 0) > 0;
-      if (this.node !== undefined && isFed) return Promise.resolve(starting).then(() => this.fed(ref));
+      if (this.node !== undefined && isFed) return Promise.resolve(starting).then(() => this.fed(child, ref));
       return starting === undefined ? Promise.resolve(ref) : starting.then(() => ref);
     } catch (error) {
       return Promise.reject(error);
     }
   }
 
-  /** What its agent subscribes to is effective on every node. */
-  private async fed<R>(ref: R): Promise<R> {
-    await this.topics.ready();
+  /** What its agent subscribes to is effective on every node; where it cannot be, nothing was spawned. */
+  private async fed<R>(child: ActorChild, ref: R): Promise<R> {
+    try {
+      if (child.cell !== undefined) await this.topics.fed(child.cell);
+    } catch (error) {
+      await child.stop('shutdown');
+      throw error;
+    }
     return ref;
   }
 

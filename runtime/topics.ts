@@ -66,8 +66,8 @@ const WAITS_LONG =
 
 /** What topics do with other nodes. */
 export interface TopicsAbroad extends Abroad {
-  /** Resolves when what subscribers listen to so far is effective for every publisher. */
-  ready(): Promise<void>;
+  /** Resolves when these patterns that subscribers listen to, or all, are effective for every publisher. */
+  ready(patterns?: Iterable<string>): Promise<void>;
   /** Lets a group's share in, with what ends that. */
   join(name: {
     readonly group: string;
@@ -99,6 +99,12 @@ export class Topics {
   /** Resolves when what was subscribed so far is effective on every node. */
   async ready(): Promise<void> {
     await this.abroad?.ready();
+  }
+
+  /** Resolves when what feeds an actor by the options of its agent is effective on every node. */
+  async fed({ behaviour }: Cell): Promise<void> {
+    const patterns = behaviour.agent.options.subscribe.map(({ topic }) => readFilter(topic).pattern);
+    await this.abroad?.ready(patterns);
   }
 
   /** From outside: rejects with `ERR_ACTOR_STOPPED` once a shutdown has begun. */
@@ -147,7 +153,7 @@ export class Topics {
     if (abroad === undefined) return running;
     try {
       if (group === undefined) {
-        await abroad.ready();
+        await abroad.ready([pattern]);
         return running;
       }
       const end = await abroad.join({ group, pattern });
@@ -176,7 +182,12 @@ export class Topics {
       capacity: integerOption('capacity', given['capacity'], 1, capacity),
       endsWithGeneration: true,
     });
-    await this.ready();
+    try {
+      await this.abroad?.ready([read.pattern]);
+    } catch (error) {
+      leave();
+      throw error;
+    }
     const unsubscribe = (): Promise<void> => {
       leave();
       return Promise.resolve();

@@ -7,12 +7,13 @@ import type { Broker } from '../../src/protocol/broker.ts';
 import { checkGroupName } from '../../src/protocol/broker-options.ts';
 import { Envelope, Extras } from '../../src/protocol/envelope.ts';
 import { encodeMessage } from '../../src/protocol/frame.ts';
-import { TIMER_MS_MAX } from '../../src/protocol/limits.ts';
+import { LISTEN_AGAIN_MS, TIMER_MS_MAX } from '../../src/protocol/limits.ts';
 import type { Headers } from '../../src/protocol/ref.ts';
 import { parametersIn, withParams } from '../../src/protocol/topic.ts';
 import { TopicMessage } from '../../src/protocol/topic-message.ts';
 import type { Kernel } from '../actor/kernel.ts';
 import { entryWithoutHandler } from '../actor/outcomes.ts';
+import type { Timeout } from '../host/timeouts.ts';
 import { Publication } from '../routing/publication.ts';
 import { tracedHeaders } from '../routing/publication-trace.ts';
 import type { Abroad, Router } from '../routing/router.ts';
@@ -43,8 +44,12 @@ export interface TopicMailPorts {
 }
 
 interface Interest {
+  readonly pattern: string;
   count: number;
-  readonly ready: Promise<void>;
+  /** The present attempt, or the last one. */
+  ready: Promise<void>;
+  /** Runs where the last attempt has failed. */
+  again: Timeout | undefined;
 }
 
 /** The topics of one node. */
@@ -95,18 +100,15 @@ export class TopicMail implements Abroad {
 
   entered(pattern: string): void {
     const known = this.interests.get(pattern);
-    if (known !== undefined) {
-      known.count++;
+    if (known === undefined) {
+      const interest: Interest = { pattern, count: 1, ready: Promise.resolve(), again: undefined };
+      this.interests.set(pattern, interest);
+      this.listen(interest);
       return;
     }
-    this.ports.interrupted();
-    const ready = this.ports.broker.listen(pattern);
-    this.interests.set(pattern, { count: 1, ready });
-    ready.catch((error: unknown) => {
-      const { events } = this.ports.kernel;
-      const text = `what other nodes publish to '${pattern}' is not heard`;
-      events.emit({ type: 'logged', level: 'error', address: '/', text, fields: { error } });
-    });
+    known.count++;
+    // Whoever comes now is told how it is now, not of an outage before.
+    if (known.again !== undefined) this.listen(known);
   }
 
   left(pattern: string): void {
@@ -114,12 +116,35 @@ export class TopicMail implements Abroad {
     if (known === undefined || --known.count > 0) return;
     this.interests.delete(pattern);
     const { kernel, broker } = this.ports;
+    this.forgetTimer(known);
     kernel.background(known.ready.then(() => broker.unlisten(pattern)).catch(() => undefined));
   }
 
-  /** Resolves when what was entered so far is effective for every publisher. */
-  async ready(): Promise<void> {
-    await Promise.all([...this.interests.values()].map(({ ready }) => ready));
+  /** Resolves when these patterns, of those that were entered, are effective for every publisher. */
+  async ready(patterns: Iterable<string> = this.interests.keys()): Promise<void> {
+    const known = [...patterns].map((pattern) => this.interests.get(pattern));
+    await Promise.all(known.map((interest) => interest?.ready ?? Promise.resolve()));
+  }
+
+  /** Tells the broker, again and again while somebody listens: nobody else would wake an agent whose subscription it has not taken. */
+  private listen(interest: Interest): void {
+    const { kernel, broker, interrupted } = this.ports;
+    const { pattern } = interest;
+    this.forgetTimer(interest);
+    interrupted();
+    interest.ready = broker.listen(pattern);
+    interest.ready.catch((error: unknown) => {
+      if (this.interests.get(pattern) !== interest) return;
+      const text = `what other nodes publish to '${pattern}' is not heard yet`;
+      kernel.events.emit({ type: 'logged', level: 'error', address: '/', text, fields: { error } });
+      const again = (): void => this.listen(interest);
+      interest.again = kernel.timeouts.startFunction(LISTEN_AGAIN_MS, kernel.now(), again);
+    });
+  }
+
+  private forgetTimer(interest: Interest): void {
+    if (interest.again !== undefined) this.ports.kernel.timeouts.cancel(interest.again);
+    interest.again = undefined;
   }
 
   /** As `GroupReadings.join`. Rejects with `ERR_OPTION_INVALID` for a name that a broker does not take. */

@@ -211,6 +211,8 @@ export const FRAMES_MISSING_MAX = 1_024;
 export const GROUP_FRAMES_KNOWN_MAX = 10_000;
 /** Milliseconds for which a node works on a request of another one before it says so, to be told when nobody waits any more. */
 export const WORKING_AFTER_MS = 100;
+/** Milliseconds before a broker that did not take what a node listens to is told again: an outage is heard of soon after its end. */
+export const LISTEN_AGAIN_MS = 1_000;
 /** Milliseconds before a dead letter that the broker could not keep is offered to it again. */
 export const BURY_AGAIN_MS = 1_000;
 /** Frames of one source that were given up, and are known if they are delivered again: as many as its largest window. */

@@ -1,5 +1,6 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { z } from 'zod';
+import { memory } from '../../adapters/memory/index.ts';
 import { agent, protocol, supervisor, tell, topic, type } from '../../src/index.ts';
 import { Holding } from '../support/handlers.ts';
 import { deferred, endingOf } from '../support/puppet.ts';
@@ -172,6 +173,136 @@ describe('a topic over nodes', () => {
   });
 });
 
+describe('what a node listens to', () => {
+  const Fed = topic('fed', z.object({ n: z.number() }));
+  const Reader = protocol('reader', { read: tell(z.object({ n: z.number() })), begin: tell() });
+
+  /** Two nodes of which `b` gets no answer from the broker until the hub heals. */
+  async function cutOff() {
+    const cluster = testCluster();
+    const memory = { connectTimeoutMs: 1_000, downAfterMs: 600_000 };
+    const [a, b] = [await cluster.start('a', { memory }), await cluster.start('b', { memory })];
+    const cut = (): void => cluster.hub.silence('to-hub', 'b');
+    const heal = async (): Promise<void> => {
+      cluster.hub.heal();
+      await cluster.advance(20_000);
+    };
+    return { ...cluster, a, b, cut, heal };
+  }
+
+  it('P105: is taken back when the last of several subscribers has gone, and not before', async () => {
+    const { a, b, during, advance } = await three();
+    const [first, second] = [keeping(), keeping()];
+    const one = await during(b.system.subscribe('t', first.keep));
+    const two = await during(b.system.subscribe('t', second.keep));
+    await during(one.unsubscribe());
+    await advance(50);
+    await during(a.system.publish('t', 1));
+    await advance(50);
+    expect([first.got, second.got]).toEqual([[], [1]]);
+    await during(two.unsubscribe());
+    await during(b.system.subscribe('t', first.keep));
+    await during(a.system.publish('t', 2));
+    await advance(50);
+    expect([first.got, second.got]).toEqual([[2], [1]]);
+  });
+
+  it('does not keep those who subscribe after an outage from what they want', async () => {
+    const { a, b, cut, heal, during, advance } = await cutOff();
+    const reader = agent(Reader, {
+      state: () => 0,
+      subscribe: [{ topic: Fed, as: 'read' }],
+      on: { read: () => {}, begin: () => {} },
+    });
+    cut();
+    const spawned = endingOf(b.system.spawn(reader, { name: 'reader' }));
+    await advance(15_000);
+    expect(spawned.is).toBe('ERR_BROKER_UNAVAILABLE');
+    await heal();
+    expect(JSON.stringify(b.system.tree())).not.toContain('"reader"');
+    const [same, other] = [keeping(), keeping()];
+    await during(b.system.subscribe(Fed, same.keep));
+    await during(b.system.subscribe('other', other.keep));
+    await during(b.system.spawn(reader, { name: 'reader' }));
+    await during(a.system.publish(Fed, {}, { n: 1 }));
+    await during(a.system.publish('other', 2));
+    await advance(50);
+    expect([same.got, other.got]).toEqual([[{ n: 1 }], [2]]);
+  });
+
+  it('is not left behind by a turn whose subscription failed', async () => {
+    const { a, b, cut, heal, during, advance } = await cutOff();
+    const outcomes: unknown[] = [];
+    const got: unknown[] = [];
+    const reader = agent(Reader, {
+      state: () => 0,
+      on: {
+        read: (_, message) => void got.push(message),
+        begin: async (ctx) => {
+          outcomes.push(endingOf(ctx.subscribe(Fed, { as: 'read' })));
+        },
+      },
+    });
+    const ref = await during(b.system.spawn(reader));
+    cut();
+    ref.tell('begin');
+    await advance(15_000);
+    expect(outcomes).toMatchObject([{ is: 'ERR_BROKER_UNAVAILABLE' }]);
+    await heal();
+    await during(b.system.subscribe('fed', () => {}));
+    await during(a.system.publish(Fed, {}, { n: 1 }));
+    await advance(50);
+    expect(got).toEqual([]);
+  });
+
+  it('is told at once for who subscribes after a failure, whatever else has failed', async () => {
+    const { a, b, cut, hub, during, advance } = await cutOff();
+    cut();
+    const pulled = b.system.messages('pulled')[Symbol.asyncIterator]();
+    const first = endingOf(pulled.next());
+    await advance(1_500);
+    const errors = b.logs.filter(({ level }) => level === 'error').map(({ text }) => text);
+    expect(errors).toEqual(["what other nodes publish to 'pulled' is not heard yet"]);
+    hub.heal();
+    const [same, other] = [keeping(), keeping()];
+    await during(b.system.subscribe('other', other.keep));
+    await during(b.system.subscribe('pulled', same.keep));
+    await during(a.system.publish('pulled', 1));
+    await during(a.system.publish('other', 2));
+    await advance(50);
+    expect([same.got, other.got, first.is]).toEqual([[1], [2], 'resolved']);
+    await during(Promise.resolve(pulled.return?.()));
+  });
+
+  it('is not told again for who has gone meanwhile', async () => {
+    const cluster = testCluster();
+    const broker = memory({ hub: cluster.hub, connectTimeoutMs: 1_000, downAfterMs: 600_000 });
+    const listen = vi.spyOn(broker, 'listen');
+    const { system } = await cluster.start('a', { broker });
+    cluster.hub.silence('to-hub', 'a');
+    const pulled = system.messages('pulled')[Symbol.asyncIterator]();
+    void pulled.next();
+    await cluster.advance(1_500);
+    await cluster.during(Promise.resolve(pulled.return?.()));
+    cluster.hub.heal();
+    await cluster.advance(20_000);
+    expect(listen).toHaveBeenCalledTimes(1);
+  });
+
+  it('is told again after an outage, for those who wait for nothing', async () => {
+    const { a, b, cut, heal, during, advance } = await cutOff();
+    cut();
+    const pulled = b.system.messages('pulled')[Symbol.asyncIterator]();
+    const first = endingOf(pulled.next());
+    await advance(15_000);
+    await heal();
+    await during(a.system.publish('pulled', 1));
+    await advance(50);
+    expect(first.is).toBe('resolved');
+    await during(Promise.resolve(pulled.return?.()));
+  });
+});
+
 describe('a group over nodes', () => {
   it('gives each message to one member on one node, and to all members some', async () => {
     const { a, b, c, during, advance } = await three();
@@ -231,15 +362,6 @@ describe('a group over nodes', () => {
     expect(got.toSorted((x, y) => x - y)).toEqual(Array.from({ length: 80 }, (_, k) => k));
   });
 
-  it('has a name that a broker takes', async () => {
-    const { a, during } = await three();
-    await expect(during(a.system.subscribe('jobs', () => {}, { group: 'no dots.' }))).rejects.toMatchObject({
-      code: 'ERR_OPTION_INVALID',
-    });
-    await during(a.system.publish('jobs', 1));
-    expect(a.system.tree().children.find(({ name }) => name === 'system')?.children).toEqual([]);
-  });
-});
   it('gives up at once what does not fit its schema, and goes on', async () => {
     const { a, b, during, advance } = await three();
     const Job = topic('job', z.object({ n: z.number() }));
@@ -252,3 +374,12 @@ describe('a group over nodes', () => {
     expect(b.system.deadLetters.list()).toMatchObject([{ reason: 'validation', topic: 'job' }]);
   });
 
+  it('has a name that a broker takes', async () => {
+    const { a, during } = await three();
+    await expect(during(a.system.subscribe('jobs', () => {}, { group: 'no dots.' }))).rejects.toMatchObject({
+      code: 'ERR_OPTION_INVALID',
+    });
+    await during(a.system.publish('jobs', 1));
+    expect(a.system.tree().children.find(({ name }) => name === 'system')?.children).toEqual([]);
+  });
+});
