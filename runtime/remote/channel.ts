@@ -38,10 +38,12 @@ export interface ChannelPorts {
   readonly emptied: (channel: Channel) => void;
 }
 
-/** A frame that the broker has not taken yet. */
+/** A frame that the broker has not taken, as far as is known. */
 interface Unconfirmed {
   readonly parcels: readonly Load[];
   readonly frame: OutFrame;
+  /** It was sent, and nobody said what became of it. */
+  mayHaveArrived: boolean;
 }
 
 /** One destination in one lane. */
@@ -85,15 +87,19 @@ export class Channel {
     this.pump();
   }
 
-  /** The node goes on in another life: what the broker has not taken is sent in its name. */
+  /**
+   * The node goes on in another life: what the broker has not taken is sent in its name. What may have arrived stays what it is: by its number,
+   * and by no other, whoever has it knows a copy.
+   */
   renew(): void {
     if (this.isPublishing) this.isOutlived = true;
     else this.unpack(this.unconfirmed);
   }
 
   private unpack(frames: readonly Unconfirmed[]): void {
-    this.waiting = [...frames.flatMap(({ parcels }) => parcels), ...this.waiting];
-    this.unconfirmed = [];
+    const untaken = frames.filter(({ mayHaveArrived }) => !mayHaveArrived);
+    this.waiting = [...untaken.flatMap(({ parcels }) => parcels), ...this.waiting];
+    this.unconfirmed = frames.filter(({ mayHaveArrived }) => mayHaveArrived);
   }
 
   /** Gives everything up, for good. */
@@ -128,7 +134,11 @@ export class Channel {
       this.isPublishing = false;
     }
     if (this.isWithdrawn) return;
-    const left = sent.filter(({ parcels }, n) => !this.settle(parcels, results[n] ?? 'unknown'));
+    const left = sent.filter((each, n) => {
+      const result = results[n] ?? 'unknown';
+      each.mayHaveArrived ||= result === 'unknown';
+      return !this.settle(each.parcels, result);
+    });
     // Nothing was added behind them meanwhile: frames are made only when nothing is under way.
     if (this.isOutlived) this.unpack(left);
     else this.unconfirmed = left;
@@ -175,7 +185,7 @@ export class Channel {
       parcels.map((parcel) => parcel.bytes),
     );
     const frame = { to: this.to, lane: this.lane, bytes, expiresAtMs: expiryOf(parcels) };
-    this.unconfirmed.push({ parcels, frame });
+    this.unconfirmed.push({ parcels, frame, mayHaveArrived: false });
     return end;
   }
 

@@ -229,6 +229,28 @@ describe('an outbox', () => {
     ]);
   });
 
+  it('sends in the name of its next life what has certainly not arrived, and all else as it was', async () => {
+    const answers = [deferred<PublishResult[]>(), deferred<PublishResult[]>(), deferred<PublishResult[]>()];
+    let calls = 0;
+    const { send, outbox, published, advance } = await sending(() => answers[calls++]?.promise ?? []);
+    const lives = () =>
+      published.at(-1)?.map((frame) => `${decodeFrame(frame.bytes).incarnation}: ${idsOf(frame)}`);
+    const endings = ['a', 'b', 'c'].map((id) => send(id, { size: 60_000 }));
+    await advance(1);
+    answers[0]?.resolve(['unknown', 'unavailable', 'unavailable']);
+    await advance(1);
+    outbox.renew({ name: 'me', incarnation: 'y' });
+    await advance(1_000);
+    expect(lives()).toEqual(['x: a', 'y: b', 'y: c']);
+    outbox.renew({ name: 'me', incarnation: 'z' }); // while that is under way
+    answers[1]?.resolve(['ok', 'unknown', 'full']);
+    await advance(1_000);
+    expect(lives()).toEqual(['y: b', 'z: c']);
+    answers[2]?.resolve(['ok', 'ok']);
+    await advance(1);
+    expect(endings.map(({ is }) => is)).toEqual(['resolved', 'resolved', 'resolved']);
+  });
+
   it('gives up everything when it is told to', async () => {
     const { send, outbox, advance, kernel } = await sending(all('unavailable'));
     const endings = [send('a'), send('b', { lane: 0 })];
