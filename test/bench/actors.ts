@@ -2,7 +2,7 @@
 
 import { z } from 'zod';
 import { agent, ask, createSystem, protocol, type Ref, supervisor, tell } from '../../src/index.ts';
-import { brokerOf } from './broker-of.ts';
+import { brokerOf } from '../support/broker-of.ts';
 import type { Carrier } from './pair.ts';
 
 const Reader = protocol('reader', {
@@ -28,7 +28,7 @@ export function actorCarrier(give: Give): Carrier {
       const system = await createSystem({
         name: 'bench',
         node: 'reads',
-        broker: await brokerOf(url, key),
+        broker: brokerOf(url, key),
         root: supervisor({ children: { reader: reader.child() } }),
         log: () => undefined,
       });
@@ -38,7 +38,7 @@ export function actorCarrier(give: Give): Carrier {
       const system = await createSystem({
         name: 'bench',
         node: 'sends',
-        broker: await brokerOf(url, key),
+        broker: brokerOf(url, key),
         log: () => undefined,
       });
       if (!system.nodes.some(({ name: node }) => node === 'reads'))

@@ -1,7 +1,8 @@
 /** What the processes of `remote-program.ts` and the tests that run them have in common. */
 
 import { z } from 'zod';
-import { ask, protocol, tell } from '../../src/index.ts';
+import { fileStates } from '../../adapters/store/index.ts';
+import { agent, ask, type KeyedArgs, protocol, type System, tell, type } from '../../src/index.ts';
 
 /** Files numbers, doubles them, and holds its event loop for some milliseconds. */
 export const ProcessClerk = protocol('clerk', {
@@ -18,3 +19,28 @@ export const NODE_TIMES = {
   connectTimeoutMs: 2_000,
   reconnect: { minMs: 20, maxMs: 200 },
 } as const;
+
+/** Adds a number, once, and says all that it has. */
+export const Ledger = protocol('ledger', {
+  add: ask(z.number(), type<number[]>({ trust: true })),
+});
+
+const ledgerAgent = agent(Ledger, {
+  state: (_args: KeyedArgs) => ({ numbers: [] as number[] }),
+  on: {
+    add: (ctx, n) => {
+      if (!ctx.state.numbers.includes(n)) ctx.state.numbers.push(n);
+      return ctx.state.numbers;
+    },
+  },
+});
+
+/** The ledgers of a cluster, whose states are in a folder; `hosts` says whether this node has some of them. */
+export function ledgers(system: Pick<System, 'keyed'>, folder: string, hosts: boolean) {
+  return system.keyed(ledgerAgent, {
+    shards: 6,
+    hosts,
+    persist: 'snapshot',
+    states: fileStates({ folder }),
+  });
+}

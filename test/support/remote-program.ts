@@ -1,13 +1,18 @@
 /**
- * A node in a process of its own, for tests that stop, kill and restart it: a clerk, on a Redis. It tells its parent each number that it has
+ * A node in a process of its own, for tests that stop, kill and restart it: a clerk and its share of the ledgers, on the broker of a URL. It tells its parent each number that it has
  * filed, and ends by SIGTERM as a service does.
  */
 
-import { redis } from '../../adapters/redis/index.ts';
 import { agent, createSystem, supervisor } from '../../src/index.ts';
-import { NODE_TIMES, ProcessClerk } from './remote-clerk.ts';
+import { brokerOf } from './broker-of.ts';
+import { ledgers, NODE_TIMES, ProcessClerk } from './remote-clerk.ts';
 
-const { CLERK_BROKER: url = '', CLERK_PREFIX: prefix = '', CLERK_NODE: node = '' } = process.env;
+const {
+  CLERK_BROKER: url = '',
+  CLERK_PREFIX: prefix = '',
+  CLERK_NODE: node = '',
+  CLERK_STATES: folder = '',
+} = process.env;
 
 const clerk = agent(ProcessClerk, {
   state: (): object => ({}),
@@ -23,14 +28,15 @@ const clerk = agent(ProcessClerk, {
     },
   },
 });
-await createSystem({
+const system = await createSystem({
   name: 'program',
   node,
-  broker: redis(url, { ...NODE_TIMES, prefix }),
+  broker: brokerOf(url, prefix, NODE_TIMES),
   root: supervisor({ children: { clerk: clerk.child() } }),
   signals: true,
   log: false,
 });
+ledgers(system, folder, true);
 process.send?.('joined');
 // As long as its parent lives.
 process.once('disconnect', () => process.kill(process.pid, 'SIGTERM'));

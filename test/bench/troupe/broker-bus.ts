@@ -1,18 +1,18 @@
 /** Two buses on one broker: what is published in one go is packed. */
 
 import { MessageBus } from '../../../src/index.ts';
-import { brokerOf } from '../broker-of.ts';
+import { brokerOf } from '../../support/broker-of.ts';
 import { type Carrier, runPair } from '../pair.ts';
 
 const carrier: Carrier = {
   consume: async ({ url, key }, handle) => {
-    const bus = await MessageBus.connect({ broker: await brokerOf(url, key), log: () => undefined });
+    const bus = await MessageBus.connect({ broker: brokerOf(url, key), log: () => undefined });
     await bus.subscribe('work', ({ payload }) => handle(String(payload)), { capacity: 100_000 });
     await bus.subscribe('echo', (message) => message.reply(message.payload));
     return () => bus.close({ drainMs: 0 });
   },
   produce: async ({ name, url, key }) => {
-    const bus = await MessageBus.connect({ broker: await brokerOf(url, key), log: () => undefined });
+    const bus = await MessageBus.connect({ broker: brokerOf(url, key), log: () => undefined });
     const urgent = { priority: 'critical' } as const;
     // A backlog is of less urgent messages, and everything else is as usual.
     const priority = name === 'critical' ? 'background' : 'normal';

@@ -5,7 +5,7 @@ import type { Broker, Delivery, Lane, OutFrame } from '../../../src/protocol/bro
 import { decodeFrame, encodeFrame, encodeMessage } from '../../../src/protocol/frame.ts';
 import { LANE_WINDOWS, PUBLISH_FRAMES_MAX } from '../../../src/protocol/limits.ts';
 import { decodePayload, encodePayload } from '../../../src/protocol/payload.ts';
-import { brokerOf } from '../broker-of.ts';
+import { brokerOf } from '../../support/broker-of.ts';
 import { type Carrier, runPair } from '../pair.ts';
 
 const PAYLOAD_BYTES_MAX = 1_000_000;
@@ -84,7 +84,7 @@ const BACKGROUND: Lane = 5;
 
 const carrier: Carrier = {
   consume: async ({ url, key }, handle) => {
-    const broker = await brokerOf(url, key);
+    const broker = brokerOf(url, key);
     await broker.open({ name: 'consumer', incarnation: 'x' }, systemHost);
     const publisher = new Publisher(broker, 'consumer');
     let before: Promise<void> = Promise.resolve();
@@ -113,7 +113,7 @@ const carrier: Carrier = {
     return () => broker.close();
   },
   produce: async ({ name, url, key }) => {
-    const broker = await brokerOf(url, key);
+    const broker = brokerOf(url, key);
     await broker.open({ name: 'producer', incarnation: 'x' }, systemHost);
     const publisher = new Publisher(broker, 'producer');
     const usual = name === 'critical' ? BACKGROUND : USUAL;

@@ -5,7 +5,7 @@
 
 import { z } from 'zod';
 import { agent, ask, createSystem, isTroupeError, protocol, supervisor } from '../../../src/index.ts';
-import { brokerOf } from '../broker-of.ts';
+import { brokerOf } from '../../support/broker-of.ts';
 import type { FailoverResult } from '../failover.ts';
 import { IS_WORKER, say, startWorker } from '../workers.ts';
 
@@ -87,6 +87,6 @@ async function join(
   [url = '', key = '', times = '{}']: readonly string[],
   rest: { readonly root?: ReturnType<typeof supervisor> },
 ) {
-  const broker = await brokerOf(url, key, JSON.parse(times)); // written by this benchmark
+  const broker = brokerOf(url, key, JSON.parse(times)); // written by this benchmark
   return createSystem({ name: 'bench', node, broker, log: () => undefined, ...rest });
 }

@@ -6,7 +6,7 @@
 
 import { z } from 'zod';
 import { agent, ask, createSystem, protocol, supervisor } from '../../../src/index.ts';
-import { brokerOf } from '../broker-of.ts';
+import { brokerOf } from '../../support/broker-of.ts';
 import { burn, usedMs } from '../burn.ts';
 import type { ScalingResult } from '../scaling.ts';
 import { IS_WORKER, say, startWorker, type Worker } from '../workers.ts';
@@ -44,7 +44,7 @@ async function work([
     await createSystem({
       name: 'bench',
       node: name,
-      broker: await brokerOf(url, key),
+      broker: brokerOf(url, key),
       root: supervisor({ children: { worker: worker.child() } }),
       log: () => undefined,
     });
@@ -67,7 +67,7 @@ async function measure(rest: readonly string[]): Promise<ScalingResult> {
     const system = await createSystem({
       name: 'bench',
       node: 'front',
-      broker: await brokerOf(url, key),
+      broker: brokerOf(url, key),
       log: () => undefined,
     });
     const askAll = async (turnsOfEach: number): Promise<readonly number[]> => {

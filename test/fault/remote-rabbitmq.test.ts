@@ -1,0 +1,5 @@
+import { startRabbitmq } from '../support/servers/rabbitmq.ts';
+import { useServer } from '../support/servers/use-server.ts';
+import { remoteProcessCases } from './remote-processes.ts';
+
+remoteProcessCases('RabbitMQ', { usable: useServer('rabbitmq'), start: startRabbitmq });
