@@ -5,7 +5,12 @@
  */
 
 import { TroupeError } from '../src/protocol/errors.ts';
-import { SHUTDOWN_DEADLINE_MS, SHUTDOWN_TAIL_SHARE, SIGNAL_DRAIN_MS } from '../src/protocol/limits.ts';
+import {
+  KILL_GRACE_MS,
+  SHUTDOWN_DEADLINE_MS,
+  SHUTDOWN_TAIL_SHARE,
+  SIGNAL_DRAIN_MS,
+} from '../src/protocol/limits.ts';
 import { choiceOption, durationOption, invalidOption, objectOption } from '../src/protocol/options.ts';
 import { END_SIGNALS, type EndSignal } from '../src/protocol/shutdown.ts';
 import type { Kernel } from './actor/kernel.ts';
@@ -55,7 +60,8 @@ export class Shutdown {
       (signal: AbortSignal) => drained(kernel, tops(), this.drainMs, signal),
       own,
     );
-    this.phases.add('stop-actors', 'actors', (signal: AbortSignal) => stopped(kernel, tops(), signal), own);
+    const stop = options.hasOnlyDrain === true ? stoppedAtOnce : stopped;
+    this.phases.add('stop-actors', 'actors', (signal: AbortSignal) => stop(kernel, tops(), signal), own);
     this.phases.add('flush', 'open-telemetry', () => kernel.telemetry.flush());
     this.phases.add('close', 'dead-letters', () => kernel.deadLetters.close());
   }
@@ -106,6 +112,8 @@ export class Shutdown {
 export interface ShutdownSettings {
   readonly signals: unknown;
   readonly shutdown: unknown;
+  /** Turns get no time beyond the drain: not what their actors have to stop. */
+  readonly hasOnlyDrain?: boolean;
 }
 
 /** Resolves when no actor has work any more, `withinMs` have passed, or the signal is aborted; undefined: at once. */
@@ -148,6 +156,21 @@ function drained(
 async function stopped(kernel: Kernel, tops: readonly Supervisor[], signal: AbortSignal): Promise<void> {
   signal.addEventListener('abort', () => killAll(kernel, tops), { once: true });
   for (const top of tops) await top.stopAll();
+}
+
+/** As `stopped`, all trees at the same time, and turns are aborted now: what does not end within a grace is killed. */
+async function stoppedAtOnce(
+  kernel: Kernel,
+  tops: readonly Supervisor[],
+  signal: AbortSignal,
+): Promise<void> {
+  const { clock } = kernel.host;
+  const all = Promise.all(tops.map((top) => stopped(kernel, [top], signal)));
+  for (const { turn, address } of tops.flatMap((top) => [...cellsBelow(top)]))
+    turn?.abort(new TroupeError('ERR_ACTOR_STOPPED', { address }));
+  const timer = clock.setTimer(KILL_GRACE_MS, () => killAll(kernel, tops));
+  await all;
+  clock.clearTimer(timer);
 }
 
 /** Ends what lives without waiting for it: what is queued is dead, turns are disowned, and the rest follows by itself. */

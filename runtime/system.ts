@@ -82,7 +82,7 @@ import { clusterBrokerOption, codecsAt, nodeOption } from './remote/options.ts';
 import { spawnOnOptions } from './remote/placements.ts';
 import { startHere } from './remote/start-here.ts';
 import { Registry } from './routing/registry.ts';
-import { Shutdown } from './shutdown.ts';
+import { Shutdown, type ShutdownSettings } from './shutdown.ts';
 import { ActorChild } from './supervision/actor-child.ts';
 import { growSupervisor } from './supervision/branch.ts';
 import { Control } from './supervision/control.ts';
@@ -136,7 +136,7 @@ export class LocalSystem implements Surroundings, Upward {
   private readonly node: RemoteNode | undefined;
   private readonly keyedAgents: KeyedAgents;
 
-  constructor(options: unknown, host: Host) {
+  constructor(options: unknown, host: Host, ending: Pick<ShutdownSettings, 'hasOnlyDrain'> = {}) {
     const given = objectOption('system options', options ?? null, [
       'name',
       'root',
@@ -186,7 +186,7 @@ export class LocalSystem implements Surroundings, Upward {
     };
     this.listenForLog(given['log']);
     const { signals, shutdown } = given;
-    this.ending = new Shutdown(this.kernel, { signals, shutdown }, () => [
+    this.ending = new Shutdown(this.kernel, { ...ending, signals, shutdown }, () => [
       ...this.keyedAgents.supervisors,
       this.user,
       this.root,

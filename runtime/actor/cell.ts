@@ -472,6 +472,7 @@ export class Cell implements Actor, MailboxOwner, Runnable, Watching {
       type: 'turn-disowned',
       address: this.address,
       message: turn.envelope.entry.name,
+      topic: turn.envelope.extras?.topic,
     });
     turn.abort(reason);
   }

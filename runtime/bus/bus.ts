@@ -79,7 +79,7 @@ class LocalBus {
     this.name = settings.name;
     this.capacity = settings.capacity;
     this.schemas = new Schemas(settings.schemas, settings.isStrict);
-    this.system = new LocalSystem(settings.system, host);
+    this.system = new LocalSystem(settings.system, host, { hasOnlyDrain: true });
     const { kernel, topics } = this.system;
     this.brake = new Brake(kernel, settings.brake);
     this.journal = settings.store === undefined ? undefined : new Journal(kernel, settings.store);

@@ -26,7 +26,7 @@ export function logRecordOf(event: RuntimeEvent): LogRecord | undefined {
       return {
         level: 'warn',
         address: event.address,
-        text: `a turn of '${event.message}' was disowned and may still run`,
+        text: `a turn of ${messageOf(event.message, event.topic)} was disowned and may still run`,
         fields: undefined,
       };
     case 'shutdown-task-failed':
@@ -89,9 +89,11 @@ const SAID_OF = { 'node-up': 'has come', 'node-left': 'has left' } as const;
 /** What failed: a subscriber knows a message by its topic, an agent by its name. */
 function failureOf(message: string | undefined, topic: string | undefined): string {
   if (message === undefined) return 'failed to start';
-  return topic === undefined
-    ? `failed while it handled '${message}'`
-    : `failed while it handled a message of topic '${topic}'`;
+  return `failed while it handled ${messageOf(message, topic)}`;
+}
+
+function messageOf(message: string, topic: string | undefined): string {
+  return topic === undefined ? `'${message}'` : `a message of topic '${topic}'`;
 }
 
 /** Characters that end a line or steer a terminal: what a model or a mail has written must do neither. */

@@ -308,8 +308,10 @@ export interface MessageBus extends AsyncDisposable {
   readonly events: RuntimeEvents;
   /**
    * Ends the bus: nothing more is published, handlers get what is queued for up to `drainMs` (5,000 unless said), what is
-   * left are dead letters, and running handlers are aborted. Resolves when all has ended; never rejects. `await using` does the same.
-   * A handler that awaits it waits for its own end, until its time is up: call it there without waiting.
+   * left are dead letters, and running handlers are aborted. One that does not end within a second then is given up: its message counts as
+   * failed to whoever awaits its handling, in a group of a broker it goes to another member, and `turn-disowned` tells of it. Resolves when
+   * all has ended; never rejects. `await using` does the same. A handler that awaits it waits for its own end, until its time is up: call it
+   * there without waiting.
    */
   close(options?: ShutdownOptions): Promise<void>;
 }

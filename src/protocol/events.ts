@@ -71,7 +71,13 @@ export type RuntimeEvent =
       readonly reason: SupervisorEndReason;
       readonly error: unknown;
     }
-  | { readonly type: 'turn-disowned'; readonly address: string; readonly message: string }
+  | {
+      readonly type: 'turn-disowned';
+      readonly address: string;
+      readonly message: string;
+      /** The topic that the message was published to; absent for one that was sent to its actor. */
+      readonly topic?: string | undefined;
+    }
   | {
       readonly type: 'message-refused';
       readonly address: string;

@@ -491,6 +491,13 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     tests: ['test/property/shutdown.property.test.ts'],
   },
   {
+    name: 'a handler that hangs has the time of an actor to stop',
+    file: 'runtime/shutdown.ts',
+    find: 'const timer = clock.setTimer(KILL_GRACE_MS, () => killAll(kernel, tops));',
+    replace: 'const timer = clock.setTimer(KILL_GRACE_MS, () => undefined);',
+    tests: ['test/unit/bus-close.test.ts'],
+  },
+  {
     name: 'an abort does not reach the turn that works for it',
     file: 'runtime/actor/pending.ts',
     find: 'if (this.envelope !== undefined) this.cell.cancel(this.envelope, error);',

@@ -4,7 +4,7 @@ import { type MemoryHub, memory, memoryHub } from '../../adapters/memory/index.t
 import type { Broker, Destination } from '../../src/protocol/broker.ts';
 import type { BusMessage, BusOptions } from '../../src/protocol/bus.ts';
 import { decodeFrame, encodeFrame, encodeMessage, type WireMessage } from '../../src/protocol/frame.ts';
-import { ASK_TIMEOUT_MS, HEADERS_MAX, WORKING_AFTER_MS } from '../../src/protocol/limits.ts';
+import { ASK_TIMEOUT_MS, HEADERS_MAX, KILL_GRACE_MS, WORKING_AFTER_MS } from '../../src/protocol/limits.ts';
 import { deferred, endingOf, never } from '../support/puppet.ts';
 import { busBench } from '../support/test-bus.ts';
 import { recordTraces } from '../support/traces.ts';
@@ -140,7 +140,7 @@ describe('a bus on a broker', () => {
   it('gives what a member was doing when it died to another one, as a further attempt', async () => {
     const { connect, advance, hub } = nodes();
     const [a, b, c] = [await connect('a'), await connect('b'), await connect('c')];
-    const holding = endingOf(b.subscribe('jobs', () => new Promise(() => undefined), { group: 'g' }));
+    const holding = endingOf(b.subscribe('jobs', never, { group: 'g' }));
     await advance(10);
     expect(holding.is).toBe('resolved');
     endingOf(a.publish('jobs', 'paid work'));
@@ -634,6 +634,23 @@ describe('a bus on a broker', () => {
     gate.resolve();
     await advance(20_000);
     expect([closed.is, payloads()]).toEqual(['resolved', []]);
+  });
+
+  it('P119 hands what a handler that hangs has in hand to another member, and is closed within its bound', async () => {
+    const { connect, advance } = nodes();
+    const [a, b] = [await connect('a'), await connect('b')];
+    const { keep, payloads } = keeping();
+    const hanging = b.subscribe('jobs', never, { group: 'g' });
+    await advance(10);
+    await hanging;
+    endingOf(a.publish('jobs', 'stuck'));
+    await advance(10);
+    const other = a.subscribe('jobs', keep, { group: 'g' });
+    await advance(10);
+    await other;
+    const closed = endingOf(b.close({ drainMs: 0 }));
+    await advance(KILL_GRACE_MS + 100);
+    expect([closed.is, payloads()]).toEqual(['resolved', ['stuck']]);
   });
 
   it('tells those who work for its requests to stop when it is closed', async () => {

@@ -1,7 +1,11 @@
 import { describe, expect, it } from 'vitest';
+import { memoryStore } from '../../adapters/store/index.ts';
 import { MessageBus } from '../../src/index.ts';
+import type { RuntimeEvent } from '../../src/protocol/events.ts';
+import { KILL_GRACE_MS } from '../../src/protocol/limits.ts';
 import { settles } from '../support/handlers.ts';
 import { hold } from '../support/hold.ts';
+import { never } from '../support/puppet.ts';
 import { busBench } from '../support/test-bus.ts';
 
 describe('the end of a bus', () => {
@@ -33,6 +37,67 @@ describe('the end of a bus', () => {
     await closed.promise;
     expect(held.endings).toEqual(['aborted']);
     expect(bus.deadLetters.list()).toMatchObject([{ reason: 'stopped', payload: 'queued' }]);
+  });
+
+  it('P118 waits for drainMs and the grace of an abort, whatever a handler does: its message is told', async () => {
+    const { connect, settle, advance } = busBench();
+    const logged: string[] = [];
+    const bus = await connect({ log: ({ text }) => logged.push(text) });
+    const events: RuntimeEvent[] = [];
+    bus.events.subscribe((event) => events.push(event));
+    await bus.subscribe('t', never);
+    await bus.subscribe('many', never, { concurrency: 2 });
+    const confirmed = settles(bus.publish('t', 1, { confirm: 'handled' }));
+    for (const payload of [1, 2, 3]) await bus.publish('many', payload);
+    await settle();
+    const closed = settles(bus.close({ drainMs: 50 }));
+    await advance(50 + KILL_GRACE_MS - 1);
+    expect(closed.hasSettled).toBe(false);
+    await advance(1);
+    expect(closed.hasSettled).toBe(true);
+    expect(await confirmed.promise).toMatchObject({ delivered: 1, handled: 0, failed: 1 });
+    const disowned = events.filter(({ type }) => type === 'turn-disowned');
+    expect(disowned).toMatchObject([{ topic: 't' }, { topic: 'many' }, { topic: 'many' }]);
+    expect(logged).toContain("a turn of a message of topic 't' was disowned and may still run");
+    expect(bus.deadLetters.list()).toMatchObject([{ reason: 'stopped', topic: 'many', payload: 3 }]);
+  });
+
+  it('lets a handler that heeds its signal end by itself, at once', async () => {
+    const { connect, clock, settle } = busBench();
+    const bus = await connect();
+    const events: RuntimeEvent[] = [];
+    bus.events.subscribe((event) => events.push(event));
+    const held = hold();
+    await bus.subscribe('t', held.handler);
+    await bus.publish('t', 1);
+    await settle();
+    const closed = settles(bus.close({ drainMs: 0 }));
+    await settle();
+    expect([closed.hasSettled, held.endings]).toEqual([true, ['aborted']]);
+    expect(events.filter(({ type }) => type === 'turn-disowned')).toEqual([]);
+    expect(clock.pending).toBe(0);
+  });
+
+  it('P118 ends what an unsubscribe waits for, and a replay, in the same time', async () => {
+    const { connect, settle, advance } = busBench();
+    const bus = await connect({ store: memoryStore() });
+    await bus.publish('t', 1);
+    await bus.publish('t', 2);
+    const replayed = settles(bus.replay('t', never));
+    const subscription = await bus.subscribe('t', never);
+    await bus.publish('t', 3);
+    const held = hold();
+    await bus.subscribe('u', held.handler);
+    await bus.publish('u', 'in hand');
+    await bus.publish('u', 'queued');
+    await settle();
+    const unsubscribed = settles(bus.unsubscribe(subscription));
+    await settle();
+    const closed = settles(bus.close({ drainMs: 0 }));
+    await advance(KILL_GRACE_MS);
+    expect(held.payloads).toEqual(['in hand']); // nobody goes on while others are waited for
+    expect([closed.hasSettled, unsubscribed.hasSettled]).toEqual([true, true]);
+    await expect(replayed.promise).rejects.toMatchObject({ code: 'ERR_BUS_CLOSED' });
   });
 
   it('refuses every call afterwards with ERR_BUS_CLOSED; what only looks still answers', async () => {
