@@ -183,7 +183,8 @@ export class Outbox {
       standing: new Set(),
       settled: () => {
         lane.waiting--;
-        const [next] = lane.standing;
+        // One that was refused for lack of room frees none, and a signal may have been one too many.
+        const [next] = lane.waiting < OUTBOX_WAITING_MAX ? lane.standing : [];
         if (next !== undefined) {
           lane.standing.delete(next);
           next.enter();

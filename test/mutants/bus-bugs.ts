@@ -71,4 +71,11 @@ export const BUS_BUGS: readonly PlantedBug[] = [
     replace: 'return { capacity, overflow',
     tests: ['test/unit/subscription.test.ts'],
   },
+  {
+    name: 'who is refused for lack of room lets another one in',
+    file: 'runtime/remote/outbox.ts',
+    find: 'lane.waiting < OUTBOX_WAITING_MAX ? lane.standing : []',
+    replace: 'lane.standing',
+    tests: ['test/unit/outbox.test.ts'],
+  },
 ];

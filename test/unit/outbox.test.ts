@@ -3,7 +3,7 @@ import { Outbox } from '../../runtime/remote/outbox.ts';
 import { SentStreams } from '../../runtime/remote/streams.ts';
 import type { Broker, Destination, Lane, OutFrame, PublishResult } from '../../src/protocol/broker.ts';
 import { decodeFrame, encodeMessage } from '../../src/protocol/frame.ts';
-import { OUTBOX_WAITING_MAX, PACK_MESSAGES_MAX } from '../../src/protocol/limits.ts';
+import { OUTBOX_WAITING_MAX, PACK_MESSAGES_MAX, WAITERS_MAX } from '../../src/protocol/limits.ts';
 import { encodePayload } from '../../src/protocol/payload.ts';
 import { deferred, endingOf } from '../support/puppet.ts';
 import { busBench, kernelOf } from '../support/test-bus.ts';
@@ -188,6 +188,17 @@ describe('an outbox', () => {
     await advance(2_000);
     expect(outbox.waitingIn(3)).toBe(0);
     expect(other.is).toBe('resolved');
+  });
+
+  it('lets nobody in because somebody was refused', async () => {
+    const { send, outbox, advance } = await sending((frames) => frames.map(() => 'full'));
+    for (let n = 0; n < OUTBOX_WAITING_MAX; n++) send(`${n}`);
+    for (let n = 0; n < WAITERS_MAX; n++) send(`waits ${n}`, { waitsForRoom: true });
+    const refused = ['one', 'two', 'three'].map((id) => send(id, { waitsForRoom: true }));
+    refused.push(send('told'));
+    await advance(1);
+    expect(outbox.waitingIn(3)).toBe(OUTBOX_WAITING_MAX);
+    expect(refused.map(({ is }) => is)).toEqual(refused.map(() => 'ERR_OUTBOX_FULL'));
   });
 
   it('never refuses a signal, and lets it past nothing that waits for room', async () => {
