@@ -37,6 +37,8 @@ export interface Actor extends Sender {
   /** `isHeld`: it comes from another node, and is not one of `waitersMax`. */
   wait(waiter: Waiter, isHeld?: boolean): boolean;
   leave(waiter: Waiter): boolean;
+  /** A message that was offered did not get in. */
+  noteRefusal(envelope: Envelope, verdict: 'full' | 'stopped'): void;
   cancel(envelope: Envelope, reason: unknown): void;
 
   stash(envelope: Envelope): void;

@@ -25,6 +25,7 @@ import { Mailbox, type MailboxOwner, type Waiter } from './mailbox.ts';
 import { answer, bury, isCounted, settleCancelled, settleFailed } from './outcomes.ts';
 import { promiseIn } from './promise-in.ts';
 import { Rare } from './rare.ts';
+import { noteRefusal } from './refusal.ts';
 import type { Lease, RetriedAttempt, Slot } from './slot.ts';
 import { TickEntry, Timers } from './timers.ts';
 import type { Turn } from './turn.ts';
@@ -613,12 +614,7 @@ export class Cell implements Actor, MailboxOwner, Runnable, Watching {
   }
 
   noteRefusal(envelope: Envelope, verdict: 'full' | 'stopped'): void {
-    const { events } = this.kernel;
-    this.behaviour.tally.refused.count(verdict);
-    // Stryker disable next-line ConditionalExpression: where nobody listens it would cost an event, and do nothing.
-    if (!events.isObserved) return;
-    const { entry, priority } = envelope;
-    events.emit({ type: 'message-refused', address: this.address, message: entry.name, verdict, priority });
+    noteRefusal(this.kernel, this.behaviour.tally, this.address, envelope, verdict);
   }
 
   protected isOwnTurn(from: Turn | undefined): boolean {

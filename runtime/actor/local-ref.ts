@@ -16,6 +16,7 @@ import { type CallOptions, callOptions, deadlineOf, extrasWith, headersOf, waitM
 import type { Kernel } from './kernel.ts';
 import { entryWithoutHandler } from './outcomes.ts';
 import { noRoom, PendingAsk, PendingSend, type Settle } from './pending.ts';
+import { noteRefusal } from './refusal.ts';
 import type { Turn } from './turn.ts';
 import type { Watchable } from './watch.ts';
 
@@ -221,15 +222,10 @@ export abstract class ActorRef {
     const { address, kernel } = this;
     const { name } = this.protocol;
     if (kernel.isRecorded) kernel.telemetry.sending(call, name, envelope, from);
-    kernel.telemetry.tallyOf(name).refused.count(verdict);
     // An address with a `uid` means one incarnation: that one is gone, whoever lives there now.
     const isStale = verdict === 'actor-unknown' && address.includes('#');
     kernel.deadLetters.add(envelope, address, isStale ? 'stale-incarnation' : verdict);
-    // Stryker disable next-line ConditionalExpression: where nobody listens it would cost an event; the rest is tested.
-    if (kernel.events.isObserved) {
-      const { entry, priority } = envelope;
-      kernel.events.emit({ type: 'message-refused', address, message: entry.name, verdict, priority });
-    }
+    noteRefusal(kernel, kernel.telemetry.tallyOf(name), address, envelope, verdict);
     // Stryker disable next-line OptionalChaining: for the compiler; the letter has read its id, which stands in them.
     return envelope.extras?.trace;
   }
@@ -276,7 +272,7 @@ export function offerOrWait(
   }
   if (verdict === 'stopped')
     return unsent(envelope, new TroupeError('ERR_ACTOR_STOPPED', { address: cell.address }));
-  if (!cell.mayWait(from) || cell.isWaitingRoomFull) return unsent(envelope, noRoom(cell, from));
+  if (!cell.mayWait(from) || cell.isWaitingRoomFull) return unsent(envelope, noRoom(cell, envelope, from));
   if (from?.aborted !== undefined) return unsent(envelope, from.aborted.reason);
   const now = cell.kernel.now();
   const timeoutMs = waitMs(now, call.timeoutMs ?? SEND_TIMEOUT_MS, from);

@@ -119,7 +119,7 @@ export class PendingSend extends Pending {
   constructor(cell: Actor, envelope: Envelope, caller: Caller, now: number, fulfil: Settle, fail: Settle) {
     super(cell, caller, now, fulfil, fail);
     this.waiter = new Waiter(envelope, this);
-    if (!cell.wait(this.waiter)) this.reject(noRoom(cell, caller.from));
+    if (!cell.wait(this.waiter)) this.reject(noRoom(cell, envelope, caller.from));
   }
 
   override admitted(): void {
@@ -174,7 +174,7 @@ export class PendingAsk extends Pending implements Customer {
     }
     const waiter = new Waiter(envelope, this);
     if (cell.mayWait(from) && cell.wait(waiter)) this.waiter = waiter;
-    else this.reject(noRoom(cell, from));
+    else this.reject(noRoom(cell, envelope, from));
   }
 
   // Stryker disable next-line BlockStatement: the mailbox would not find it any more; this spares the search.
@@ -231,9 +231,9 @@ export function outcomeOf(error: unknown): AskOutcome {
   return error.code === 'ERR_ACTOR_FAILED' ? 'failed' : 'refused';
 }
 
-/** A call finds no room and does not wait for any: that is counted, and its error says why. */
-export function noRoom(cell: Actor, from: Turn | undefined): TroupeError {
-  cell.behaviour.tally.refused.count('full');
+/** A call finds no room and does not wait for any: that is counted and told, and its error says why. */
+export function noRoom(cell: Actor, envelope: Envelope, from: Turn | undefined): TroupeError {
+  cell.noteRefusal(envelope, 'full');
   const { address } = cell;
   const { capacity, waitersMax } = cell.behaviour.agent.options.mailbox;
   if (cell.mayWait(from)) return waitersFull(address, waitersMax);

@@ -1,5 +1,6 @@
 /** Refs to the actors of keys. Where there is a broker every message goes by it, whoever owns the shard, so that none gets past another. */
 
+import type { Envelope } from '../../src/protocol/envelope.ts';
 import { TroupeError } from '../../src/protocol/errors.ts';
 import { nameOfKey, shardOf } from '../../src/protocol/key.ts';
 import { invalidOption } from '../../src/protocol/options.ts';
@@ -10,6 +11,7 @@ import { callOptions } from '../actor/call-options.ts';
 import type { Cell } from '../actor/cell.ts';
 import type { Kernel } from '../actor/kernel.ts';
 import { ActorRef } from '../actor/local-ref.ts';
+import { noteRefusal } from '../actor/refusal.ts';
 import type { Turn } from '../actor/turn.ts';
 import type { Addressee } from '../remote/mail.ts';
 import { FarRef, type RemoteCalls } from '../remote/remote-ref.ts';
@@ -104,11 +106,7 @@ export class OwnKeyRef extends ActorRef implements KeyedRef {
     options: TellOptions | undefined,
   ): Admission {
     if (this.target() !== undefined) return super.tellFrom(from, name, payload, options);
-    const { kernel, address } = this;
-    const { priority } = this.envelope(from, name, payload, callOptions('tell', options));
-    kernel.telemetry.tallyOf(this.protocol.name).refused.count('full');
-    if (kernel.events.isObserved)
-      kernel.events.emit({ type: 'message-refused', address, message: name, verdict: 'full', priority });
+    this.noteNoRoom(this.envelope(from, name, payload, callOptions('tell', options)));
     return 'full';
   }
 
@@ -118,7 +116,8 @@ export class OwnKeyRef extends ActorRef implements KeyedRef {
     payload: unknown,
     options: SendOptions | undefined,
   ): Promise<void> {
-    if (this.target() === undefined) return Promise.reject(this.noRoom());
+    if (this.target() === undefined)
+      return this.noRoom(this.envelope(from, name, payload, callOptions('send', options)));
     return super.sendFrom(from, name, payload, options);
   }
 
@@ -128,13 +127,20 @@ export class OwnKeyRef extends ActorRef implements KeyedRef {
     payload: unknown,
     options: AskOptions | undefined,
   ): Promise<unknown> {
-    if (this.target() === undefined) return Promise.reject(this.noRoom());
+    if (this.target() === undefined)
+      return this.noRoom(this.envelope(from, name, payload, callOptions('ask', options), 'ask'));
     return super.askFrom(from, name, payload, options);
   }
 
-  private noRoom(): TroupeError {
+  private noRoom(envelope: Envelope): Promise<never> {
+    this.noteNoRoom(envelope);
     const { name: group, keysMax } = this.group.settings;
-    return new TroupeError('ERR_KEYS_FULL', { group, keysMax });
+    return Promise.reject(new TroupeError('ERR_KEYS_FULL', { group, keysMax }));
+  }
+
+  private noteNoRoom(envelope: Envelope): void {
+    const { kernel, address, protocol } = this;
+    noteRefusal(kernel, kernel.telemetry.tallyOf(protocol.name), address, envelope, 'full');
   }
 }
 

@@ -123,7 +123,7 @@ export class Letter implements Witness {
       this.refuse('stopped', new TroupeError('ERR_ACTOR_STOPPED', { address: cell.address }));
     else if (cell.mayWait(undefined)) this.hold(activation, envelope);
     else {
-      const error = noRoom(cell, undefined);
+      const error = noRoom(cell, envelope, undefined);
       kernel.deadLetters.add(envelope, cell.address, 'overflow-dropped', error);
       this.refuse('overflow-dropped', error);
     }

@@ -153,7 +153,7 @@ export class Deliveries {
       return undefined;
     }
     if (actor.mayWait(undefined)) return this.hold(incoming, actor, envelope, customer);
-    const error = noRoom(actor, undefined);
+    const error = noRoom(actor, envelope, undefined);
     this.kernel.deadLetters.add(envelope, actor.address, 'overflow-dropped', error);
     customer?.reject(error);
     return undefined;

@@ -20,6 +20,7 @@ import type { NodeIdentity } from '../../src/protocol/membership.ts';
 import { decodePayload, encodePayload } from '../../src/protocol/payload.ts';
 import type { Admission } from '../../src/protocol/ref.ts';
 import type { Kernel } from '../actor/kernel.ts';
+import { noteRefusal } from '../actor/refusal.ts';
 import { nameOfLife } from '../host/life.ts';
 import type { Nodes } from './nodes.ts';
 import type { Outbox } from './outbox.ts';
@@ -126,18 +127,8 @@ export class Mail {
 
   /** Takes a message into the outbox if its lane has room. One that does not reach the broker becomes a dead letter here. */
   tell(to: Addressee, envelope: Envelope): Admission {
-    const { rank, entry, priority } = envelope;
-    const { kernel } = this;
-    if (this.outbox.isFull(rank)) {
-      kernel.telemetry.tallyOf(to.protocol).refused.count('full');
-      if (kernel.events.isObserved)
-        kernel.events.emit({
-          type: 'message-refused',
-          address: to.address,
-          message: entry.name,
-          verdict: 'full',
-          priority,
-        });
+    if (this.outbox.isFull(envelope.rank)) {
+      this.noteNoRoom(to, envelope);
       envelope.extras?.trace?.sent('full');
       return 'full';
     }
@@ -171,7 +162,12 @@ export class Mail {
     });
     if (sender !== undefined && to.node !== undefined) this.sentLanes.note(sender, to.node, rank);
     const whole = expiresAtMs === undefined ? patience : { ...patience, expiresAtMs };
+    if (type !== 'spawn' && this.outbox.isCrowded(rank)) this.noteNoRoom(to, envelope);
     return this.outbox.send(to.destination, rank, bytes, whole, undefined);
+  }
+
+  private noteNoRoom({ protocol, address }: Addressee, envelope: Envelope): void {
+    noteRefusal(this.kernel, this.kernel.telemetry.tallyOf(protocol), address, envelope, 'full');
   }
 
   /** The lanes in which an actor of this node has sent to that life of another, as bits. */

@@ -76,6 +76,11 @@ export class Outbox {
     return this.lane(lane).waiting >= OUTBOX_WAITING_MAX;
   }
 
+  /** Whether one more message of this lane would find no room, and as many wait for some as may. */
+  isCrowded(lane: Lane): boolean {
+    return this.isFull(lane) && this.lane(lane).standing.size >= WAITERS_MAX;
+  }
+
   /** The node goes on in another life: nothing is sent in the name of the earlier one any more. */
   renew(node: NodeIdentity): void {
     this.node = node;
@@ -110,10 +115,10 @@ export class Outbox {
     const out = this.lane(lane);
     const destination = nameOf(to);
     const { waiting } = out;
-    const isFull = waiting >= OUTBOX_WAITING_MAX && patience.isSignal !== true;
+    const isFull = patience.isSignal !== true && this.isFull(lane);
     // What waits for room may be of whom a signal tells: nothing gets past it.
     const isBehind = patience.isSignal === true && out.standing.size > 0;
-    if (isBehind || (isFull && patience.waitsForRoom === true && out.standing.size < WAITERS_MAX))
+    if (isBehind || (isFull && patience.waitsForRoom === true && !this.isCrowded(lane)))
       return this.stand(out, { to, destination, lane, bytes }, patience, receipt);
     out.waiting++;
     const parcel = new Parcel(this.kernel, destination, bytes, patience, receipt, out.settled);

@@ -514,16 +514,31 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: 'what is refused while a system shuts down is not counted',
     file: 'runtime/actor/local-ref.ts',
-    find: 'kernel.telemetry.tallyOf(name).refused.count(verdict);',
-    replace: "if (verdict !== 'stopped') kernel.telemetry.tallyOf(name).refused.count(verdict);",
+    find: 'noteRefusal(kernel, kernel.telemetry.tallyOf(name), address, envelope, verdict);',
+    replace:
+      "if (verdict !== 'stopped') noteRefusal(kernel, kernel.telemetry.tallyOf(name), address, envelope, verdict);",
     tests: ['test/unit/shutdown.test.ts'],
   },
   {
     name: 'an ask that finds no room is not counted',
     file: 'runtime/actor/pending.ts',
-    find: 'else this.reject(noRoom(cell, from));',
+    find: 'else this.reject(noRoom(cell, envelope, from));',
     replace: "else this.reject(new TroupeError('ERR_MAILBOX_FULL', { address: cell.address, capacity: 1 }));",
     tests: ['test/integration/telemetry-metrics.test.ts'],
+  },
+  {
+    name: 'a call that finds no room is told to nobody',
+    file: 'runtime/actor/pending.ts',
+    find: "cell.noteRefusal(envelope, 'full');",
+    replace: "cell.behaviour.tally.refused.count('full');",
+    tests: ['test/unit/actor.test.ts'],
+  },
+  {
+    name: 'a call that finds no room in an outbox is told to nobody',
+    file: 'runtime/remote/mail.ts',
+    find: "if (type !== 'spawn' && this.outbox.isCrowded(rank)) this.noteNoRoom(to, envelope);",
+    replace: '',
+    tests: ['test/unit/remote-refs.test.ts'],
   },
   {
     name: 'the hooks of a restart are outside its span',

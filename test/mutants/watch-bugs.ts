@@ -82,8 +82,8 @@ export const WATCH_BUGS: readonly PlantedBug[] = [
   {
     name: 'word of a watch is refused for lack of room',
     file: 'runtime/remote/outbox.ts',
-    find: 'const isFull = waiting >= OUTBOX_WAITING_MAX && patience.isSignal !== true;',
-    replace: 'const isFull = waiting >= OUTBOX_WAITING_MAX;',
+    find: 'const isFull = patience.isSignal !== true && this.isFull(lane);',
+    replace: 'const isFull = this.isFull(lane);',
     tests,
   },
   {

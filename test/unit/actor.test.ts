@@ -395,6 +395,37 @@ describe('a message', () => {
     ]);
   });
 
+  it.each([
+    ['where nobody may wait', { capacity: 1, criticalReserve: 0, overflow: 'reject' } as const],
+    ['where as many wait as may', { capacity: 1, criticalReserve: 0, waitersMax: 0 }],
+  ])('that is refused by a full mailbox is counted and told, whatever the verb, %s', async (_, mailbox) => {
+    const { system, kernel, events, settle } = await testSystem();
+    const sender = await system.spawn(puppet());
+    const ref = await system.spawn(puppet({ mailbox }));
+    system.suspend(ref);
+    const told = (): unknown[] => events.filter(({ type }) => type === 'message-refused');
+    ref.tell('act', () => undefined);
+    expect(told()).toEqual([]);
+    const calls = [endingOf(ref.send('act', () => undefined, { priority: 'high' }))];
+    calls.push(endingOf(ref.ask('answer', () => 1, { priority: 'low' })));
+    ref.tell('act', () => undefined);
+    sender.tell('act', (ctx) => {
+      calls.push(endingOf(ctx.send(ref, 'act', () => undefined)));
+      calls.push(endingOf(ctx.ask(ref, 'answer', () => 1)));
+    });
+    await settle();
+    expect(calls.map(({ is }) => is)).not.toContain(undefined);
+    const refused = { type: 'message-refused', address: ref.address, verdict: 'full', priority: 'normal' };
+    expect(told()).toEqual([
+      { ...refused, message: 'act', priority: 'high' },
+      { ...refused, message: 'answer', priority: 'low' },
+      { ...refused, message: 'act' },
+      { ...refused, message: 'act' },
+      { ...refused, message: 'answer' },
+    ]);
+    expect(kernel.telemetry.tallyOf('puppet').refused.of('full')).toBe(5);
+  });
+
   it('P62 to oneself never waits: beyond capacity and reserve it is refused, and the actor goes on', async () => {
     const { system, settle } = await testSystem();
     const seen: number[] = [];

@@ -10,9 +10,10 @@ import {
   protocol,
   tell,
 } from '../../src/index.ts';
+import type { RuntimeEvent } from '../../src/protocol/events.ts';
 import { encodeFrame, encodeMessage } from '../../src/protocol/frame.ts';
 import { shardOf } from '../../src/protocol/key.ts';
-import { deferred, endingOf } from '../support/puppet.ts';
+import { deferred, endingOf, never } from '../support/puppet.ts';
 import { testCluster } from '../support/test-cluster.ts';
 
 const Customer = protocol('customer', {
@@ -291,6 +292,33 @@ describe('keyed agents', () => {
     expect(cluster.hub.deadFrames().map(({ reason }) => reason)).toEqual(['validation', 'validation']);
   });
 
+  it('whose mailbox is full refuse what comes to them, and each refusal is told once, where they live', async () => {
+    const cluster = testCluster();
+    const a = await cluster.start('a');
+    const b = await cluster.start('b');
+    const busy = agent(Customer, {
+      state: () => ({}),
+      mailbox: { capacity: 1, criticalReserve: 0, overflow: 'reject' },
+      on: { note: never, notes: () => [] },
+    });
+    a.system.keyed(busy, { shards: 1 });
+    const ref = b.system.keyed(busy, { shards: 1, hosts: false }).forKey('x');
+    await cluster.advance(1_000);
+    ref.tell('note', { text: 'in hand' });
+    await cluster.advance(20);
+    for (const text of ['queued', 'told']) ref.tell('note', { text });
+    const calls = [
+      endingOf(ref.ask('notes', {})),
+      endingOf(ref.send('note', { text: 'x' }, { receipt: true })),
+    ];
+    await cluster.advance(100);
+    expect(calls.map(({ is }) => is)).toEqual(['ERR_MAILBOX_FULL', 'ERR_MAILBOX_FULL']);
+    const refused = ({ events }: typeof a) => events.filter(({ type: kind }) => kind === 'message-refused');
+    expect(refused(a)).toMatchObject([{ message: 'note' }, { message: 'notes' }, { message: 'note' }]);
+    expect(refused(b)).toEqual([]);
+    expect(a.kernel.telemetry.tallyOf('customer').refused.of('full')).toBe(3);
+  });
+
   it('of other versions of a protocol are told apart: who asks is refused, and the owner says so', async () => {
     const cluster = testCluster();
     const a = await cluster.start('a');
@@ -373,7 +401,9 @@ describe('keyed agents without a broker', () => {
 
   it('make room for one more when one of them is idle, and refuse it when none is', async () => {
     const log: string[] = [];
-    const { cluster, customers } = await alone({ keysMax: 2 }, log, 'a');
+    const { cluster, customers, system } = await alone({ keysMax: 2 }, log, 'a');
+    const events: RuntimeEvent[] = [];
+    system.events.subscribe((event) => events.push(event));
     for (const key of ['p', 'q', 'r']) {
       expect(customers.forKey(key).tell('note', { text: 'x' })).toBe('accepted');
       await cluster.advance(10);
@@ -389,6 +419,11 @@ describe('keyed agents without a broker', () => {
       details,
     });
     await expect(customers.forKey('s').ask('notes', {})).rejects.toMatchObject({ code: 'ERR_KEYS_FULL' });
+    expect(events.filter(({ type: kind }) => kind === 'message-refused')).toMatchObject([
+      { message: 'note', verdict: 'full' },
+      { message: 'note', verdict: 'full' },
+      { message: 'notes', verdict: 'full' },
+    ]);
     await cluster.advance(10);
     expect(customers.forKey('s').tell('note', { text: 'x' })).toBe('accepted');
   });

@@ -6,6 +6,7 @@ import { agent, ask, createSystem, protocol, supervisor, tell, type } from '../.
 import type { MailboxOptions } from '../../src/protocol/agent.ts';
 import type { AskContext, Context } from '../../src/protocol/context.ts';
 import { encodeFrame, encodeMessage, type WireMessage } from '../../src/protocol/frame.ts';
+import { OUTBOX_WAITING_MAX, WAITERS_MAX } from '../../src/protocol/limits.ts';
 import { encodePayload } from '../../src/protocol/payload.ts';
 import { dateCodec } from '../support/date-codec.ts';
 import { deferred, endingOf, never } from '../support/puppet.ts';
@@ -291,6 +292,29 @@ describe('what another node sends', () => {
     await advance(50);
     expect([asked.is, receipt.is]).toEqual(['ERR_MAILBOX_FULL', 'ERR_MAILBOX_FULL']);
     expect(reasonsOf(b)).toEqual(['overflow-dropped', 'overflow-dropped', 'overflow-dropped']);
+    expect(b.events.filter(({ type: kind }) => kind === 'message-refused')).toMatchObject([
+      { message: 'learn', verdict: 'full' },
+      { message: 'score', verdict: 'full' },
+      { message: 'learn', verdict: 'full' },
+    ]);
+  });
+
+  it('is refused, counted and told, whatever the verb, where no more may wait for the broker', async () => {
+    const { a, hub, ref, advance } = await pair();
+    hub.cut('a');
+    for (let n = 0; n < OUTBOX_WAITING_MAX; n++) ref.tell('learn', { word: 'x' });
+    for (let n = 0; n < WAITERS_MAX; n++) endingOf(ref.send('learn', { word: 'x' }));
+    const told = (): unknown[] => a.events.filter(({ type: kind }) => kind === 'message-refused');
+    expect(told()).toEqual([]);
+    expect(ref.tell('learn', { word: 'x' })).toBe('full');
+    const calls = [endingOf(ref.send('learn', { word: 'x' })), endingOf(ref.ask('score', { text: 'x' }))];
+    calls.push(endingOf(ref.send('learn', { word: 'x' }, { receipt: true })));
+    await advance(0);
+    expect(calls.map(({ is }) => is)).toEqual(['ERR_OUTBOX_FULL', 'ERR_OUTBOX_FULL', 'ERR_OUTBOX_FULL']);
+    const refused = { type: 'message-refused', address: ref.address, verdict: 'full', priority: 'normal' };
+    expect(told()).toEqual(['learn', 'learn', 'score', 'learn'].map((message) => ({ ...refused, message })));
+    expect(a.kernel.telemetry.tallyOf('judge').refused.of('full')).toBe(4);
+    hub.heal();
   });
 
   it('comes by priority: critical gets past a backlog that waits', async () => {

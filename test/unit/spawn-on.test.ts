@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { agent, ask, protocol, tell, type } from '../../src/index.ts';
+import { OUTBOX_WAITING_MAX, WAITERS_MAX } from '../../src/protocol/limits.ts';
 import { endingOf } from '../support/puppet.ts';
 import { testCluster } from '../support/test-cluster.ts';
 
@@ -69,6 +70,22 @@ describe('spawnOn', () => {
     const ref = await a.system.spawnOn('a', definition, { args: { factor: 3 }, name: 'x' });
     expect(ref.address).toMatch(/^\/user\/x#/);
     expect(await ref.ask('size', { text: 'ab' })).toBe(6);
+  });
+
+  it('is refused where no more may wait for the broker, as a start and not as a message to an actor', async () => {
+    const cluster = testCluster();
+    const { definition, registered } = digest();
+    const a = await cluster.start('a');
+    await cluster.start('b', { agents: [registered, plain] });
+    const ref = await cluster.during(a.system.spawnOn('b', definition, { args: { factor: 2 } }));
+    cluster.hub.cut('a');
+    for (let n = 0; n < OUTBOX_WAITING_MAX; n++) ref.tell('note', { text: 'x' });
+    for (let n = 0; n < WAITERS_MAX; n++) endingOf(ref.send('note', { text: 'x' }));
+    const refused = endingOf(a.system.spawnOn('b', plain));
+    await cluster.advance(0);
+    expect(refused.is).toBe('ERR_OUTBOX_FULL');
+    expect(a.events.filter(({ type: kind }) => kind === 'message-refused')).toEqual([]);
+    cluster.hub.heal();
   });
 
   it('leaves no orphan on this node either', async () => {
