@@ -54,12 +54,13 @@ export class Outgoing {
   private readonly way: Way;
   /** Requests and confirmations that wait. */
   private readonly calls: OpenCalls = new Set();
-  private readonly life: string;
+  /** What the ids of this life begin with: put together once, so that each id is one concatenation. */
+  private readonly idPrefix: string;
   private messages = 0;
 
   constructor(way: Way) {
     this.way = way;
-    this.life = nameOfLife(way.kernel.host);
+    this.idPrefix = `${nameOfLife(way.kernel.host)}-`;
   }
 
   /** The receipt, when it is as `settings.confirm` says: at once where there is nothing to wait for. */
@@ -201,7 +202,7 @@ export class Outgoing {
     const isRequest = request !== undefined;
     const publishedAtMs = Math.floor(kernel.host.clock.wallNow());
     const extras = new Extras();
-    extras.id = `${this.life}-${number}`;
+    extras.id = `${this.idPrefix}${number}`;
     extras.headers = headers;
     if (ttlMs !== Infinity) extras.deadline = kernel.now() + ttlMs;
     return new Publication(

@@ -1,6 +1,7 @@
 /** The real surroundings: Node's clock, timers, randomness and event loop. */
 
 import type { Clock, Host, TimerHandle } from '../../src/protocol/clock.ts';
+import { random } from './chance.ts';
 import { systemProcess } from './system-process.ts';
 
 const systemClock: Clock = {
@@ -17,7 +18,7 @@ const RESOLVED: Promise<void> = Promise.resolve();
 /** Time, chance and event loop of this process. */
 export const systemHost: Host = {
   clock: systemClock,
-  random: () => Math.random(),
+  random,
   soon: (task) => {
     // A promise job is a third cheaper than queueMicrotask, which keeps an async resource for each. Tasks do not throw.
     void RESOLVED.then(task);

@@ -75,7 +75,7 @@ export class Mail {
   private readonly outbox: Outbox;
   private readonly frameBytesMax: number;
   private readonly codecs: Codecs;
-  private readonly life: string;
+  private readonly idPrefix: string;
   private readonly sentLanes: SentLanes;
   private messages = 0;
 
@@ -85,7 +85,7 @@ export class Mail {
     this.outbox = outbox;
     this.frameBytesMax = frameBytesMax;
     this.codecs = codecs;
-    this.life = nameOfLife(kernel.host);
+    this.idPrefix = `${nameOfLife(kernel.host)}-`;
     this.sentLanes = new SentLanes(
       ({ name, incarnation }) => nodes.present(name)?.incarnation === incarnation,
     );
@@ -93,7 +93,7 @@ export class Mail {
 
   /** An id that no other message has, on whatever node. */
   nextId(): string {
-    return `${this.life}-${++this.messages}`;
+    return `${this.idPrefix}${++this.messages}`;
   }
 
   /** How another node names an actor of this one. */

@@ -22,7 +22,7 @@ export interface Clock {
 /** What the engine takes from its surroundings: time, chance, and a place in the event loop's two queues. */
 export interface Host {
   readonly clock: Clock;
-  /** Uniform in [0, 1). */
+  /** Uniform in [0, 1). That of a process is nothing that anybody can guess; that of a test follows from its seed. */
   readonly random: () => number;
   /** Runs `task` after the present synchronous code, before timers and sockets. */
   readonly soon: (task: () => void) => void;

@@ -167,6 +167,20 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     tests: ['test/unit/acting-observer.test.ts'],
   },
   {
+    name: 'chance can be computed from what was seen',
+    file: 'runtime/host/system-clock.ts',
+    find: '  random,\n',
+    replace: '  random: () => Math.random(),\n',
+    tests: ['test/unit/life.test.ts'],
+  },
+  {
+    name: 'numbers are drawn once and given again',
+    file: 'runtime/host/chance.ts',
+    find: '    randomFillSync(drawn);\n',
+    replace: '    if (drawn[0] === 0) randomFillSync(drawn);\n',
+    tests: ['test/unit/life.test.ts'],
+  },
+  {
     name: 'calls with one signal have a listener each',
     file: 'runtime/host/aborts.ts',
     find: "if (this.waiting.size === 0) this.signal.addEventListener('abort', this.run);",
