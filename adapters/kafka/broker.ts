@@ -21,6 +21,7 @@ import type { Host } from '../../src/protocol/clock.ts';
 import { settledWithin } from '../../src/protocol/deadline.ts';
 import { TroupeError } from '../../src/protocol/errors.ts';
 import { FRAME_BYTES_MAX } from '../../src/protocol/limits.ts';
+import { Listeners } from '../../src/protocol/listeners.ts';
 import { MemberView } from '../../src/protocol/member-view.ts';
 import type { Membership } from '../../src/protocol/membership.ts';
 import type { Sharding } from '../../src/protocol/sharding.ts';
@@ -66,7 +67,7 @@ class KafkaBroker implements Broker {
   readonly shards: Sharding;
   private readonly settings: KafkaSettings;
   private readonly names: Names;
-  private readonly listeners = new Set<(change: BrokerStateChange) => void>();
+  private readonly listeners = new Listeners<BrokerStateChange>();
   private readonly view = new MemberView();
   private readonly groupMembers = new Set<GroupMember>();
   private readonly consumptions = new Set<Consumption>();
@@ -110,7 +111,7 @@ class KafkaBroker implements Broker {
         restore: (client) => this.restore(client),
         beat: (client) => this.beat(client),
         lost: () => this.lost(),
-        tell: (change) => this.tell(change),
+        tell: (change) => this.listeners.tell(change),
       },
     });
     const inbox = new Inbox(link, names, node);
@@ -188,10 +189,7 @@ class KafkaBroker implements Broker {
   }
 
   onState(listener: (change: BrokerStateChange) => void): () => void {
-    this.listeners.add(listener);
-    return () => {
-      this.listeners.delete(listener);
-    };
+    return this.listeners.add(listener);
   }
 
   close(): Promise<void> {
@@ -253,16 +251,6 @@ class KafkaBroker implements Broker {
     this.parts?.inbox.lost();
     this.parts?.coordination.lost();
     for (const member of this.groupMembers) member.lost();
-  }
-
-  private tell(change: BrokerStateChange): void {
-    for (const listener of this.listeners) {
-      try {
-        listener(change);
-      } catch {
-        // Nobody else could be told: the listener is where failures go.
-      }
-    }
   }
 
   private opened(): Parts {

@@ -27,6 +27,7 @@ import type { Host } from '../../src/protocol/clock.ts';
 import { TroupeError } from '../../src/protocol/errors.ts';
 import { Interest } from '../../src/protocol/interest.ts';
 import { FRAME_BYTES_MAX } from '../../src/protocol/limits.ts';
+import { Listeners } from '../../src/protocol/listeners.ts';
 import { MemberView } from '../../src/protocol/member-view.ts';
 import type { Membership } from '../../src/protocol/membership.ts';
 import { invalidOption } from '../../src/protocol/options.ts';
@@ -73,7 +74,7 @@ class LoopbackBroker implements Broker {
   readonly shards: LoopbackShards;
   private readonly address: Address;
   private readonly settings: BrokerSettings;
-  private readonly listeners = new Set<(change: BrokerStateChange) => void>();
+  private readonly listeners = new Listeners<BrokerStateChange>();
   private readonly interest = new Interest();
   private readonly consumers = new Map<number, LoopbackConsumer>();
   private readonly publisher: Publisher;
@@ -116,7 +117,7 @@ class LoopbackBroker implements Broker {
         restore: (session) => this.restore(session),
         hears: (news) => this.hears(news, roster),
         disconnected: () => this.shards.loseAll(),
-        tell: (change) => this.tell(change),
+        tell: (change) => this.listeners.tell(change),
       },
     );
     await this.client.open();
@@ -188,10 +189,7 @@ class LoopbackBroker implements Broker {
   }
 
   onState(listener: (change: BrokerStateChange) => void): () => void {
-    this.listeners.add(listener);
-    return () => {
-      this.listeners.delete(listener);
-    };
+    return this.listeners.add(listener);
   }
 
   close(): Promise<void> {
@@ -244,16 +242,6 @@ class LoopbackBroker implements Broker {
   private async unread(shard: Shard): Promise<void> {
     const readers = [...this.consumers.values()].filter(({ source }) => isShard(source, shard));
     await Promise.all(readers.map((reader) => reader.stop()));
-  }
-
-  private tell(change: BrokerStateChange): void {
-    for (const listener of this.listeners) {
-      try {
-        listener(change);
-      } catch {
-        // Nobody else could be told: the listener is where failures go.
-      }
-    }
   }
 
   private openClient(): LoopbackClient {

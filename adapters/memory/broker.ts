@@ -28,6 +28,7 @@ import type { Host } from '../../src/protocol/clock.ts';
 import { TroupeError } from '../../src/protocol/errors.ts';
 import { Interest } from '../../src/protocol/interest.ts';
 import { FRAME_BYTES_MAX } from '../../src/protocol/limits.ts';
+import { Listeners } from '../../src/protocol/listeners.ts';
 import { MemberView } from '../../src/protocol/member-view.ts';
 import type { Membership } from '../../src/protocol/membership.ts';
 import { invalidOption } from '../../src/protocol/options.ts';
@@ -74,7 +75,7 @@ class MemoryBroker implements Broker {
   readonly shards: MemoryShards;
   private readonly settings: BrokerSettings;
   private readonly hub: Hub;
-  private readonly listeners = new Set<(change: BrokerStateChange) => void>();
+  private readonly listeners = new Listeners<BrokerStateChange>();
   private readonly interest = new Interest();
   private readonly consumers = new Set<MemoryConsumer>();
   private readonly known = new MemberView();
@@ -109,7 +110,7 @@ class MemoryBroker implements Broker {
         restore: (session) => this.restore(session),
         disconnected: () => this.disconnected(),
         hears: ({ members, endOf }) => this.known.update(members, endOf),
-        tell: (change) => this.tell(change),
+        tell: (change) => this.listeners.tell(change),
       },
     );
     await this.client.open();
@@ -181,10 +182,7 @@ class MemoryBroker implements Broker {
   }
 
   onState(listener: (change: BrokerStateChange) => void): () => void {
-    this.listeners.add(listener);
-    return () => {
-      this.listeners.delete(listener);
-    };
+    return this.listeners.add(listener);
   }
 
   close(): Promise<void> {
@@ -260,16 +258,6 @@ class MemoryBroker implements Broker {
 
   private tellInterest({ room, record }: Session): void {
     room.listen(record, this.interest.patterns());
-  }
-
-  private tell(change: BrokerStateChange): void {
-    for (const listener of this.listeners) {
-      try {
-        listener(change);
-      } catch {
-        // Nobody else could be told: the listener is where failures go.
-      }
-    }
   }
 
   private openClient(): HubClient {

@@ -27,6 +27,7 @@ import { checkWindows } from '../../src/protocol/broker-options.ts';
 import type { Host, TimerHandle } from '../../src/protocol/clock.ts';
 import { settledWithin } from '../../src/protocol/deadline.ts';
 import { FRAME_BYTES_MAX } from '../../src/protocol/limits.ts';
+import { Listeners } from '../../src/protocol/listeners.ts';
 import { invalidOption } from '../../src/protocol/options.ts';
 import { Connection, type ConnectionParts, type Session } from './connection.ts';
 import { Consumer } from './consumer.ts';
@@ -77,7 +78,7 @@ class RabbitmqBroker implements Broker {
   private phase: 'new' | 'opening' | 'open' | 'closed' = 'new';
   private parts: Parts | undefined;
   private state: BrokerState = 'up';
-  private readonly listeners = new Set<(change: BrokerStateChange) => void>();
+  private readonly listeners = new Listeners<BrokerStateChange>();
   /** Patterns that the inbox listens to, and how often each was asked for. */
   private readonly interest = new Map<string, number>();
   /** The end of the last change of interest: they are made one after the other. */
@@ -213,9 +214,7 @@ class RabbitmqBroker implements Broker {
   }
 
   onState(listener: (change: BrokerStateChange) => void): () => void {
-    const own = (change: BrokerStateChange): void => listener(change);
-    this.listeners.add(own);
-    return () => this.listeners.delete(own);
+    return this.listeners.add(listener);
   }
 
   close(): Promise<void> {
@@ -355,11 +354,7 @@ class RabbitmqBroker implements Broker {
     if (state === this.state) return;
     this.state = state;
     const change = state === 'up' || cause === undefined ? { state } : { state, cause };
-    // Not inside the driver's events, where this may have begun: a connection would die of what a listener throws.
-    for (const listener of this.listeners) {
-      this.parts.host.soon(() => {
-        if (this.listeners.has(listener)) listener(change);
-      });
-    }
+    // Not inside the driver's events, where this may have begun: a listener may close the broker.
+    this.parts.host.soon(() => this.listeners.tell(change));
   }
 }

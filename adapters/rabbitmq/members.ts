@@ -13,6 +13,7 @@ import type { NodeIdentity, PublishResult } from '../../src/protocol/broker.ts';
 import { checkAbout } from '../../src/protocol/broker-options.ts';
 import type { Host, TimerHandle } from '../../src/protocol/clock.ts';
 import { settledWithin } from '../../src/protocol/deadline.ts';
+import { Listeners } from '../../src/protocol/listeners.ts';
 import type { Member, MemberChange, Membership } from '../../src/protocol/membership.ts';
 import type { Connection, Session } from './connection.ts';
 import { heard } from './member-answers.ts';
@@ -71,7 +72,7 @@ interface Opened extends MembersParts {
 /** The membership of a broker. */
 export class Members implements Membership {
   private readonly settings: RabbitmqSettings;
-  private readonly listeners = new Set<(change: MemberChange) => void>();
+  private readonly listeners = new Listeners<MemberChange>();
   private opened: Opened | undefined;
   private phase: 'new' | 'meeting' | 'open' | 'closed' = 'new';
   private session: Session | undefined;
@@ -94,9 +95,7 @@ export class Members implements Membership {
   }
 
   onChange(listener: (change: MemberChange) => void): () => void {
-    const own = (change: MemberChange): void => listener(change);
-    this.listeners.add(own);
-    return () => this.listeners.delete(own);
+    return this.listeners.add(listener);
   }
 
   async describe(about: string): Promise<void> {
@@ -348,13 +347,9 @@ export class Members implements Membership {
     return opened.send('', opened.topology.alive(name), encoded(message), isMandatory);
   }
 
-  /** Not inside the driver's events, where this may have begun: a connection would die of what a listener throws. */
+  /** Not inside the driver's events, where this may have begun: a listener may close the broker. */
   private tell(change: MemberChange): void {
-    for (const listener of this.listeners) {
-      this.opened?.host.soon(() => {
-        if (this.listeners.has(listener)) listener(change);
-      });
-    }
+    this.opened?.host.soon(() => this.listeners.tell(change));
   }
 }
 

@@ -2,12 +2,13 @@
 
 import type { BrokerState, BrokerStateChange } from '../../src/protocol/broker.ts';
 import { TroupeError } from '../../src/protocol/errors.ts';
+import { Listeners } from '../../src/protocol/listeners.ts';
 
 const PROBLEM_CHARACTERS_MAX = 200;
 
 export class Health {
   private readonly url: string;
-  private readonly listeners = new Set<(change: BrokerStateChange) => void>();
+  private readonly listeners = new Listeners<BrokerStateChange>();
   private state: BrokerState = 'down';
   private reason: string | undefined = undefined;
 
@@ -16,10 +17,7 @@ export class Health {
   }
 
   onChange(listener: (change: BrokerStateChange) => void): () => void {
-    this.listeners.add(listener);
-    return () => {
-      this.listeners.delete(listener);
-    };
+    return this.listeners.add(listener);
   }
 
   up(): void {
@@ -57,12 +55,6 @@ export class Health {
     if (this.state === state && this.reason === reason) return;
     this.state = state;
     this.reason = reason;
-    for (const listener of this.listeners) {
-      try {
-        listener(cause === undefined ? { state } : { state, cause });
-      } catch {
-        // Nobody else could be told: the listener is where failures go.
-      }
-    }
+    this.listeners.tell(cause === undefined ? { state } : { state, cause });
   }
 }

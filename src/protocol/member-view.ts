@@ -1,23 +1,19 @@
 /** What one node knows of the members: told as a whole by its adapter, and as changes to whoever listens. */
 
+import { Listeners } from './listeners.ts';
 import type { Member, MemberChange } from './membership.ts';
 
 /** The view of one node. @internal */
 export class MemberView {
   private members: readonly Member[] = [];
-  private readonly listeners = new Set<(change: MemberChange) => void>();
+  private readonly listeners = new Listeners<MemberChange>();
 
   view(): readonly Member[] {
     return this.members;
   }
 
   onChange(listener: (change: MemberChange) => void): () => void {
-    // A function of its own for each call: whoever listens twice hears twice, and stops each alone.
-    const own = (change: MemberChange): void => listener(change);
-    this.listeners.add(own);
-    return () => {
-      this.listeners.delete(own);
-    };
+    return this.listeners.add(listener);
   }
 
   /** Takes what the broker knows now, and tells what is different: who is gone first, then who says something else, then who has come. */
@@ -32,17 +28,7 @@ export class MemberView {
     for (const [key, member] of now) if (!before.has(key)) changes.push({ kind: 'up', member });
     if (changes.length === 0) return;
     this.members = [...now.values()];
-    for (const change of changes) this.tell(change);
-  }
-
-  private tell(change: MemberChange): void {
-    for (const listener of this.listeners) {
-      try {
-        listener(change);
-      } catch {
-        // The others hear it nevertheless; a listener has nobody to whom it could fail.
-      }
-    }
+    for (const change of changes) this.listeners.tell(change);
   }
 }
 

@@ -345,4 +345,18 @@ export const BROKER_BUGS: readonly PlantedBug[] = [
     replace: '',
     tests,
   },
+  {
+    name: 'who listens twice hears once',
+    file: 'src/protocol/listeners.ts',
+    find: 'const own = (change: Change): void => listener(change);',
+    replace: 'const own = listener;',
+    tests,
+  },
+  {
+    name: 'a listener that throws is the last to hear',
+    file: 'src/protocol/listeners.ts',
+    find: '        // As above.\n',
+    replace: '        return;\n',
+    tests,
+  },
 ];

@@ -2,7 +2,13 @@
 
 import { inspect } from 'node:util';
 import { expect } from 'vitest';
-import type { BrokerOptions, PublishResult, Source } from '../../../src/protocol/broker.ts';
+import type {
+  BrokerOptions,
+  BrokerState,
+  BrokerStateChange,
+  PublishResult,
+  Source,
+} from '../../../src/protocol/broker.ts';
 import type { LinkControl, LinkDirection } from '../../support/broker-harness.ts';
 import {
   type BrokerPlay,
@@ -147,6 +153,28 @@ export function faultCases({ has, faults, sizes, when }: BrokerCases): void {
       await play.until(() => from.isUp, 'the node is back', BACK_MS);
       await from.publishUntilTaken(range(5).map((number) => frame(toNode(to), number)));
       await play.until(() => reading.distinct === 5, 'all of them');
+    },
+  );
+
+  when(
+    ...linkFlag(faults, 'cutRst'),
+    '46: tells each listener of its state, also one that listens twice, and whoever else throws or has stopped',
+    async (play) => {
+      const node = await play.node({ options: OPTIONS, hasLink: true });
+      const heard: BrokerState[] = [];
+      const listener = ({ state }: BrokerStateChange): void => void heard.push(state);
+      node.broker.onState(() => {
+        throw new Error('a listener is broken');
+      });
+      const stopFirst = node.broker.onState(listener);
+      node.broker.onState(listener);
+      await node.link.cutRst();
+      await play.until(() => heard.filter((state) => state === 'down').length >= 2, 'both', NOTICE_MS);
+      stopFirst();
+      await node.link.heal();
+      await play.until(() => node.isUp && heard.includes('up'), 'up', BACK_MS);
+      await play.quiet();
+      expect(heard.filter((state) => state === 'up')).toEqual(['up']);
     },
   );
 
