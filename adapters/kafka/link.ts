@@ -15,6 +15,8 @@ import type { KafkaSettings } from './options.ts';
 /** Pauses before a request that was refused is made again, in milliseconds: topics and groups take that long to be there. */
 const AGAIN_MIN_MS = 20;
 const AGAIN_MAX_MS = 200;
+/** Share of a request's time that is left for each attempt: one that has less would be taken for lost, and its connection with it. */
+const ATTEMPT_SHARE = 0.2;
 /** Least milliseconds between attempts with credentials that were refused. */
 const DENIED_PAUSE_MS = 1_000;
 
@@ -108,16 +110,17 @@ export class Link {
     }
   }
 
-  /** Makes a request until it is not refused any more, for `ms` in all. */
+  /** Makes a request until it is not refused any more, for `ms` in all. What is refused last is what it rejects with. */
   async insist<T>(client: KafkaClient, ms: number, request: (client: KafkaClient) => Promise<T>): Promise<T> {
     const { clock } = this.host;
     const endMs = clock.now() + ms;
+    const lastMs = endMs - ms * ATTEMPT_SHARE;
     for (let pauseMs = AGAIN_MIN_MS; ; pauseMs = Math.min(AGAIN_MAX_MS, pauseMs * 2)) {
       try {
         return await this.within(endMs - clock.now(), request(client));
       } catch (error) {
         const isRefused = error instanceof KafkaFailure && error.kind === 'refused';
-        if (!isRefused || clock.now() + pauseMs >= endMs || this.isClosed) throw error;
+        if (!isRefused || clock.now() + pauseMs > lastMs || this.isClosed) throw error;
         await pause(clock, pauseMs, this.ending.signal);
       }
     }

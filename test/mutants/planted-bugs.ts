@@ -568,6 +568,13 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     replace: '',
     tests: ['test/unit/pending.test.ts'],
   },
+  {
+    name: 'a request to Kafka is made once more when there is hardly time for it',
+    file: 'adapters/kafka/link.ts',
+    find: 'clock.now() + pauseMs > lastMs',
+    replace: 'clock.now() + pauseMs >= endMs',
+    tests: ['test/unit/kafka-link.test.ts'],
+  },
   ...BROKER_BUGS,
   ...BUS_BUGS,
   ...STATE_BUGS,
