@@ -5,6 +5,7 @@
 
 import { Kafka } from 'kafkajs';
 import { describe, it } from 'vitest';
+import { type KafkaClient, KafkaFailure } from '../../adapters/kafka/driver.ts';
 import { kafka } from '../../adapters/kafka/index.ts';
 import { kafkajsDriver } from '../../adapters/kafka/kafkajs-driver.ts';
 import { Names } from '../../adapters/kafka/names.ts';
@@ -16,6 +17,7 @@ import { FRAME_BYTES_MAX } from '../../src/protocol/limits.ts';
 import type { BrokerHarness, ConnectedNode, ConnectRequest, DeadFrame } from '../support/broker-harness.ts';
 import { type Proxy, startProxy } from '../support/proxy.ts';
 import { killBehind, PROXY_LINK_FAULTS, proxyLink } from '../support/proxy-link.ts';
+import { refusalInForce } from '../support/refusal-in-force.ts';
 import { type KafkaListener, startKafka } from '../support/servers/kafka.ts';
 import { freePorts, type TestServer } from '../support/servers/server.ts';
 import { useServer } from '../support/servers/use-server.ts';
@@ -29,6 +31,8 @@ const USER = { name: 'ann', password: 'right-word' };
 const WRONG_WORD = 'a-word-that-nobody-may-see';
 /** A topic, as the resource of a setting. */
 const TOPIC = 2;
+/** The header of records that look whether the server takes any. */
+const PROBE = 'probe';
 
 /** What the wall clock is ahead. */
 let wallShiftMs = 0;
@@ -115,13 +119,22 @@ async function namesBelow(prefix: string): Promise<{ readonly topics: string[]; 
   });
 }
 
-async function deadFrames(prefix: string): Promise<readonly DeadFrame[]> {
+/** Uses the server by the adapter's own client, beside its nodes. */
+async function withClient<T>(use: (client: KafkaClient) => Promise<T>): Promise<T> {
   const settings = kafkaSettings(running().url, { prefix: 'looks' });
   const client = await kafkajsDriver(settings, host, {
     clientId: 'looks',
     home: busTopic(new Names('looks'), settings),
   }).connect(() => undefined);
   try {
+    return await use(client);
+  } finally {
+    client.close();
+  }
+}
+
+async function deadFrames(prefix: string): Promise<readonly DeadFrame[]> {
+  return withClient(async (client) => {
     const { deadLetters: topic } = new Names(prefix);
     const [leader = -1] = await client.leaders(topic);
     const [end = 0] = await client.offsets(topic, 'end');
@@ -129,13 +142,36 @@ async function deadFrames(prefix: string): Promise<readonly DeadFrame[]> {
     for (let offset = 0; offset < end; ) {
       const [fetched] = await client.fetch(leader, [{ topic, partition: 0, offset }], 0);
       for (const { value, headers } of fetched?.records ?? [])
-        found.push({ bytes: value, reason: headers['reason'] ?? '', error: headers['error'] });
+        if (!(PROBE in headers))
+          found.push({ bytes: value, reason: headers['reason'] ?? '', error: headers['error'] });
       offset = fetched?.next ?? end;
     }
     return found;
-  } finally {
-    client.close();
+  });
+}
+
+/** Whether the server takes a dead letter now. What it takes is no dead frame. */
+async function takesDeadLetter(prefix: string): Promise<boolean | undefined> {
+  const probe = { value: new Uint8Array(64), headers: { [PROBE]: 'yes' } };
+  try {
+    await withClient((client) => client.produce(new Names(prefix).deadLetters, 0, [probe]));
+    return true;
+  } catch (error) {
+    // Anything else says nothing of the setting: a topic that is new has no leader yet.
+    return error instanceof KafkaFailure && error.kind === 'too-large' ? false : undefined;
   }
+}
+
+/** The setting of a topic is answered by who keeps it, and is in force a few milliseconds later where the log is. */
+function refuseDeadLetters(prefix: string): Promise<() => Promise<void>> {
+  const resource = { type: TOPIC, name: new Names(prefix).deadLetters };
+  const name = 'max.message.bytes';
+  const usual = [{ name, value: String(2 * FRAME_BYTES_MAX) }];
+  return refusalInForce({
+    clock: host.clock,
+    begin: () => withSetting(resource, { name, value: '1' }, usual),
+    takes: () => takesDeadLetter(prefix),
+  });
 }
 
 async function clean(prefix: string): Promise<void> {
@@ -205,12 +241,7 @@ const harness: BrokerHarness = {
       resume: async () => running().resume(),
     },
     link: PROXY_LINK_FAULTS,
-    refuseDeadLetters: (prefix) =>
-      withSetting(
-        { type: TOPIC, name: new Names(prefix).deadLetters },
-        { name: 'max.message.bytes', value: '1' },
-        [{ name: 'max.message.bytes', value: String(2 * FRAME_BYTES_MAX) }],
-      ),
+    refuseDeadLetters,
     denied: [
       {
         problem: 'a wrong password',
