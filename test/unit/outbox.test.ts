@@ -245,7 +245,7 @@ describe('an outbox', () => {
     let calls = 0;
     const { send, outbox, published, advance } = await sending(() => answers[calls++]?.promise ?? []);
     const lives = () =>
-      published.at(-1)?.map((frame) => `${decodeFrame(frame.bytes).incarnation}: ${idsOf(frame)}`);
+      published.at(-1)?.map((frame) => `${decodeFrame(frame.bytes).incarnation}: ${idsOf(frame).join()}`);
     const endings = ['a', 'b', 'c'].map((id) => send(id, { size: 60_000 }));
     await advance(1);
     answers[0]?.resolve(['unknown', 'unavailable', 'unavailable']);
