@@ -1,5 +1,5 @@
 import { startRedis } from '../support/servers/redis.ts';
 import { useServer } from '../support/servers/use-server.ts';
-import { remoteProcessCases } from './remote-processes.ts';
+import { remoteProcessCases } from './remote-processes.contract.ts';
 
 remoteProcessCases('Redis', { usable: useServer('redis'), start: startRedis });
