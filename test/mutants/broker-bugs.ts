@@ -221,8 +221,8 @@ export const BROKER_BUGS: readonly PlantedBug[] = [
   },
   {
     name: 'patterns are not counted',
-    file: BROKER,
-    find: '(this.interest.get(pattern) ?? 0) + 1',
+    file: 'src/protocol/interest.ts',
+    find: '(this.counts.get(pattern) ?? 0) + 1',
     replace: '1',
     tests,
   },

@@ -25,7 +25,7 @@ export const BUS_BUGS: readonly PlantedBug[] = [
   {
     name: 'what readers die of is tried for ever',
     file: INBOUND,
-    find: 'delivery.deliveries > DELIVERIES_MAX',
+    find: 'delivery.deliveries > this.deliveriesMax',
     replace: 'delivery.deliveries > 1_000',
     tests,
   },
@@ -38,7 +38,7 @@ export const BUS_BUGS: readonly PlantedBug[] = [
   },
   {
     name: 'a message is settled before its queue has room',
-    file: WIRE,
+    file: 'runtime/remote/relay.ts',
     find: 'return waits === undefined ? undefined : Promise.allSettled(waits).then(() => undefined);',
     replace: 'return undefined;',
     tests,

@@ -106,8 +106,8 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: 'progress is not counted',
     file: 'runtime/actor/cell.ts',
-    find: '    if (this.restartsWithoutProgress > 0) this.restartsWithoutProgress = 0;\n',
-    replace: '',
+    find: 'this.mailbox.handled++;\n    this.restartsWithoutProgress = 0;',
+    replace: 'this.mailbox.handled++;',
     tests: ['test/unit/supervisor.test.ts', 'test/property/actor-restart.property.test.ts'],
   },
   {
@@ -190,7 +190,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: 'an ask leaves its timeout',
     file: 'runtime/actor/pending.ts',
-    find: '    this.cell.kernel.timeouts.cancel(this);\n',
+    find: '    this.kernel.timeouts.cancel(this);\n',
     replace: '',
     tests: ['test/unit/ask.test.ts'],
   },
@@ -232,7 +232,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: 'the notice of death comes before the last message',
     file: 'runtime/actor/watch.ts',
-    find: 'if (queued !== undefined) this.held.set(sender, { queued, subject, notice });\n    else this.deliver(subject, notice);',
+    find: 'if (held.left === 0) this.deliver(subject, notice);',
     replace: 'this.deliver(subject, notice);',
     tests: ['test/unit/watch.test.ts'],
   },
@@ -274,7 +274,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: 'a name stays held after the end',
     file: 'runtime/routing/registry.ts',
-    find: 'for (const name of this.names.get(cell) ?? []) this.cells.delete(name);',
+    find: '      this.cells.delete(name);\n',
     replace: '',
     tests: ['test/unit/registry.test.ts'],
   },
@@ -303,8 +303,8 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: 'a late subscriber gets what came before it',
     file: 'runtime/routing/router.ts',
-    find: 'if (subscriber.order <= last) this.deliver(publication, subscriber);',
-    replace: 'this.deliver(publication, subscriber);',
+    find: 'if (isHere && subscriber.order <= last) this.deliver(publication, subscriber);',
+    replace: 'if (isHere) this.deliver(publication, subscriber);',
     tests: ['test/unit/router.test.ts'],
   },
   {
@@ -479,8 +479,8 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: 'a killed life runs onRestart',
     file: 'runtime/actor/lifecycle.ts',
-    find: 'const hasHook = onRestart !== undefined && failure !== undefined;',
-    replace: 'const hasHook = onRestart !== undefined;',
+    find: 'onRestart === undefined || failure === undefined\n',
+    replace: 'onRestart === undefined\n',
     tests: ['test/property/hooks.property.test.ts'],
   },
   {
