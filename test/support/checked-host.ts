@@ -13,7 +13,7 @@ import { TestInstruments } from '../../runtime/testing/instruments.ts';
 import { listenForRejections } from '../../runtime/testing/rejections.ts';
 import { SeededScheduler } from '../../runtime/testing/seeded-scheduler.ts';
 import { Trace } from '../../runtime/testing/trace.ts';
-import type { Host } from '../../src/protocol/clock.ts';
+import type { Clock, Host } from '../../src/protocol/clock.ts';
 import type { VirtualClock } from './virtual-clock.ts';
 
 /** Decides the order of turns in every test that leaves it open; the engine's own scheduler does where it is not set. */
@@ -36,6 +36,8 @@ export interface Surroundings {
   readonly clock: VirtualClock;
   readonly random: () => number;
   readonly order: Order;
+  /** How far its wall clock is from the true time. */
+  readonly wallShiftMs?: (() => number) | undefined;
 }
 
 /** Macrotasks without work after which a system counts as settled. */
@@ -62,7 +64,7 @@ export class CheckedHost {
   private readonly order: Order;
   private kernel: Kernel | undefined = undefined;
 
-  constructor({ clock, random, order }: Surroundings) {
+  constructor({ clock, random, order, wallShiftMs }: Surroundings) {
     this.order = order;
     const chooser = order === 'engine' ? undefined : new SeededChooser(order.seed);
     this.seeded =
@@ -70,7 +72,7 @@ export class CheckedHost {
     if (chooser !== undefined) clock.choose = (size) => chooser.pick(size);
     const { seeded } = this;
     const bare: Host = {
-      clock,
+      clock: wallShiftMs === undefined ? clock : shifted(clock, wallShiftMs),
       random,
       soon: (task) => {
         queueMicrotask(task);
@@ -121,4 +123,14 @@ export class CheckedHost {
     this.stopListening();
     this.check();
   }
+}
+
+/** The same clock, but for its wall. */
+function shifted(clock: VirtualClock, wallShiftMs: () => number): Clock {
+  return {
+    now: () => clock.now(),
+    wallNow: () => clock.wallNow() + wallShiftMs(),
+    setTimer: (delayMs, fire) => clock.setTimer(delayMs, fire),
+    clearTimer: (timer) => clock.clearTimer(timer),
+  };
 }

@@ -32,6 +32,8 @@ type SystemRefs<Root extends AnySupervisor> = [Root] extends [never] ? Record<ne
 /** What a node may be given beside the options of its system. */
 export type NodeOptions<Root extends AnySupervisor> = Partial<SystemOptions<Root>> & {
   readonly memory?: MemoryOptions;
+  /** How far its wall clock is from the true time. */
+  readonly wallShiftMs?: () => number;
 };
 
 /** The nodes of one test. */
@@ -101,12 +103,15 @@ export function testCluster({
   };
   const start = async <Root extends AnySupervisor = never>(
     name: string,
-    { memory: bounds, ...options }: NodeOptions<Root> = {},
+    { memory: bounds, wallShiftMs, ...options }: NodeOptions<Root> = {},
   ): Promise<ClusterNode<SystemRefs<Root>>> => {
-    const checked = new CheckedHost({ clock, random, order });
+    const checked = new CheckedHost({ clock, random, order, wallShiftMs });
     const logs: LogRecord[] = [];
     const events: RuntimeEvent[] = [];
     const broker = memory({ hub, ...bounds });
+    const { open } = broker;
+    // The hub, which is nobody's machine, has the clock that all share.
+    broker.open = (identity, host) => open.call(broker, identity, { ...host, clock });
     const starting = startSystem<Root>(
       { name: 'test', node: name, broker, log: (record) => logs.push(record), ...options },
       checked.host,
