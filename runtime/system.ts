@@ -377,7 +377,7 @@ export class LocalSystem implements Surroundings, Upward {
 
   async stop(ref: unknown, reason?: unknown): Promise<void> {
     const word = choiceOption('stop: reason', reason, ['normal', 'shutdown'], 'shutdown');
-    await localRef('stop', ref, this.kernel).target()?.stop(word);
+    await actorRef(ref, this.kernel).stopActor(word);
   }
 
   async drain(ref: unknown): Promise<void> {

@@ -20,7 +20,7 @@ import type { Admission, AskOptions, SendOptions, TellOptions } from '../../src/
 import type { Timeout } from '../host/timeouts.ts';
 import type { TurnRecord } from '../observe/turn-record.ts';
 import type { Actor } from './actor.ts';
-import { actorRef, localRef } from './local-ref.ts';
+import { actorRef } from './local-ref.ts';
 import { answer, checkedAnswer, entryWithoutHandler, failedError } from './outcomes.ts';
 import { TickEntry, TimerCalls } from './timers.ts';
 import type { Turn, Withdrawable } from './turn.ts';
@@ -245,9 +245,8 @@ export class TurnContext implements Turn {
 
   stop(ref: unknown): Promise<void> {
     this.fence('stop');
-    const cell = localRef('stop', ref, this.cell.kernel).target();
-    if (cell === undefined) return Promise.resolve();
-    if (cell !== this.cell) return cell.stop('shutdown');
+    const given = actorRef(ref, this.cell.kernel);
+    if (!given.isHere || given.target() !== this.cell) return given.stopActor('shutdown');
     this.cell.leaveAfterTurn('shutdown');
     return Promise.resolve();
   }

@@ -50,6 +50,13 @@ export abstract class ActorRef {
     return true;
   }
 
+  /** Ends its actor, wherever that is. Resolves when it has ended, or was not there. */
+  stopActor(reason: 'normal' | 'shutdown'): Promise<void> {
+    const target = this.target();
+    if (target !== undefined) return target.stop(reason);
+    return this.elsewhere()?.stopActor(reason) ?? Promise.resolve();
+  }
+
   tell(name: string, payload?: unknown, options?: TellOptions): Admission {
     if (this.isRefused('tell')) {
       const envelope = this.envelope(undefined, name, payload, callOptions('tell', options));
@@ -381,11 +388,13 @@ export function actorRef(ref: unknown, kernel: Kernel): ActorRef {
 export function localRef(call: string, ref: unknown, kernel: Kernel): ActorRef {
   const given = actorRef(ref, kernel);
   if (given.isHere) return given;
-  throw new TroupeError('ERR_OPTION_INVALID', {
-    option: `${call}: ref`,
-    expected: 'a ref to an actor of this process',
-    given: given.address,
-  });
+  throw notHere(call, given.address);
+}
+
+/** The error of a call that reaches no further than this process. */
+export function notHere(call: string, address: string): TroupeError {
+  const expected = 'a ref to an actor of this process';
+  return new TroupeError('ERR_OPTION_INVALID', { option: `${call}: ref`, expected, given: address });
 }
 
 function foreignRef(ref: unknown): TroupeError {

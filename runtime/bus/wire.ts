@@ -235,6 +235,7 @@ export class Wire {
       case 'watch':
       case 'unwatch':
       case 'terminated':
+      case 'stop':
       case 'spawn':
       case 'keep':
       case 'names':

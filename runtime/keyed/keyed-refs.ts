@@ -10,7 +10,7 @@ import type { Actor } from '../actor/actor.ts';
 import { callOptions } from '../actor/call-options.ts';
 import type { Cell } from '../actor/cell.ts';
 import type { Kernel } from '../actor/kernel.ts';
-import { ActorRef } from '../actor/local-ref.ts';
+import { ActorRef, notHere } from '../actor/local-ref.ts';
 import { noteRefusal } from '../actor/refusal.ts';
 import type { Turn } from '../actor/turn.ts';
 import type { Addressee } from '../remote/mail.ts';
@@ -93,6 +93,10 @@ export class OwnKeyRef extends ActorRef implements KeyedRef {
 
   override watchable(): never {
     throw unwatchable(this.address);
+  }
+
+  override stopActor(_reason: 'normal' | 'shutdown'): never {
+    throw notHere('stop', this.address);
   }
 
   override target(): Actor | undefined {

@@ -194,6 +194,7 @@ export class Tenure implements LetterPorts {
       case 'watch':
       case 'unwatch':
       case 'terminated':
+      case 'stop':
         return givenUp('validation', new Error('it was sent to a shard'));
     }
   }

@@ -56,7 +56,7 @@ export interface Word {
 
 /** A word about the watch of this id. */
 export interface WatchWord {
-  readonly type: 'watch' | 'unwatch' | 'terminated';
+  readonly type: 'watch' | 'unwatch' | 'terminated' | 'stop';
   readonly id: string;
   readonly lane: Lane;
   readonly payload?: WirePayload;

@@ -260,6 +260,8 @@ export class RemoteNode {
         return this.takeAnswer(arrival);
       case 'watch':
         return this.watchers.watch(arrival, decodePayload(message.payload));
+      case 'stop':
+        return this.watchers.stop(arrival, decodePayload(message.payload));
       case 'unwatch':
         this.watchers.unwatch(arrival);
         return undefined;

@@ -12,7 +12,7 @@ import type { Admission, AskOptions, SendOptions, TellOptions } from '../../src/
 import { isFitForWire, ONLY_TYPED } from '../../src/protocol/schema.ts';
 import { type CallOptions, callOptions, deadlineOf, headersOf, waitMs } from '../actor/call-options.ts';
 import type { Kernel } from '../actor/kernel.ts';
-import { ActorRef } from '../actor/local-ref.ts';
+import { ActorRef, notHere } from '../actor/local-ref.ts';
 import type { Turn } from '../actor/turn.ts';
 import type { Elsewhere } from '../actor/watch.ts';
 import type { Asks } from './asks.ts';
@@ -52,6 +52,10 @@ export abstract class FarRef extends ActorRef {
 
   override get isHere(): boolean {
     return false;
+  }
+
+  override stopActor(_reason: 'normal' | 'shutdown'): Promise<void> {
+    throw notHere('stop', this.address);
   }
 
   override toJSON(): string {
@@ -171,6 +175,10 @@ export class RemoteRef extends FarRef {
 
   override watchable(): Elsewhere {
     return { watch: (heard) => this.calls.watches.watch(this.place, heard) };
+  }
+
+  override stopActor(reason: 'normal' | 'shutdown'): Promise<void> {
+    return this.calls.watches.stop(this.place, reason);
   }
 
   protected override addressee(): Addressee | TroupeError {

@@ -20,7 +20,7 @@ import type { Timeout } from '../host/timeouts.ts';
 import type { Find } from './deliveries.ts';
 import type { Arrival, Taken } from './inbound.ts';
 import type { Mail } from './mail.ts';
-import { endWord, placeIn, WORD_LANE } from './watch-words.ts';
+import { endWord, placeIn, type StopReason, stopReasonIn, WORD_LANE } from './watch-words.ts';
 
 /** The watchers of one life of a node. */
 interface Life {
@@ -48,6 +48,25 @@ export class RemoteWatchers {
     this.mail = mail;
     this.find = find;
     this.max = max;
+  }
+
+  /** Another node wants an actor to end, and to hear when it has. Nodes of one prefix trust one another: any of them may. */
+  stop(arrival: Arrival, word: unknown): Taken {
+    const reason = stopReasonIn(word);
+    if (reason === undefined) return refused('it stops for no reason');
+    const { node: name, incarnation, message } = arrival;
+    const taken = this.watch(arrival, word);
+    const watcher = this.lives.get(keyOf({ name, incarnation }))?.watchers.get(message.id);
+    if (watcher !== undefined) this.end(watcher.actor, reason, name);
+    return taken;
+  }
+
+  private end(actor: Actor, reason: StopReason, node: string): void {
+    const { address } = actor;
+    const text = `it is stopped by node ${node}`;
+    const fields = { reason };
+    this.kernel.events.emit({ type: 'logged', level: 'info', address, text, fields });
+    this.kernel.background(actor.stop(reason));
   }
 
   /** An actor of another node wants to hear of an end. */
@@ -180,7 +199,7 @@ export class RemoteWatchers {
 
 /** One watcher of another node, in the place of a local one. */
 class RemoteWatcher implements Listener {
-  private readonly actor: Actor;
+  readonly actor: Actor;
   private readonly ended: (notice: Terminated) => void;
 
   constructor(actor: Actor, ended: (notice: Terminated) => void) {

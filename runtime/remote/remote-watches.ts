@@ -1,5 +1,5 @@
 /**
- * Whom the actors of this node watch on others. Each watch has an id, and ends once: when word of the end has come in all lanes in which the dead
+ * Whom this node watches on others, for its actors or because it has told one to stop. Each watch has an id, and ends once: when word of the end has come in all lanes in which the dead
  * had sent, when it is taken back, or with the life of the node that was asked. A node that is lost is not waited for; from one that
  * has left the last words are still taken for a while.
  */
@@ -13,8 +13,8 @@ import type { EndElsewhere } from '../actor/watch.ts';
 import type { Timeout } from '../host/timeouts.ts';
 import type { Arrival, Taken } from './inbound.ts';
 import type { LateFrames } from './late-frames.ts';
-import type { Mail } from './mail.ts';
-import { type EndWord, endIn, WORD_LANE, watchWord } from './watch-words.ts';
+import { type Mail, nodeDown } from './mail.ts';
+import { type EndWord, endIn, type StopReason, WORD_LANE, watchWord } from './watch-words.ts';
 
 /** One watch of an actor of another node. */
 interface Watch {
@@ -23,12 +23,24 @@ interface Watch {
   /** As its node names it. */
   readonly address: string;
   readonly heard: (end: EndElsewhere) => void;
+  /** Hears that nothing will be heard, because this node closes. */
+  readonly closed: ((error: TroupeError) => void) | undefined;
+  /** How it is to end, once it is to. */
+  stop: StopReason | undefined;
   /** What its node has said, once it has. */
   end: EndWord | undefined;
   /** The lanes in which it has come, as bits. */
   lanes: number;
   /** Take back what waits for late frames. */
   readonly waits: (() => void)[];
+}
+
+/** A watch, for whoever may also end the actor. */
+export interface Hold {
+  /** Tells the actor to end, behind all that was said of this watch before. */
+  stop(reason: StopReason): void;
+  /** Takes the watch back. */
+  forget(): void;
 }
 
 /** What watches need of their node. */
@@ -55,6 +67,38 @@ export class RemoteWatches {
 
   /** As `Elsewhere.watch`. */
   watch(place: NodePlace, heard: (end: EndElsewhere) => void): (() => void) | undefined {
+    const watch = this.begin(place, heard, undefined, undefined);
+    return watch === undefined ? undefined : () => this.takeBack(watch);
+  }
+
+  /** As `watch`, for whoever may end the actor as well. */
+  hold(place: NodePlace, heard: (end: EndElsewhere) => void): Hold | undefined {
+    const watch = this.begin(place, heard, undefined, undefined);
+    if (watch === undefined) return undefined;
+    return {
+      stop: (reason) => {
+        watch.stop ??= reason;
+        if (this.open.get(watch.id) === watch) this.ask(watch);
+      },
+      forget: () => this.takeBack(watch),
+    };
+  }
+
+  /** Ends an actor. Resolves when it has ended or was not there; rejects with `ERR_NODE_DOWN` where its node is not, or is lost meanwhile. */
+  stop(place: NodePlace, reason: StopReason): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const heard = (end: EndElsewhere): void =>
+        end.reason === 'nodedown' ? reject(nodeDown(place.node)) : resolve();
+      if (this.begin(place, heard, reason, reject) === undefined) reject(nodeDown(place.node));
+    });
+  }
+
+  private begin(
+    place: NodePlace,
+    heard: (end: EndElsewhere) => void,
+    stop: StopReason | undefined,
+    closed: Watch['closed'],
+  ): Watch | undefined {
     const { mail } = this.ports;
     const node = mail.nodes.present(place.node);
     if (node === undefined || (place.incarnation ?? node.incarnation) !== node.incarnation) return undefined;
@@ -67,13 +111,15 @@ export class RemoteWatches {
       node: { name, incarnation },
       address,
       heard,
+      closed,
+      stop,
       end: undefined,
       lanes: 0,
       waits: [],
     };
     this.open.set(watch.id, watch);
     this.ask(watch);
-    return () => this.takeBack(watch);
+    return watch;
   }
 
   /** Word of an end has come, in one lane. */
@@ -120,16 +166,20 @@ export class RemoteWatches {
 
   /** Nobody waits any more. */
   close(): void {
-    for (const watch of this.open.values()) this.forget(watch);
+    for (const watch of this.open.values()) {
+      this.forget(watch);
+      watch.closed?.(new TroupeError('ERR_ACTOR_STOPPED', { address: '/' }));
+    }
     for (const timeout of this.lastWords) this.ports.kernel.timeouts.cancel(timeout);
     this.lastWords.clear();
   }
 
   private ask(watch: Watch): void {
     const { mail } = this.ports;
-    const { id, node, address } = watch;
-    const payload = mail.payloadOf(watchWord(address));
-    mail.signal(node, { type: 'watch', id, lane: WORD_LANE, payload }).catch(() => {
+    const { id, node, address, stop } = watch;
+    const payload = mail.payloadOf(watchWord(address, stop));
+    const type = stop === undefined ? 'watch' : 'stop';
+    mail.signal(node, { type, id, lane: WORD_LANE, payload }).catch(() => {
       // It cannot be asked: there is no such node any more, or the broker forbids it.
       if (this.open.get(id) === watch) this.settle(watch);
     });

@@ -14,12 +14,24 @@ export const WORD_LANE: Lane = 0;
 const CAUSE_CHARACTERS_MAX = 1_000;
 const REASONS: readonly unknown[] = ['normal', 'shutdown', 'failed', 'killed', 'noproc'];
 
-/** Who is to be watched. */
-export function watchWord(address: string): Readonly<Record<string, unknown>> {
-  return { address };
+/** How an actor of another node is told to end. */
+export type StopReason = 'normal' | 'shutdown';
+
+/** Who is to be watched; with a reason, who is to be stopped. */
+export function watchWord(
+  address: string,
+  reason: StopReason | undefined,
+): Readonly<Record<string, unknown>> {
+  return reason === undefined ? { address } : { address, reason };
 }
 
-/** The place that a `watch` names; undefined where it names none. */
+/** The reason that a `stop` gives; undefined where it gives none. */
+export function stopReasonIn(word: unknown): StopReason | undefined {
+  const { reason } = recordIn(word);
+  return reason === 'normal' || reason === 'shutdown' ? reason : undefined;
+}
+
+/** The place that a `watch` or a `stop` names; undefined where it names none. */
 export function placeIn(word: unknown): NodePlace | undefined {
   const { address } = recordIn(word);
   return typeof address === 'string' ? parseNodePlace(address) : undefined;

@@ -153,7 +153,7 @@ export interface StartContext<P extends AnyProtocol = AnyProtocol, Internal = No
     agent: Spawnable<Q, Args>,
     ...options: SpawnParameters<Args>
   ): Promise<Ref<Q>>;
-  /** Stops an actor. Resolves when it has ended. */
+  /** Stops an actor, here or on another node. Resolves when it has ended; rejects as `system.stop` does. */
   stop(ref: AnyRef): Promise<void>;
   /** Ends this actor after the present turn. */
   stopSelf(reason?: 'normal' | 'shutdown'): void;

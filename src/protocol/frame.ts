@@ -17,8 +17,8 @@ import {
 import type { Headers } from './ref.ts';
 import { WireReader, WireWriter } from './wire-bytes.ts';
 
-/** What a wire message is for. */
-export const WIRE_TYPES = [
+/** What a wire message is for, from number 0. */
+const FIRST_TYPES = [
   'message',
   'request',
   'reply',
@@ -36,6 +36,23 @@ export const WIRE_TYPES = [
   'terminated',
 ] as const;
 
+/** What followed later, from number 40. */
+const LATER_TYPES = ['stop'] as const;
+const LATER_TYPES_BEGIN = 40;
+
+/** All of them. */
+export const WIRE_TYPES = [...FIRST_TYPES, ...LATER_TYPES] as const;
+
+const TYPE_NUMBERS: ReadonlyMap<WireType, number> = new Map(
+  WIRE_TYPES.map((type, index) => [
+    type,
+    index < FIRST_TYPES.length ? index : LATER_TYPES_BEGIN + index - FIRST_TYPES.length,
+  ]),
+);
+const TYPES_BY_NUMBER: ReadonlyMap<number, WireType> = new Map(
+  [...TYPE_NUMBERS].map(([type, number]) => [number, type]),
+);
+
 /**
  * - `message`: what was published to a topic;
  * - `request`: the same, and its sender waits for a reply in its inbox;
@@ -47,7 +64,8 @@ export const WIRE_TYPES = [
  * - `spawn`: an agent is to be started, and its sender waits for the address; `keep`: the sender of the `spawn` of this id has the address;
  * - `names`: which names the sender holds, or the wish to hear that of the other node;
  * - `watch`: an actor of the sender's node wants to hear of the end of one of the reader's; `unwatch`: it does not any more;
- *   `terminated`: the end of the one that the `watch` of this id is about, with its reason.
+ *   `terminated`: the end of the one that the `watch` of this id is about, with its reason;
+ * - `stop`: the same as `watch`, and that actor is to be stopped; of a watch that is there already, its actor.
  */
 export type WireType = (typeof WIRE_TYPES)[number];
 
@@ -135,7 +153,7 @@ export function encodeMessage(message: WireMessage): Uint8Array {
     (target === undefined ? 0 : HAS_TARGET) |
     (chain === undefined ? 0 : HAS_CHAIN);
   const writer = new WireWriter();
-  writer.byte(WIRE_TYPES.indexOf(type));
+  writer.byte(TYPE_NUMBERS.get(type) ?? 0); // each type has one
   writer.byte(parts);
   writer.text(id);
   writer.number(sentAtMs);
@@ -207,7 +225,7 @@ export function decodeFrame(bytes: Uint8Array): Frame {
 }
 
 function decodeMessage(reader: WireReader): WireMessage {
-  const type = WIRE_TYPES[reader.byte()];
+  const type = TYPES_BY_NUMBER.get(reader.byte());
   if (type === undefined) throw invalidFrame('it has a message of an unknown type');
   const parts = reader.byte();
   if ((parts & ~HAS_ALL) !== 0) throw invalidFrame('it has a message with parts that are unknown here');

@@ -277,7 +277,10 @@ export interface System<out Refs = unknown> extends AsyncDisposable {
     topic: TopicFilter<Message> | string,
     options?: MessagesOptions,
   ): AsyncIterable<PulledMessage<Message>>;
-  /** Tells an actor to finish its turn and end. Resolves when it has, with everything below it. */
+  /**
+   * Tells an actor to finish its turn and end, here or on another node. Resolves when it has, with everything below it, or was not there. Rejects with
+   * `ERR_NODE_DOWN` where its node is not there or is lost meanwhile, and with `ERR_WATCHES_FULL` when 100,000 ends elsewhere are waited for.
+   */
   stop(ref: AnyRef, reason?: 'normal' | 'shutdown'): Promise<void>;
   /** Lets an actor finish its queue, refuses what comes meanwhile as `stopped`, then stops it. Resolves when it has ended. */
   drain(ref: AnyRef): Promise<void>;

@@ -302,6 +302,26 @@ describe('the watchers on other nodes', () => {
     ]);
   });
 
+  it('end an actor for a reason, and hear of it, by a watch that is new or known', async () => {
+    const { comes, count, said, remote, system, ref, settle } = await watchers();
+    const stop = (id: string, reason: unknown) =>
+      remote.stop(arrival(id, 0, { node: A }), { address: '//b@k2/user/x', reason });
+    for (const reason of [undefined, 'killed', 1])
+      expect(await stop('w0', reason)).toMatchObject({ reason: 'validation' });
+    expect([count(), system.inspect(ref)?.status]).toEqual([0, 'running']);
+    void comes('w1');
+    expect(stop('w1', 'shutdown')).toBeUndefined();
+    expect(stop('w2', 'normal')).toBeUndefined();
+    await settle();
+    expect(system.inspect(ref)?.status).toBe('stopped');
+    expect(stop('w3', 'normal')).toBeUndefined();
+    expect(said.map(({ word }) => `${word.type} ${word.id}`)).toEqual([
+      'terminated w1',
+      'terminated w2',
+      'terminated w3',
+    ]);
+  });
+
   it('that are unknown to the broker are forgotten after a while, and are not many', async () => {
     const { comes, count, advance, present } = await watchers();
     const stranger = (n: number): NodeIdentity => ({ name: `s${n}`, incarnation: `k${n}` });
