@@ -13,7 +13,7 @@ import {
 } from '../src/protocol/address.ts';
 import type { AnyAgentDefinition } from '../src/protocol/agent.ts';
 import { checkNodeName } from '../src/protocol/broker-options.ts';
-import type { RefsOf } from '../src/protocol/child-spec.ts';
+import type { RefsOf, RestartType } from '../src/protocol/child-spec.ts';
 import {
   type AnySupervisor,
   type ChildSpec,
@@ -73,7 +73,7 @@ import type { Census } from './observe/meters.ts';
 import { behaviourFor, cellFor } from './pool/cells.ts';
 import { GroupCell } from './pool/group.ts';
 import { inspectPool } from './pool/inspection.ts';
-import { PoolCell } from './pool/pool.ts';
+import { type Hire, PoolCell } from './pool/pool.ts';
 import { WorkerCell } from './pool/worker.ts';
 import { type Agents, agentsOption } from './remote/agents.ts';
 import type { NameKind } from './remote/names.ts';
@@ -488,9 +488,8 @@ export class LocalSystem implements Surroundings, Upward {
   // --- what supervision and actors need -----------------------------------------------------------------------------
 
   cellFor(agent: ChildSpec['agent'], slot: Slot): Cell {
-    return cellFor(agent, this.behaviourOf(agent), slot, (pool, worker, args) =>
-      this.hire(pool, worker, args),
-    );
+    const hire: Hire = (pool, worker, args, restart) => this.hire(pool, worker, args, restart);
+    return cellFor(agent, this.behaviourOf(agent), slot, hire, this.node?.outposts);
   }
 
   private behaviourOf(agent: ChildSpec['agent']): Behaviour {
@@ -503,7 +502,12 @@ export class LocalSystem implements Surroundings, Upward {
   }
 
   /** Starts one more worker of a pool: each fails alone. */
-  private hire(pool: PoolCell, agent: Spawnable, args: unknown): Promise<unknown> {
+  private hire(
+    pool: PoolCell,
+    agent: Spawnable,
+    args: unknown,
+    restart: RestartType | undefined,
+  ): Promise<unknown> {
     const { rare, settings } = pool;
     if (!(rare.children instanceof Supervisor)) {
       const settingsFor = pool instanceof GroupCell ? subscriberSettings : topSettings;
@@ -511,7 +515,12 @@ export class LocalSystem implements Surroundings, Upward {
     }
     const name = `worker-${++this.workersMade}`;
     // Made above, or found to be one.
-    return this.spawnUnder(rare.children as Supervisor, agent, { ...settings.policy, name, args });
+    return this.spawnUnder(rare.children as Supervisor, agent, {
+      ...settings.policy,
+      ...(restart !== undefined && { restart }),
+      name,
+      args,
+    });
   }
 
   opened(cell: Cell): void {

@@ -21,6 +21,8 @@ export interface Actor extends Sender {
   state: unknown;
   readonly generation: number;
   readonly epoch: number;
+  /** Whether it accepts messages. */
+  readonly isOpen: boolean;
   /** The turn that runs, or has not settled yet. */
   readonly turn: Turn | undefined;
   /** Death watch; made when it is first needed. */
@@ -49,6 +51,8 @@ export interface Actor extends Sender {
   stop(reason: EndReason): Promise<void>;
   /** Ends its present life at once, without hooks. */
   kill(): Promise<void>;
+  /** Calls back when it takes turns, at once if it does, or when it has ended. */
+  whenSettled(then: () => void): void;
   /** Ends it when it has handled what it has accepted. */
   drain(): Promise<void>;
 }

@@ -135,6 +135,24 @@ export class Cell implements Actor, MailboxOwner, Runnable, Watching {
     return this.status === 'running' || this.status === 'draining';
   }
 
+  whenSettled(then: () => void): void {
+    if (this.isGoing || this.hasEnded) {
+      then();
+      return;
+    }
+    const { rare } = this;
+    rare.settled ??= [];
+    rare.settled.push(then);
+  }
+
+  /** It takes turns, or has ended. */
+  settled(): void {
+    const waiting = this.rareMade?.settled;
+    if (waiting === undefined) return;
+    this.rare.settled = undefined;
+    for (const then of waiting) then();
+  }
+
   /** Whether a turn could start now. */
   get isReady(): boolean {
     const { mailbox } = this;

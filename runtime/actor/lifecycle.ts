@@ -144,6 +144,7 @@ async function stopping(cell: Cell, reason: EndReason, error: unknown): Promise<
   cell.state = undefined;
   cell.slot.ended(cell);
   kernel.events.emit({ type: 'actor-stopped', address: cell.address, reason, error });
+  cell.settled();
   cell.rare.watches?.ended(reason, error);
   for (const drained of cell.rare.drains ?? []) drained();
 }
@@ -219,6 +220,7 @@ function setGoing(cell: Cell, state: unknown): void {
         : { type: 'actor-restarted', address, generation },
     );
   }
+  cell.settled();
   cell.leaveIfAsked();
   cell.ready();
 }

@@ -26,6 +26,8 @@ export class Rare {
   isDraining = false;
   /** Who waits for the end of a draining one. */
   drains: (() => void)[] | undefined = undefined;
+  /** Who waits until it takes turns, or has ended. */
+  settled: (() => void)[] | undefined = undefined;
   restarts = 0;
   /** Turns that were disowned and still run. */
   zombies = 0;

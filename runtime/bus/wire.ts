@@ -236,6 +236,8 @@ export class Wire {
       case 'unwatch':
       case 'terminated':
       case 'stop':
+      case 'job':
+      case 'done':
       case 'spawn':
       case 'keep':
       case 'names':

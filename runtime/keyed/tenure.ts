@@ -195,6 +195,8 @@ export class Tenure implements LetterPorts {
       case 'unwatch':
       case 'terminated':
       case 'stop':
+      case 'job':
+      case 'done':
         return givenUp('validation', new Error('it was sent to a shard'));
     }
   }

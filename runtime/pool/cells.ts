@@ -8,7 +8,10 @@ import type { PoolAgent, PoolSettings } from '../../src/protocol/pool.ts';
 import { Behaviour } from '../actor/behaviour.ts';
 import { Cell } from '../actor/cell.ts';
 import type { Kernel } from '../actor/kernel.ts';
+import type { Outposts } from '../actor/outpost.ts';
 import type { Slot } from '../actor/slot.ts';
+import { carrying } from './courier.ts';
+import { NodesPoolCell } from './nodes-pool.ts';
 import { type Hire, PoolCell } from './pool.ts';
 import { type Dispatcher, WorkerCell } from './worker.ts';
 
@@ -45,14 +48,23 @@ export function behaviourFor(kernel: Kernel, agent: Spawnable): Behaviour {
   const started = agent as Started; // `agent` and `pool` are the only makers of spawnables
   if (started.workers === undefined || started.cellOf !== undefined) return new Behaviour(kernel, started);
   const state = (_args: unknown, turn: unknown): Promise<void> => poolOf(turn).start();
-  const front = Object.freeze({ ...started, options: Object.freeze({ ...started.options, state }) });
+  const { options, workers } = started;
+  const on = workers.nodes === undefined ? options.on : carrying(options.on);
+  const front = Object.freeze({ ...started, options: Object.freeze({ ...options, on, state }) });
   return new PoolBehaviour(kernel, front, started.workers);
 }
 
 /** An actor of an agent, at its place. It has not started. */
-export function cellFor(agent: Spawnable, behaviour: Behaviour, slot: Slot, hire: Hire): Cell {
+export function cellFor(
+  agent: Spawnable,
+  behaviour: Behaviour,
+  slot: Slot,
+  hire: Hire,
+  outposts: Outposts | undefined,
+): Cell {
   const { workers, worksFor, cellOf } = agent as Started;
   if (cellOf !== undefined) return cellOf(behaviour, slot, hire);
+  if (workers?.nodes !== undefined) return new NodesPoolCell(behaviour, slot, workers, hire, outposts);
   if (workers !== undefined) return new PoolCell(behaviour, slot, workers, hire);
   if (worksFor !== undefined) return new WorkerCell(behaviour, slot, worksFor);
   return new Cell(behaviour, slot);

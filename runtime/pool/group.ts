@@ -77,6 +77,7 @@ export function groupAgent(intake: IntakeOptions): AnyAgentDefinition {
     key: undefined,
     concurrencyMax: Number.POSITIVE_INFINITY,
     rateLimit: undefined,
+    nodes: undefined,
     policy,
   });
   const cellOf: MakeCell = (behaviour, slot, hire) => new GroupCell(behaviour, slot, workers, hire);

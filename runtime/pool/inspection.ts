@@ -2,6 +2,7 @@
 
 import type { Inspection } from '../../src/protocol/system.ts';
 import { inspectCell } from '../actor/inspection.ts';
+import { CourierCell } from './courier.ts';
 import type { PoolCell } from './pool.ts';
 
 /** What can be said of a pool now. */
@@ -20,6 +21,7 @@ export function inspectPool(pool: PoolCell): Inspection {
     address: worker.address,
     isBusy: worker.turn !== undefined,
     isLeaving: worker.isLeaving,
+    node: worker instanceof CourierCell ? worker.node : undefined,
   }));
   const { size, inFlight } = pool;
   const { routing } = pool.settings;

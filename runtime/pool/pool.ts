@@ -7,7 +7,7 @@
  * Invariant: an idle worker and a job that may go to it never coexist once what is runnable has run.
  */
 
-import type { Spawnable } from '../../src/protocol/child-spec.ts';
+import type { RestartType, Spawnable } from '../../src/protocol/child-spec.ts';
 import type { Envelope, Sender } from '../../src/protocol/envelope.ts';
 import { TroupeError } from '../../src/protocol/errors.ts';
 import type { PoolSettings } from '../../src/protocol/pool.ts';
@@ -25,8 +25,13 @@ import { copyCost, type Throttle, type Throttled, throttleOf } from './throttle.
 import { LaneQueue, SharedQueue, type WorkQueue } from './work-queue.ts';
 import type { Dispatcher, WorkerCell } from './worker.ts';
 
-/** Starts one worker of a pool; the layer above knows how. Resolves when it runs. */
-export type Hire = (pool: PoolCell, agent: Spawnable, args: unknown) => Promise<unknown>;
+/** Starts one worker of a pool, by its policy unless another restart type is said; the layer above knows how. Resolves when it runs. */
+export type Hire = (
+  pool: PoolCell,
+  agent: Spawnable,
+  args: unknown,
+  restart?: RestartType,
+) => Promise<unknown>;
 
 /** Messages that workers accepted and that ended in one way or another, after those workers had ended. */
 interface Ledger {
@@ -381,18 +386,20 @@ export class PoolCell extends Cell implements Dispatcher, Throttled {
     if (!this.isGoing) return; // the next generation starts with so many
     const staying = this.staying;
     const leaving = staying.slice(size).map((worker) => this.retire(worker));
-    const joining = Array.from({ length: Math.max(0, size - staying.length) }, () => this.hireOne());
+    const joining = Array.from({ length: Math.max(0, size - staying.length) }, () =>
+      this.hireOne(() => this.hireWorker()),
+    );
     await Promise.all([...leaving, ...joining]);
   }
 
   /** Those that take jobs, by their places. */
-  private get staying(): WorkerCell[] {
+  protected get staying(): WorkerCell[] {
     return [...this.workers].filter((worker) => !worker.isLeaving).sort((a, b) => a.place - b.place);
   }
 
-  private async hireOne(): Promise<void> {
+  protected async hireOne(hire: () => Promise<unknown>): Promise<void> {
     const before = new Set(this.workers);
-    const hiring = this.hireWorker();
+    const hiring = hire();
     const worker = [...this.workers].find((each) => !before.has(each));
     await hiring;
     if (worker === undefined || worker.isLeaving) return;
@@ -401,7 +408,7 @@ export class PoolCell extends Cell implements Dispatcher, Throttled {
     worker.ready();
   }
 
-  private hireWorker(): Promise<unknown> {
+  protected hireWorker(): Promise<unknown> {
     return this.hire(this, this.workerAgent, this.settings.args);
   }
 
@@ -449,7 +456,12 @@ export class PoolCell extends Cell implements Dispatcher, Throttled {
     this.keepLedger(worker.jobs);
     this.onEnded.get(worker)?.();
     this.onEnded.delete(worker);
-    if (this.isGoing && this.workers.size === 0) this.deserted(worker);
+    if (this.isGoing) this.vacated(worker);
+  }
+
+  /** A worker is there no more. */
+  protected vacated(worker: WorkerCell): void {
+    if (this.workers.size === 0) this.deserted(worker);
   }
 
   private keepLedger(mailbox: Mailbox): void {

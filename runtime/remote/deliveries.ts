@@ -132,7 +132,7 @@ export class Deliveries {
       const reason = local.includes('#') ? 'stale-incarnation' : 'actor-unknown';
       return this.refuse(incoming, local, reason, new TroupeError('ERR_ACTOR_UNKNOWN', { address }));
     }
-    const way = this.wayTo(actor, incoming);
+    const way = this.wayTo(actor, incoming, incoming.message.type === 'ask');
     if (!('actor' in way)) return this.refuse(incoming, actor.address, 'validation', way.error);
     const chain = this.chainIn(incoming);
     const cycle = chain === undefined ? undefined : cycleTo(actor, chain);
@@ -185,14 +185,17 @@ export class Deliveries {
   }
 
   /** The entry of a message and what its handler gets; why there is none. */
-  private wayTo(actor: Actor, incoming: Incoming): Way | { readonly error: unknown } {
+  wayTo(
+    actor: Actor,
+    incoming: Pick<Incoming, 'node' | 'target' | 'payload'>,
+    isAsk: boolean,
+  ): Way | { readonly error: unknown } {
     const { behaviour, address } = actor;
-    const { target, message } = incoming;
+    const { target } = incoming;
     const found = behaviour.agent.protocol.name;
     try {
       if (found !== target.protocol) throw this.mismatch(incoming, address, `protocol '${found}'`);
-      const entry =
-        message.type === 'ask' ? behaviour.askEntry(target.message) : behaviour.tellEntry(target.message);
+      const entry = isAsk ? behaviour.askEntry(target.message) : behaviour.tellEntry(target.message);
       return { actor, entry, content: behaviour.arriving(entry, incoming.payload) };
     } catch (error) {
       if (!isTroupeError(error, 'ERR_MESSAGE_UNKNOWN')) return { error };
@@ -202,7 +205,11 @@ export class Deliveries {
   }
 
   /** The nodes run different versions of a protocol: each says so. */
-  private mismatch({ target, node }: Incoming, address: string, found: string): TroupeError {
+  private mismatch(
+    { target, node }: Pick<Incoming, 'target' | 'node'>,
+    address: string,
+    found: string,
+  ): TroupeError {
     const { protocol, message } = target;
     const error = new TroupeError('ERR_PROTOCOL_MISMATCH', { address, message, protocol, found });
     const key = `${node} ${protocol} ${message}`;

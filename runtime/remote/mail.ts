@@ -22,6 +22,7 @@ import type { Admission } from '../../src/protocol/ref.ts';
 import type { Kernel } from '../actor/kernel.ts';
 import { noteRefusal } from '../actor/refusal.ts';
 import { nameOfLife } from '../host/life.ts';
+import { jobLabel } from './job-words.ts';
 import type { Nodes } from './nodes.ts';
 import type { Outbox } from './outbox.ts';
 import type { Parcel, ParcelPatience } from './parcel.ts';
@@ -54,9 +55,9 @@ export interface Word {
   readonly payload?: WirePayload;
 }
 
-/** A word about the watch of this id. */
+/** A word about the watch, or the job, of this id. It may not be lost. */
 export interface WatchWord {
-  readonly type: 'watch' | 'unwatch' | 'terminated' | 'stop';
+  readonly type: 'watch' | 'unwatch' | 'terminated' | 'stop' | 'done';
   readonly id: string;
   readonly lane: Lane;
   readonly payload?: WirePayload;
@@ -140,13 +141,14 @@ export class Mail {
 
   /** Sends a message to an actor. Its parcel is taken when the broker has it. */
   send(
-    type: 'tell' | 'send' | 'ask' | 'spawn',
+    type: 'tell' | 'send' | 'ask' | 'spawn' | 'job',
     to: Addressee,
     envelope: Envelope,
     patience: Omit<ParcelPatience, 'expiresAtMs'>,
     chain?: AskChain,
+    id = envelope.id,
   ): Parcel<undefined> {
-    const { id, extras, payload, sender, rank, deadline } = envelope;
+    const { extras, payload, sender, rank, deadline } = envelope;
     const expiresAtMs = wallTimeOf(this.kernel, deadline);
     const bytes = encodeMessage({
       type,
@@ -154,7 +156,7 @@ export class Mail {
       sentAtMs: wallNow(this.kernel),
       expiresAtMs,
       sender: sender === undefined ? undefined : this.nameHere(sender.address),
-      correlationId: undefined,
+      correlationId: type === 'job' ? jobLabel(envelope) : undefined,
       headers: extras?.trace === undefined ? extras?.headers : extras.trace.headersWith(extras.headers),
       target: { address: to.target, protocol: to.protocol, message: envelope.entry.name },
       chain: chain === undefined ? undefined : this.chainOf(chain),
@@ -175,7 +177,12 @@ export class Mail {
     return this.sentLanes.of(sender, node);
   }
 
-  /** Says a word about a watch, behind all that was sent before. Resolves when the broker has it; rejects where that node cannot be reached for good. */
+  /** As if an actor of this node had sent something: word of its end goes behind what was said in that lane. */
+  noteSent(sender: Sender, node: NodeIdentity, lane: Lane): void {
+    this.sentLanes.note(sender, node, lane);
+  }
+
+  /** Says a word about a watch or a job, behind all that was sent before. Resolves when the broker has it; rejects where that node cannot be reached for good. */
   signal(node: NodeIdentity, { type, id, lane, payload = NO_PAYLOAD }: WatchWord): Promise<undefined> {
     const bytes = encodeMessage(wordOf(type, id, wallNow(this.kernel), payload));
     const destination = { kind: 'node', node: node.name } as const;

@@ -19,7 +19,10 @@ import type { Router } from '../routing/router.ts';
 import { InboxArrivals } from './arrivals.ts';
 import { Asks } from './asks.ts';
 import { Deliveries, type Find } from './deliveries.ts';
+import { FarOutposts } from './far-outposts.ts';
 import { type Arrival, Inbound, type Taken } from './inbound.ts';
+import { Jobs } from './jobs.ts';
+import { Labour } from './labour.ts';
 import { LateFrames } from './late-frames.ts';
 import { Mail, nodeDown } from './mail.ts';
 import { type NameKind, Names } from './names.ts';
@@ -78,6 +81,10 @@ export class RemoteNode {
   private readonly calls: RemoteCalls;
   private readonly deliveries: Deliveries;
   private readonly placements: Placements;
+  private readonly jobs: Jobs;
+  private readonly labour: Labour;
+  /** The other nodes, as this one can start workers there. */
+  readonly outposts: FarOutposts;
   private readonly names: Names;
   private readonly inbound: Inbound;
   private readonly arrivals: InboxArrivals;
@@ -109,6 +116,10 @@ export class RemoteNode {
     const frames = new LateFrames(kernel, this.arrivals, () => this.isBrokerUp);
     this.watches = new RemoteWatches({ kernel, mail: this.mail, frames });
     this.watchers = new RemoteWatchers(kernel, this.mail, find);
+    this.jobs = new Jobs(kernel, this.mail);
+    this.labour = new Labour(kernel, this.mail, this.deliveries, find);
+    const { placements, watches, jobs } = this;
+    this.outposts = new FarOutposts({ mail: this.mail, agents: placement.agents, placements, watches, jobs });
     this.calls = { kernel, mail: this.mail, asks: this.asks, watches: this.watches };
     this.inbound = new Inbound(kernel, frames, (arrival) => this.take(arrival));
     this.unheard = broker.onState(({ state, cause }) => this.changed(state, cause));
@@ -209,6 +220,7 @@ export class RemoteNode {
   async close(): Promise<void> {
     const reason = new TroupeError('ERR_ACTOR_STOPPED', { address: '/' });
     this.asks.withdraw(reason);
+    this.jobs.close();
     this.watches.close();
     this.watchers.clear();
     this.outbox.withdraw(reason);
@@ -245,6 +257,10 @@ export class RemoteNode {
       case 'ask':
       case 'send':
         return this.deliveries.take(arrival);
+      case 'job':
+        return this.labour.take(arrival);
+      case 'done':
+        return this.jobs.done(arrival);
       case 'spawn':
         return this.placements.take(arrival);
       case 'keep':
@@ -253,7 +269,7 @@ export class RemoteNode {
       case 'names':
         return this.names.take(arrival);
       case 'cancel':
-        if (!this.placements.cancel(arrival)) this.deliveries.cancel(arrival);
+        if (!this.placements.cancel(arrival) && !this.labour.cancel(arrival)) this.deliveries.cancel(arrival);
         return undefined;
       case 'reply':
       case 'refusal':
@@ -283,7 +299,7 @@ export class RemoteNode {
     } catch (error) {
       return Promise.resolve({ reason: 'serialization', error });
     }
-    if (this.asks.answered(arrival, value)) return undefined;
+    if (this.asks.answered(arrival, value) || this.jobs.answered(arrival, value)) return undefined;
     if (message.type === 'reply') this.buryReply(arrival, value);
     else this.noteMismatch(node, value);
     return undefined;
@@ -315,7 +331,9 @@ export class RemoteNode {
   private ended(node: NodeIdentity): void {
     this.outbox.giveUp({ kind: 'node', node: node.name }, nodeDown(node.name));
     this.asks.ended(node);
+    this.jobs.ended(node);
     this.deliveries.ended(node);
+    this.labour.ended(node);
     this.placements.ended(node);
     this.names.ended(node);
     this.watches.ended(node);
@@ -325,6 +343,8 @@ export class RemoteNode {
   /** The others have given this life up, with all that it had asked them. */
   private renewed(self: NodeIdentity): void {
     this.asks.withdraw(nodeDown(self.name));
+    this.jobs.withdraw();
+    this.placements.renewed();
     this.outbox.renew(self);
     this.names.renewed();
     this.watchers.clear();

@@ -29,6 +29,7 @@ export class Nodes {
   /** Lives that were lost, the oldest forgotten first. */
   private readonly lost = new Set<string>();
   private about: About;
+  private readonly watchers = new Set<() => void>();
   private stopListening: () => void = () => undefined;
   /** The last view, and its members by name: each message to another node is looked up here. */
   private seen: readonly Member[] = [];
@@ -116,7 +117,18 @@ export class Nodes {
     }));
   }
 
-  private changed({ kind, member }: MemberChange): void {
+  /** Calls back, soon after, whenever who is there or what he says of himself has changed. Answers how not to any more. */
+  onChange(watcher: () => void): () => void {
+    this.watchers.add(watcher);
+    return () => this.watchers.delete(watcher);
+  }
+
+  private changed(change: MemberChange): void {
+    this.follow(change);
+    for (const watcher of this.watchers) watcher();
+  }
+
+  private follow({ kind, member }: MemberChange): void {
     if (kind === 'changed') return;
     const { name: node, incarnation } = member;
     this.events.emit({ type: `node-${kind}`, node, incarnation });

@@ -24,7 +24,10 @@ import type { Arrival, Taken } from './inbound.ts';
 import { type Mail, nodeDown } from './mail.ts';
 import { refusalOf } from './refusal.ts';
 import { clockTimeOf } from './wall-time.ts';
+import { Wards } from './wards.ts';
 
+/** Of the supervision of a worker. */
+const POLICY = ['restart', 'shutdownMs', 'backoff'];
 const SPAWN_ON_OPTIONS = ['args', 'name', 'timeoutMs', 'signal'];
 /** Milliseconds for which an answer, or the word that it was heard, is worth sending. */
 const ANSWER_MS = 60_000;
@@ -46,10 +49,7 @@ const ADDRESS: Schema<string> = {
 /** What the node does for it. */
 export interface PlacementPorts {
   readonly agents: Agents;
-  readonly spawn: (
-    agent: Spawnable,
-    options: { readonly name?: string; readonly args?: unknown },
-  ) => Promise<ActorRef>;
+  readonly spawn: (agent: Spawnable, options: Readonly<Record<string, unknown>>) => Promise<ActorRef>;
   readonly stop: (ref: ActorRef) => Promise<void>;
 }
 
@@ -80,6 +80,15 @@ interface Placement {
   timeout: Timeout | undefined;
 }
 
+/** What another node wants to be started. */
+interface Wish {
+  readonly registered: RegisteredAgent;
+  readonly name: string | undefined;
+  readonly args: unknown;
+  /** The policy of a worker; undefined for any other actor. */
+  readonly worker: Readonly<Record<string, unknown>> | undefined;
+}
+
 /** Starts on other nodes, and for them. */
 export class Placements {
   private readonly kernel: Kernel;
@@ -88,19 +97,25 @@ export class Placements {
   private readonly ports: PlacementPorts;
   /** By node, incarnation and id. */
   private readonly open = new Map<string, Placement>();
+  private readonly wards: Wards;
 
   constructor(kernel: Kernel, mail: Mail, asks: Asks, ports: PlacementPorts) {
     this.kernel = kernel;
     this.mail = mail;
     this.asks = asks;
     this.ports = ports;
+    this.wards = new Wards((ref) => kernel.background(ports.stop(ref)));
   }
 
-  /** Starts an actor on another node; resolves with its life and its address there. */
+  /**
+   * Starts an actor on another node; resolves with its life and its address there. With a policy it is a worker of this node: it is supervised so
+   * there, and ends with this life.
+   */
   async start(
     name: string,
     agent: Spawnable,
     { args, name: named, timeoutMs, signal }: SpawnOnCall,
+    policy?: Readonly<Record<string, unknown>>,
   ): Promise<{ readonly node: NodeIdentity; readonly address: string }> {
     const { kernel, mail } = this;
     signal?.throwIfAborted();
@@ -111,7 +126,7 @@ export class Placements {
       throw new TroupeError('ERR_ASKS_IN_FLIGHT_FULL', { max: asksInFlightMax });
     const known = this.ports.agents.nameOf(agent);
     const entry = entryWithoutHandler(known, 'ask');
-    const wish = { name: named, args };
+    const wish = { name: named, args, worker: policy === undefined ? undefined : policyWord(policy) };
     const envelope = new Envelope(entry, wish, NORMAL_RANK, undefined, undefined, undefined);
     const extras = envelope.ensureExtras();
     extras.id = mail.nextId();
@@ -143,12 +158,7 @@ export class Placements {
     // Whoever asked a life of this node that is over has heard of its end; who is lost himself hears nothing.
     if (place.incarnation !== self.incarnation || mail.nodes.isLost(nodeOf(arrival))) return undefined;
     try {
-      const { registered, name, args } = this.wishIn(
-        arrival,
-        message.target.message,
-        message.target.protocol,
-      );
-      this.begin(arrival, registered, name === undefined ? { args } : { name, args });
+      this.begin(arrival, this.wishIn(arrival, message.target.message, message.target.protocol));
     } catch (error) {
       this.refuse(arrival, error);
     }
@@ -175,6 +185,12 @@ export class Placements {
   ended({ name, incarnation }: NodeIdentity): void {
     const prefix = keyOf(name, incarnation, '');
     for (const [key, placement] of this.open) if (key.startsWith(prefix)) this.giveUp(key, placement);
+    this.wards.ended({ name, incarnation });
+  }
+
+  /** The others have given this life up, and the workers that they have here. */
+  renewed(): void {
+    this.wards.endAll();
   }
 
   /** The system ends, and with it all that was started. */
@@ -182,11 +198,7 @@ export class Placements {
     for (const [key, placement] of this.open) this.close(key, placement);
   }
 
-  private wishIn(
-    { message, node }: Arrival,
-    name: string,
-    protocol: string,
-  ): { readonly registered: RegisteredAgent; readonly name: string | undefined; readonly args: unknown } {
+  private wishIn({ message, node }: Arrival, name: string, protocol: string): Wish {
     const { agents } = this.ports;
     const { self } = this.mail.nodes;
     const registered = agents.find(name);
@@ -200,7 +212,7 @@ export class Placements {
       const details = { address, message: `(start ${name})`, protocol, found: `protocol '${found}'` };
       throw new TroupeError('ERR_PROTOCOL_MISMATCH', details);
     }
-    const wish = objectOption('spawnOn options', decodePayload(message.payload), ['name', 'args']);
+    const wish = objectOption('spawnOn options', decodePayload(message.payload), ['name', 'args', 'worker']);
     const checked = checkArriving(registered.args, wish['args']);
     if (!checked.ok) {
       const issues =
@@ -213,14 +225,11 @@ export class Placements {
       });
     }
     const named = wish['name'] === undefined ? undefined : nameOption('spawnOn: name', wish['name']);
-    return { registered, name: named, args: checked.value };
+    const worker = wish['worker'] === undefined ? undefined : policyIn(wish['worker'], registered.agent);
+    return { registered, name: named, args: checked.value, worker };
   }
 
-  private begin(
-    arrival: Arrival,
-    { agent }: RegisteredAgent,
-    options: { readonly name?: string; readonly args: unknown },
-  ): void {
+  private begin(arrival: Arrival, { registered, name, args, worker }: Wish): void {
     const { kernel, ports } = this;
     if (this.open.size >= PLACEMENTS_MAX)
       throw new TroupeError('ERR_ASKS_IN_FLIGHT_FULL', { max: PLACEMENTS_MAX });
@@ -229,9 +238,12 @@ export class Placements {
     const key = keyOf(node, incarnation, message.id);
     const placement: Placement = { isGivenUp: false, ref: undefined, timeout: undefined };
     this.open.set(key, placement);
-    const { args, ...named } = options;
-    const started = ports.spawn(agent, args === undefined ? named : { ...named, args }).then(
-      (ref) => this.started(arrival, key, placement, ref),
+    const options = { ...(name !== undefined && { name }), ...(args !== undefined && { args }), ...worker };
+    const started = ports.spawn(registered.agent, options).then(
+      (ref) => {
+        if (worker !== undefined) this.wards.add(nodeOf(arrival), ref);
+        this.started(arrival, key, placement, ref);
+      },
       (error: unknown) => {
         this.close(key, placement);
         if (!placement.isGivenUp) this.refuse(arrival, error);
@@ -294,6 +306,21 @@ export class Placements {
     const payload = this.mail.payloadOf(value);
     this.mail.say(nodeOf(arrival), { type, id, lane: arrival.lane, dueAt, payload });
   }
+}
+
+/** A policy as it travels: JSON knows no `Infinity`. */
+function policyWord(policy: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
+  const { shutdownMs, ...others } = policy;
+  const said = Object.entries(others).filter(([, value]) => value !== undefined);
+  const limit = shutdownMs === Infinity ? null : shutdownMs;
+  return { ...Object.fromEntries(said), ...(limit !== undefined && { shutdownMs: limit }) };
+}
+
+/** What of it counts for an agent: a pool has said all of that itself. `spawn` looks at the values. */
+function policyIn(word: unknown, agent: Spawnable): Readonly<Record<string, unknown>> {
+  const policy = objectOption('worker', word, POLICY);
+  if (agent.kind !== 'agent') return {};
+  return policy['shutdownMs'] === null ? { ...policy, shutdownMs: Infinity } : policy;
 }
 
 function nodeOf({ node, incarnation }: Arrival): NodeIdentity {

@@ -37,7 +37,7 @@ const FIRST_TYPES = [
 ] as const;
 
 /** What followed later, from number 40. */
-const LATER_TYPES = ['stop'] as const;
+const LATER_TYPES = ['stop', 'job', 'done'] as const;
 const LATER_TYPES_BEGIN = 40;
 
 /** All of them. */
@@ -65,7 +65,8 @@ const TYPES_BY_NUMBER: ReadonlyMap<number, WireType> = new Map(
  * - `names`: which names the sender holds, or the wish to hear that of the other node;
  * - `watch`: an actor of the sender's node wants to hear of the end of one of the reader's; `unwatch`: it does not any more;
  *   `terminated`: the end of the one that the `watch` of this id is about, with its reason;
- * - `stop`: the same as `watch`, and that actor is to be stopped; of a watch that is there already, its actor.
+ * - `stop`: the same as `watch`, and that actor is to be stopped; of a watch that is there already, its actor;
+ * - `job`: a message to a worker of the sender's pool, told or asked; `done`: the turn of the job of this id is over, with its outcome.
  */
 export type WireType = (typeof WIRE_TYPES)[number];
 
@@ -93,9 +94,9 @@ export interface WireMessage {
   readonly sender: string | undefined;
   readonly correlationId: string | undefined;
   readonly headers: Headers | undefined;
-  /** Of `tell`, `ask`, `send` and `spawn`, and of no other. */
+  /** Of `tell`, `ask`, `send`, `spawn` and `job`, and of no other. */
   readonly target?: WireTarget | undefined;
-  /** Of an `ask`: the turns that wait for it, innermost first. */
+  /** Of an `ask` or a `job`: the turns that wait for it, innermost first. */
   readonly chain?: readonly WireWaiting[] | undefined;
   readonly payload: WirePayload;
 }
@@ -244,7 +245,7 @@ function decodeMessage(reader: WireReader): WireMessage {
         : 'it has a message that names an actor and is not to one',
     );
   const chain = (parts & HAS_CHAIN) === 0 ? undefined : readChain(reader);
-  if (chain !== undefined && type !== 'ask')
+  if (chain !== undefined && type !== 'ask' && type !== 'job')
     throw invalidFrame('it has a message with turns that wait for it, and is no ask');
   const payload = readPayload(reader);
   return { type, id, sentAtMs, expiresAtMs, sender, correlationId, headers, target, chain, payload };
@@ -273,7 +274,7 @@ export function isCodecName(name: string): boolean {
 
 /** Only what is sent to an actor says to which. */
 function isToActor(type: WireType): boolean {
-  return type === 'tell' || type === 'ask' || type === 'send' || type === 'spawn';
+  return type === 'tell' || type === 'ask' || type === 'send' || type === 'spawn' || type === 'job';
 }
 
 function readTarget(reader: WireReader): WireTarget {

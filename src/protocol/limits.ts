@@ -79,6 +79,8 @@ export const SLICE_TURNS_MAX = 4_096;
 
 /** Workers of one pool: each is an actor, and a rule may look at all of them. */
 export const POOL_SIZE_MAX = 10_000;
+/** Milliseconds for which a pool over nodes has none before it says so: longer than nodes that start together need to see one another. */
+export const POOL_ALONE_MS = 10_000;
 /** Points of one worker on a hash ring: with 128 the largest share of a few workers stays within about a fifth of the mean. */
 export const RING_POINTS = 128;
 

@@ -4,6 +4,7 @@
  */
 
 import { type AgentSettings, type MailboxSettings, mailboxOption } from './agent-settings.ts';
+import { checkNodeName } from './broker-options.ts';
 import { type ChildPolicy, type ChildSpec, childSpec, type Spawnable } from './child-spec.ts';
 import { POOL_SIZE_MAX } from './limits.ts';
 import {
@@ -69,6 +70,11 @@ export interface PoolPolicy extends ChildPolicy {
    * worker alone counts too; a turn that was disowned does not.
    */
   readonly concurrencyMax?: number | undefined;
+  /**
+   * The nodes that its workers are spread over: these, as far as they live, or all that can start the agent (`agents` of `createSystem`), this one included.
+   * They come and go with their nodes; there are `size` of them wherever they are. Unless said, all are on this node.
+   */
+  readonly nodes?: 'all' | readonly string[] | undefined;
 }
 
 /**
@@ -134,6 +140,8 @@ export interface PoolSettings {
   /** `Infinity` without a limit. */
   readonly concurrencyMax: number;
   readonly rateLimit: RateLimitSettings | undefined;
+  /** Undefined where all workers are on this node. */
+  readonly nodes: 'all' | readonly string[] | undefined;
   /** The policy of each worker. */
   readonly policy: Readonly<Record<string, unknown>>;
 }
@@ -179,6 +187,7 @@ const KNOWN = [
   'mailbox',
   'concurrencyMax',
   'rateLimit',
+  'nodes',
 ];
 
 /** Reads the options of `pool`. Throws `ERR_OPTION_INVALID`. @internal */
@@ -198,6 +207,7 @@ export function poolSpec<P extends AnyProtocol>(
     key: keyOption(routing, given['key']),
     concurrencyMax: concurrencyOption(given['concurrencyMax']),
     rateLimit: rateLimitOption(given['rateLimit']),
+    nodes: nodesOption(given['nodes']),
     policy,
   });
   const mailbox = given['mailbox'] === undefined ? agent.options.mailbox : mailboxOption(given['mailbox']);
@@ -238,6 +248,16 @@ function keyOption(routing: Routing, value: unknown): PoolSettings['key'] {
 
 function concurrencyOption(value: unknown): number {
   return value === undefined ? Number.POSITIVE_INFINITY : poolSizeOption('pool.concurrencyMax', value);
+}
+
+function nodesOption(value: unknown): PoolSettings['nodes'] {
+  if (value === undefined || value === 'all') return value;
+  if (!Array.isArray(value) || value.length === 0)
+    throw invalidOption('pool.nodes', "'all', or a list of names of nodes", value);
+  const names = value.map((name: unknown) => checkNodeName(name));
+  if (new Set(names).size < names.length)
+    throw invalidOption('pool.nodes', 'different names of nodes', value);
+  return Object.freeze(names);
 }
 
 function rateLimitOption(value: unknown): RateLimitSettings | undefined {

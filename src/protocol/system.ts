@@ -67,6 +67,8 @@ export interface PoolInspection {
     readonly isBusy: boolean;
     /** It takes no job any more. */
     readonly isLeaving: boolean;
+    /** The other node on which it has its jobs done; `undefined` for one of this node. */
+    readonly node: string | undefined;
   }[];
 }
 

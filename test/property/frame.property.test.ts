@@ -42,7 +42,7 @@ const target = fc.record({ address: name, protocol: name, message: name });
 const kind = fc
   .record({ type: fc.constantFrom(...WIRE_TYPES), target, chain })
   .map(({ type, target, chain }) => {
-    if (type === 'ask') return { type, target, chain };
+    if (type === 'ask' || type === 'job') return { type, target, chain };
     return TO_ACTORS.includes(type) ? { type, target } : { type };
   });
 

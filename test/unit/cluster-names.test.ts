@@ -136,9 +136,9 @@ describe('a name', () => {
     const b = await cluster.start('b');
     await hold(b, 'chief', 'b');
     await cluster.advance(50);
-    await expect(a.system.stop(a.system.ref(Judge, 'chief'))).rejects.toMatchObject({
+    await expect(a.system.kill(a.system.ref(Judge, 'chief'))).rejects.toMatchObject({
       code: 'ERR_OPTION_INVALID',
-      details: { option: 'stop: ref' },
+      details: { option: 'kill: ref' },
     });
   });
 });

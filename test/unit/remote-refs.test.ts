@@ -740,7 +740,7 @@ describe('bad input', () => {
     expect(() => system.inspect(ref)).toThrow(bad);
     expect(() => system.suspend(ref)).toThrow(bad);
     expect(() => system.resume(ref)).toThrow(bad);
-    await expect(system.stop(ref)).rejects.toThrow(bad);
+    await expect(system.stop(ref, 'killed' as 'normal')).rejects.toThrow(bad);
     await expect(system.drain(ref)).rejects.toThrow(bad);
     await expect(system.kill(ref)).rejects.toThrow(bad);
     expect(() => ref.send('learn', { word: 'x' }, { receipt: 1 } as object)).toThrow(bad);
