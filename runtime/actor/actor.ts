@@ -51,7 +51,7 @@ export interface Actor extends Sender {
   stop(reason: EndReason): Promise<void>;
   /** Ends its present life at once, without hooks. */
   kill(): Promise<void>;
-  /** Calls back when it takes turns, at once if it does, or when it has ended. */
+  /** Calls back soon, when it takes turns, or has ended: before those who watch it hear of that. */
   whenSettled(then: () => void): void;
   /** Ends it when it has handled what it has accepted. */
   drain(): Promise<void>;

@@ -136,13 +136,14 @@ export class Cell implements Actor, MailboxOwner, Runnable, Watching {
   }
 
   whenSettled(then: () => void): void {
-    if (this.isGoing || this.hasEnded) {
-      then();
-      return;
-    }
     const { rare } = this;
     rare.settled ??= [];
     rare.settled.push(then);
+    // Later: who has just failed leaves this life only now. Its end, which may come first, is told behind this.
+    const look = (): void => {
+      if (this.isGoing || this.hasEnded) this.settled();
+    };
+    this.kernel.background(Promise.resolve().then(look));
   }
 
   /** It takes turns, or has ended. */

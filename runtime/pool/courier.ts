@@ -82,7 +82,7 @@ export class CourierCell extends WorkerCell {
         customer?.reject(end.error);
         return Promise.reject(end.error);
       case 'absent':
-        this.lose();
+        if (this.outpost !== undefined) this.lose(); // else it is known how its actor has ended
         if (turn.aborted !== undefined) return Promise.reject(turn.aborted.reason);
         turn.stash(); // nobody has begun: it goes back to the pool as it was
         return;

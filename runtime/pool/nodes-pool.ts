@@ -23,14 +23,15 @@ import { CourierCell, courierAgent, type Sending } from './courier.ts';
 import { type Hire, PoolCell } from './pool.ts';
 import type { WorkerCell } from './worker.ts';
 
-/** What says that a node could not start a worker now, and nothing of the worker. */
-const NODE_CODES: readonly ErrorCode[] = [
-  'ERR_NODE_DOWN',
-  'ERR_AGENT_UNKNOWN',
-  'ERR_ASK_TIMEOUT',
-  'ERR_ASKS_IN_FLIGHT_FULL',
-  'ERR_ACTOR_STOPPED',
-  'ERR_WATCHES_FULL',
+/** What says that an agent does not start, on whichever node; whatever else another node, or the way to it, says may pass. */
+const FAULTS: readonly ErrorCode[] = [
+  'ERR_START_FAILED',
+  'ERR_ACTOR_FAILED',
+  'ERR_MESSAGE_INVALID',
+  'ERR_OPTION_INVALID',
+  'ERR_PAYLOAD_TOO_LARGE',
+  'ERR_PAYLOAD_UNSERIALIZABLE',
+  'ERR_PROTOCOL_MISMATCH',
 ];
 
 /** The actor in front of workers on several nodes. */
@@ -169,8 +170,8 @@ export class NodesPoolCell extends PoolCell implements Sending {
       return;
     }
     const cause = isTroupeError(error, 'ERR_START_FAILED') ? error.cause : error;
-    const isOfNode = isTroupeError(cause) && NODE_CODES.includes(cause.code);
-    if (!isOfNode && ++this.faults > RESTARTS_WITHOUT_PROGRESS_MAX) {
+    const isFault = !(worker instanceof CourierCell) || (isTroupeError(cause) && FAULTS.includes(cause.code));
+    if (isFault && ++this.faults > RESTARTS_WITHOUT_PROGRESS_MAX) {
       this.wanted--;
       worker.rare.lastError = error;
       this.goOnWithout(worker);

@@ -82,7 +82,12 @@ class FarOutpost implements Outpost {
 
   watch(heard: (end: EndElsewhere) => void): boolean {
     const { name: node, incarnation } = this.worker.node;
-    this.hold = this.ports.watches.hold({ node, incarnation, local: this.local }, heard);
+    const { watches, jobs } = this.ports;
+    this.hold = watches.hold({ node, incarnation, local: this.local }, (end) => {
+      heard(end);
+      // One that was gone when it was asked for may have more to say.
+      if (end.existenceConfirmed && end.reason !== 'noproc') jobs.actorEnded(this.worker);
+    });
     return this.hold !== undefined;
   }
 

@@ -41,7 +41,7 @@ interface Job {
   hasEnded: boolean;
   /** Nobody waits for a reply, or it has come. */
   isAnswered: boolean;
-  /** Runs from its end to that of whoever waits for a reply. */
+  /** Runs until it is lost, where it could not be sent; from its end until nobody waits for a reply. */
   timeout: Timeout | undefined;
 }
 
@@ -77,11 +77,7 @@ export class Jobs {
     const patience = { timeoutMs: Infinity, waitsForRoom: true };
     const { taken } = mail.send('job', to, letter, patience, turn.askChain(), job.id);
     this.open.set(job.id, job);
-    // Whether it had been sent before it was given up nobody knows.
-    taken.catch((error: unknown) => {
-      if (isTroupeError(error, 'ERR_FRAME_TOO_LARGE')) this.end(job, { outcome: 'failed', error });
-      else this.lose(job);
-    });
+    taken.catch((error: unknown) => this.notTaken(job, error));
     return { cancel: () => this.cancel(job) };
   }
 
@@ -127,6 +123,15 @@ export class Jobs {
     this.lastWords.add(timeout);
   }
 
+  /**
+   * An actor has told of its end, which comes behind the ends of all that it has begun. What it was sent and has said nothing of it has not
+   * begun.
+   */
+  actorEnded({ address }: Worker): void {
+    for (const job of this.open.values())
+      if (job.to.address === address && !job.hasEnded) this.end(job, { outcome: 'absent', error: undefined });
+  }
+
   /** Nobody answers any more: this node has been given up by the others, or closes. */
   withdraw(): void {
     for (const job of this.open.values()) this.lose(job);
@@ -170,11 +175,21 @@ export class Jobs {
   private awaitReply(job: Job): void {
     const { kernel } = this;
     const now = kernel.now();
+    if (job.timeout !== undefined) kernel.timeouts.cancel(job.timeout);
     const restMs = Math.max(1, Math.ceil(job.envelope.deadline - now));
     job.timeout = kernel.timeouts.startFunction(restMs, now, () => {
       job.isAnswered = true;
       this.tidy(job);
     });
+  }
+
+  /** Whether it had been sent before it was given up nobody knows; unless its actor says so, which a node that has left does in its last words. */
+  private notTaken(job: Job, error: unknown): void {
+    const { kernel } = this;
+    if (isTroupeError(error, 'ERR_FRAME_TOO_LARGE')) this.end(job, { outcome: 'failed', error });
+    else if (!isNoSuchNode(error) || this.mail.nodes.isLost(job.to.node)) this.lose(job);
+    else if (!job.hasEnded)
+      job.timeout = kernel.timeouts.startFunction(LAST_WORDS_MS, kernel.now(), () => this.lose(job));
   }
 
   private lose(job: Job): void {
@@ -205,4 +220,9 @@ export class Jobs {
     if (job.timeout !== undefined) this.kernel.timeouts.cancel(job.timeout);
     this.open.delete(job.id);
   }
+}
+
+/** The node is not there, as this one or the broker sees it. */
+function isNoSuchNode(error: unknown): boolean {
+  return isTroupeError(error, 'ERR_NODE_DOWN') || isTroupeError(error, 'ERR_ACTOR_UNKNOWN');
 }

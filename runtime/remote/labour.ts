@@ -196,9 +196,8 @@ class Task implements Witness {
   ended(_envelope: Envelope, outcome: Outcome, error?: unknown): void {
     const { labour, arrival, actor } = this;
     labour.over(arrival);
-    // Later: the reply goes ahead, and who has failed leaves this life only now.
-    const say = (): void => actor.whenSettled(() => labour.say(arrival, actor, outcome, error));
-    labour.kernel.background(Promise.resolve().then(say));
+    // The reply goes ahead of it, and word of the actor's end behind it.
+    actor.whenSettled(() => labour.say(arrival, actor, outcome, error));
   }
 
   /** Takes it out of the queue, or aborts its turn. */

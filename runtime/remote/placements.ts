@@ -282,7 +282,9 @@ export class Placements {
   private refuse(arrival: Arrival, error: unknown): void {
     const { target } = arrival.message;
     const refused = { address: target?.address ?? '', message: target?.message ?? '' };
-    this.say(arrival, 'refusal', refusalOf(this.named(error), refused));
+    // Whatever does not start on a node that ends is no fault of its own.
+    const why = this.kernel.isEnding ? new TroupeError('ERR_ACTOR_STOPPED', { address: TOP }) : error;
+    this.say(arrival, 'refusal', refusalOf(this.named(why), refused));
   }
 
   /** The asker knows the actors of this node by their whole names. */

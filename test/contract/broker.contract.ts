@@ -20,6 +20,7 @@ import { keyedCases } from './broker/keyed.ts';
 import { lifeCases } from './broker/life.ts';
 import { loadCases } from './broker/load.ts';
 import { memberCases } from './broker/members.ts';
+import { poolCases } from './broker/pools.ts';
 import { scheduleCases } from './broker/schedules.ts';
 import { settlementCases } from './broker/settlement.ts';
 import { shardCases } from './broker/shards.ts';
@@ -61,6 +62,7 @@ export function brokerContract(harness: BrokerHarness): void {
     describe('life', () => lifeCases(cases));
     describe('members', () => memberCases(cases));
     describe('systems', () => systemCases(cases));
+    describe('pools', () => poolCases(cases));
     describe('keyed agents', () => keyedCases(cases));
     describe('shards', () => shardCases(cases));
     describe('faults', () => faultCases(cases));

@@ -89,6 +89,12 @@ export class PlaySystem {
     return this.system.nodes.map(({ name }) => name).toSorted();
   }
 
+  /** How many actors live here that were not there at the start. */
+  get spawned(): number {
+    const top = this.system.tree().children.find(({ address }) => address === '/user');
+    return top?.children.length ?? 0;
+  }
+
   /** Nodes that it has heard were lost. */
   get lost(): readonly string[] {
     return this.events.flatMap((event) => (event.type === 'node-down' ? [event.node] : []));
@@ -116,18 +122,21 @@ export class SystemPlay {
     play.beforeEnd(() => this.end());
   }
 
-  /** A system that has joined, with these clerks. */
+  /** A system that has joined, with these clerks, and others that it can be told to start. */
   async system(
     clerks: Readonly<Record<string, ClerkBook>> = {},
     options: NodeOptions = {},
+    offered: readonly ClerkBook[] = [],
   ): Promise<PlaySystem> {
     const { play } = this;
     const node = await play.newNode(options);
     const children = Object.fromEntries(
       Object.entries(clerks).map(([name, { agent: definition }]) => [name, definition.child()]),
     );
+    const root = supervisor({ children });
+    const agents = offered.map((book) => book.agent);
     const started = startSystem(
-      { name: 'play', node: node.name, broker: node.broker, log: false, root: supervisor({ children }) },
+      { name: 'play', node: node.name, broker: node.broker, log: false, root, agents },
       play.harness.host,
     );
     const system = await play.within(started, 'start of a system', END_MS);
