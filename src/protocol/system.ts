@@ -294,7 +294,7 @@ export interface System<out Refs = unknown> extends AsyncDisposable {
   /** A supervisor of the root's tree, by path or by name, to start and end children at run time. Throws `ERR_ACTOR_UNKNOWN`. */
   supervisor(pathOrName: string): SupervisorControl;
   /**
-   * Changes the number of a pool's workers, 1 to 10,000. New ones are started; those that are too many take no job any
+   * Changes the number of a pool's workers, 1 to 10,000. New ones are started (over nodes, that is not waited for); those that are too many take no job any
    * more, finish the one they have, and end. Resolves when that has happened. Rejects with `ERR_START_FAILED` when a new
    * one did not start, `ERR_ACTOR_UNKNOWN`, or `ERR_OPTION_INVALID` for an actor that is no pool.
    */

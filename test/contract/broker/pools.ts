@@ -106,7 +106,7 @@ export function poolCases({ has, when }: BrokerCases): void {
     const [one, two] = [await start(), await start()];
     await spawned(2, 4);
     await play.within(
-      a.system.stop(a.system.ref(one.protocol, `${one}`)),
+      a.system.stop(a.system.ref(one.protocol, one.address)),
       'a stop by a third node',
       SLACK_MS,
     );
