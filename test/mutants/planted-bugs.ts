@@ -3,6 +3,7 @@
 import { BROKER_BUGS } from './broker-bugs.ts';
 import { BUS_BUGS } from './bus-bugs.ts';
 import type { PlantedBug } from './planted-bug.ts';
+import { POOL_BUGS } from './pool-bugs.ts';
 import { STATE_BUGS } from './state-bugs.ts';
 import { WATCH_BUGS } from './watch-bugs.ts';
 
@@ -579,4 +580,5 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   ...BUS_BUGS,
   ...STATE_BUGS,
   ...WATCH_BUGS,
+  ...POOL_BUGS,
 ];

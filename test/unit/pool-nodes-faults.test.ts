@@ -226,6 +226,39 @@ describe('the nodes of a pool', () => {
     expect([spread(pool), boss.system.deadLetters.list()]).toEqual([{ c: 2 }, []]);
   });
 
+  it('that have left before a job came leave it to others', async () => {
+    const { cluster, boss, own, book, nodes, join, spread } = await farPool(['b']);
+    const pool = await boss.system.spawn(own.pool({ size: 1, nodes: 'all' }));
+    await cluster.advance(50);
+    cluster.hub.delay({ minMs: 1_000, maxMs: 1_000 }, 'boss');
+    const asked = endingOf(pool.ask('double', { n: 1 }));
+    await cluster.settle();
+    const ended = endingOf(nodes.get('b')?.system.shutdown() ?? Promise.resolve());
+    await cluster.advance(500);
+    expect([ended.is, asked.is]).toEqual(['resolved', undefined]);
+    cluster.forget('b');
+    cluster.hub.heal();
+    await join('c');
+    for (let n = 0; n < 10; n++) await cluster.advance(500);
+    expect([asked.value, book('b').begun, book('c').begun, spread(pool)]).toEqual([2, [], [1], { c: 1 }]);
+    expect(boss.system.deadLetters.list()).toEqual([]);
+  });
+
+  it('whose worker ended for good before a job came leave it to others, and the pool has one less', async () => {
+    const { cluster, boss, own, book, nodes, spread } = await farPool(['b', 'c']);
+    const pool = await boss.system.spawn(own.pool({ size: 2, nodes: 'all', restart: 'temporary' }));
+    await cluster.advance(50);
+    cluster.hub.delay({ minMs: 1_000, maxMs: 1_000 }, 'b');
+    const asks = [1, 2].map((n) => endingOf(pool.ask('double', { n })));
+    await cluster.settle();
+    const { system } = nodes.get('b') ?? {};
+    const [worker] = system?.tree().children.find(({ address }) => address === '/user')?.children ?? [];
+    if (system === undefined || worker === undefined) throw new Error('there is no worker');
+    await system.kill(system.ref(own.protocol, worker.address));
+    for (let n = 0; n < 10; n++) await cluster.advance(500);
+    expect([asks.map(({ value }) => value), book('b').begun, spread(pool)]).toEqual([[2, 4], [], { c: 1 }]);
+  });
+
   it('that are not there are waited for, and that is said', async () => {
     const { cluster, boss, own, join, spread } = await farPool([]);
     const pool = await boss.system.spawn(own.pool({ size: 2, nodes: ['b', 'c'] }));
