@@ -33,7 +33,7 @@ export interface Errand {
 /** One actor elsewhere. */
 export interface Outpost {
   readonly address: string;
-  /** Hears of its end, once. False: its node is gone already. */
+  /** Hears of its end, once. False: its node is gone already. Throws `ERR_WATCHES_FULL`, and tells it to end then. */
   watch(heard: (end: EndElsewhere) => void): boolean;
   /** Sends it a message, in the turn that waits for its end. Throws what cannot travel. */
   send(job: Envelope, turn: TurnContext, ends: JobEnds): Errand;

@@ -62,7 +62,8 @@ export class FarOutposts implements Outposts {
   }
 }
 
-class FarOutpost implements Outpost {
+/** One actor that was started there. */
+export class FarOutpost implements Outpost {
   private readonly ports: OutpostPorts;
   private readonly agent: Spawnable;
   private readonly worker: Worker;
@@ -83,11 +84,17 @@ class FarOutpost implements Outpost {
   watch(heard: (end: EndElsewhere) => void): boolean {
     const { name: node, incarnation } = this.worker.node;
     const { watches, jobs } = this.ports;
-    this.hold = watches.hold({ node, incarnation, local: this.local }, (end) => {
-      heard(end);
-      // One that was gone when it was asked for may have more to say.
-      if (end.existenceConfirmed && end.reason !== 'noproc') jobs.actorEnded(this.worker);
-    });
+    const place = { node, incarnation, local: this.local };
+    try {
+      this.hold = watches.hold(place, (end) => {
+        heard(end);
+        // One that was gone when it was asked for may have more to say.
+        if (end.existenceConfirmed && end.reason !== 'noproc') jobs.actorEnded(this.worker);
+      });
+    } catch (error) {
+      watches.dismiss(place, 'shutdown');
+      throw error;
+    }
     return this.hold !== undefined;
   }
 

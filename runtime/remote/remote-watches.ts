@@ -93,6 +93,16 @@ export class RemoteWatches {
     });
   }
 
+  /** Tells an actor to end, and hears nothing of it: for whoever could not watch it. */
+  dismiss({ node, incarnation, local }: NodePlace, reason: StopReason): void {
+    const { mail } = this.ports;
+    const life = mail.nodes.present(node);
+    if (life === undefined || life.incarnation !== incarnation) return;
+    const payload = mail.payloadOf(watchWord(formatNodePlace({ node, incarnation, local }), reason));
+    // Where it cannot be said, the node is not there any more.
+    mail.signal(life, { type: 'stop', id: mail.nextId(), lane: WORD_LANE, payload }).catch(() => undefined);
+  }
+
   private begin(
     place: NodePlace,
     heard: (end: EndElsewhere) => void,

@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
+import type { Kernel } from '../../runtime/actor/kernel.ts';
 import type { EndElsewhere } from '../../runtime/actor/watch.ts';
 import { InboxArrivals } from '../../runtime/remote/arrivals.ts';
+import { FarOutpost, type OutpostPorts } from '../../runtime/remote/far-outposts.ts';
 import type { Arrival } from '../../runtime/remote/inbound.ts';
 import { LateFrames } from '../../runtime/remote/late-frames.ts';
 import type { Mail, WatchWord } from '../../runtime/remote/mail.ts';
@@ -271,6 +273,38 @@ describe('word of an end', () => {
       expect(placeIn(each)).toBeUndefined();
     }
     expect(placeIn({ address: '//b:bad name' })).toBeUndefined();
+  });
+});
+
+describe('a worker that cannot be watched', () => {
+  it('is told to end, by word to its life alone, and its pool is told why', () => {
+    const stops: unknown[] = [];
+    const mail = {
+      nodes: { self: A, present: () => B, isLost: () => false },
+      nextId: () => 'w1',
+      payloadOf: (value: unknown) => value,
+      signal: (to: NodeIdentity, word: WatchWord) => {
+        stops.push([to, word]);
+        return Promise.resolve(undefined);
+      },
+    } as unknown as Mail; // what watches ask of it
+    const frames = { after: () => undefined };
+    const watches = new RemoteWatches({ kernel: {} as Kernel, mail, frames }, 0);
+    const node = { destination: { kind: 'node', node: 'b' }, target: '', protocol: 'x' } as const;
+    const ports = { mail, watches } as unknown as OutpostPorts; // what a watch needs
+    const outpostIn = (life: NodeIdentity) =>
+      new FarOutpost(
+        ports,
+        puppet(),
+        { ...node, node: life, address: `//b@${life.incarnation}/user/x#1` },
+        '/user/x#1',
+      );
+    const full = expect.objectContaining({ code: 'ERR_WATCHES_FULL' });
+    expect(() => outpostIn(B).watch(() => undefined)).toThrow(full);
+    const payload = { address: '//b@k2/user/x#1', reason: 'shutdown' };
+    expect(stops).toEqual([[B, { type: 'stop', id: 'w1', lane: 0, payload }]]);
+    expect(outpostIn({ name: 'b', incarnation: 'k1' }).watch(() => undefined)).toBe(false);
+    expect(stops).toHaveLength(1);
   });
 });
 
