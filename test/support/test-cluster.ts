@@ -109,9 +109,9 @@ export function testCluster({
     const logs: LogRecord[] = [];
     const events: RuntimeEvent[] = [];
     const broker = memory({ hub, ...bounds });
-    const { open } = broker;
+    const open = broker.open.bind(broker);
     // The hub, which is nobody's machine, has the clock that all share.
-    broker.open = (identity, host) => open.call(broker, identity, { ...host, clock });
+    broker.open = (identity, host) => open(identity, { ...host, clock });
     const starting = startSystem<Root>(
       { name: 'test', node: name, broker, log: (record) => logs.push(record), ...options },
       checked.host,
