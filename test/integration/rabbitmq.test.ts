@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { connect as connectAmqp } from 'amqplib';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { type RabbitmqOptions, rabbitmq } from '../../adapters/rabbitmq/index.ts';
 import { systemHost } from '../../runtime/host/system-clock.ts';
 import type {
@@ -25,6 +25,8 @@ const folder = temporaryFolders();
 const WINDOWS: PerLane = [8, 8, 8, 8, 8, 8];
 const GROUP: Source = { kind: 'group', group: 'workers', pattern: 'work.#' };
 const START_MS = 120_000;
+// Each rabbitmqctl starts an Erlang of its own: seconds on a busy machine.
+vi.setConfig({ testTimeout: 120_000 });
 const SOON = { timeout: 20_000, interval: 10 };
 
 let brokers: Broker[] = [];
