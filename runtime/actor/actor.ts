@@ -1,5 +1,6 @@
 /** An actor as the files below the cell see it: refs, pending calls and contexts. */
 
+import type { Driver, Reins } from '../../src/protocol/driven.ts';
 import type { Envelope, Sender } from '../../src/protocol/envelope.ts';
 import type { EndReason } from '../../src/protocol/events.ts';
 import type { Admission } from '../../src/protocol/ref.ts';
@@ -46,6 +47,8 @@ export interface Actor extends Sender {
   stash(envelope: Envelope): void;
   unstash(): void;
   continueWith(envelope: Envelope): void;
+  /** Lets an object drive it until this generation ends. */
+  drive(driver: Driver<unknown>): Reins<unknown>;
   leaveAfterTurn(reason: 'normal' | 'shutdown'): void;
   /** Ends it for good, wherever it is in its life. */
   stop(reason: EndReason): Promise<void>;

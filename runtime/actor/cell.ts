@@ -7,6 +7,7 @@
 
 import { formatAddress } from '../../src/protocol/address.ts';
 import type { Terminated } from '../../src/protocol/context.ts';
+import type { Driver } from '../../src/protocol/driven.ts';
 import type { Envelope, MessageEntry } from '../../src/protocol/envelope.ts';
 import { TroupeError } from '../../src/protocol/errors.ts';
 import type { EndReason } from '../../src/protocol/events.ts';
@@ -17,6 +18,7 @@ import type { Runnable } from '../host/scheduler.ts';
 import type { Actor } from './actor.ts';
 import type { Behaviour } from './behaviour.ts';
 import { isTakenCare, TurnContext } from './context.ts';
+import { Driving } from './driving.ts';
 import { IdleTimeout } from './idle-timeout.ts';
 import type { Kernel } from './kernel.ts';
 import { historyWith } from './letter.ts';
@@ -106,6 +108,19 @@ export class Cell implements Actor, MailboxOwner, Runnable, Watching {
 
   get onIdle(): ((context: unknown) => unknown) | undefined {
     return this.behaviour.agent.options.onIdle;
+  }
+
+  /** Lets an object drive it until this generation ends. */
+  drive(driver: Driver<unknown>): Driving {
+    const { rare } = this;
+    const driving = this.leased(
+      new Driving(this, driver, () => {
+        rare.leases?.delete(driving);
+        rare.driving = undefined;
+      }),
+    );
+    rare.driving = driving;
+    return driving;
   }
 
   private leased<L extends Lease>(lease: L): L {

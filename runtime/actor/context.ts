@@ -11,6 +11,7 @@ import {
   REPLIED,
   type Replied,
 } from '../../src/protocol/context.ts';
+import { DRIVE, type Driver, type HeldReply, type Reins } from '../../src/protocol/driven.ts';
 import { type AskChain, Envelope } from '../../src/protocol/envelope.ts';
 import { TroupeError } from '../../src/protocol/errors.ts';
 import type { LogLevel } from '../../src/protocol/events.ts';
@@ -289,6 +290,11 @@ export class TurnContext implements Turn {
     this.cell.idle.set(ms === undefined ? undefined : durationOption('setIdleTimeout: ms', ms, 0));
   }
 
+  [DRIVE](driver: Driver<unknown>): Reins<unknown> {
+    this.fence('drive');
+    return this.cell.drive(driver);
+  }
+
   stash(): Replied {
     this.needRunning('stash');
     if (!this.isStashed) this.cell.stash(this.envelope);
@@ -377,7 +383,7 @@ class TurnInChain implements AskChain {
 }
 
 /** The right to answer one ask, once. It outlives its turn, and its actor. */
-export class ReplyToken implements Replied {
+export class ReplyToken implements HeldReply {
   readonly [REPLIED] = true as const;
   readonly #cell: Actor;
   readonly #envelope: Envelope;
@@ -390,6 +396,11 @@ export class ReplyToken implements Replied {
   /** Whether a value is one. Runs no code of that value, whatever a handler gave. */
   static is(value: unknown): boolean {
     return typeof value === 'object' && value !== null && #envelope in value;
+  }
+
+  get isOpen(): boolean {
+    const { customer } = this.#envelope;
+    return customer !== undefined && this.#cell.kernel.now() <= customer.deadline;
   }
 
   reply(value: unknown): void {

@@ -1,6 +1,7 @@
 /**
  * The control lane of a mailbox: what the runtime, or the actor itself, has to say before any user message. It has no
- * bound of its own because its makers have: one notice a watch, one tick a timer, `CONTINUES_MAX` continuations.
+ * bound of its own because its makers have: one notice a watch, one tick a timer, `CONTINUES_MAX` continuations, as many posts
+ * of a driver as the mailbox holds messages.
  */
 
 import type { Envelope } from '../../src/protocol/envelope.ts';

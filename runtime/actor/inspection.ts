@@ -42,6 +42,7 @@ export function inspectCell(cell: Cell): Inspection {
     timers: rare?.timers?.inspect() ?? [],
     idleTimeout: rare?.idle?.inspect(),
     ...(rare?.watches?.inspect() ?? UNWATCHED),
+    state: rare?.driving?.shown(),
     pool: undefined,
     counts: {
       accepted: mailbox?.accepted ?? 0,

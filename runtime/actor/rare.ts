@@ -2,6 +2,7 @@
 
 import type { RestartRecord } from '../observe/restart-record.ts';
 import type { TurnRecord } from '../observe/turn-record.ts';
+import type { Driving } from './driving.ts';
 import type { IdleTimeout } from './idle-timeout.ts';
 import type { Children, Lease } from './slot.ts';
 import type { Timers } from './timers.ts';
@@ -12,6 +13,8 @@ export class Rare {
   watches: Watches | undefined = undefined;
   timers: Timers | undefined = undefined;
   idle: IdleTimeout | undefined = undefined;
+  /** What drives it, where handlers are not all of it. */
+  driving: Driving | undefined = undefined;
   children: Children | undefined = undefined;
   /** What it holds until it, or its generation, ends: subscriptions, timers. */
   leases: Set<Lease> | undefined = undefined;

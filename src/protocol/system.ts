@@ -122,6 +122,8 @@ export interface Inspection {
   readonly watching: number;
   /** Actors whose abnormal end fails it, by `link`. */
   readonly links: number;
+  /** What the agent shows of its state: the state value of a machine of `troupe/xstate`; undefined for handlers. */
+  readonly state: unknown;
   /** Its workers, if it is a pool; the ledger counts theirs too then. */
   readonly pool: PoolInspection | undefined;
   /** The ledger: what became of the messages it accepted. */

@@ -179,6 +179,7 @@ describe('inspection', () => {
       watchers: 0,
       watching: 0,
       links: 0,
+      state: undefined,
       pool: undefined,
       counts: { accepted: 0, handled: 0, failed: 0, cancelled: 0, deadLettered: 0 },
     });
