@@ -13,7 +13,7 @@ export default defineConfig({
       { find: /^troupe$/, replacement: source('./src/index.ts') },
       { find: /^troupe\/testing$/, replacement: source('./src/testing.ts') },
       {
-        find: /^troupe\/(kafka|loopback|memory|otel|rabbitmq|redis|store)$/,
+        find: /^troupe\/(kafka|loopback|memory|otel|rabbitmq|redis|store|xstate)$/,
         replacement: source('./adapters/$1/index.ts'),
       },
     ],

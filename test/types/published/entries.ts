@@ -9,6 +9,7 @@ import * as rabbitmq from 'troupe/rabbitmq';
 import * as redis from 'troupe/redis';
 import * as store from 'troupe/store';
 import * as testing from 'troupe/testing';
+import * as xstate from 'troupe/xstate';
 
 export const entries: readonly object[] = [
   troupe,
@@ -20,4 +21,5 @@ export const entries: readonly object[] = [
   redis,
   store,
   testing,
+  xstate,
 ];

@@ -1,0 +1,12 @@
+/** `troupe/xstate`: machines of XState 5 as agents. */
+
+export {
+  type Later,
+  type MachineArgs,
+  type MachineOptions,
+  machineAgent,
+  type Replies,
+  type ReplyOption,
+  type SharedOptions,
+} from './machine-agent.ts';
+export { later } from './waiting-asks.ts';
