@@ -10,10 +10,10 @@ import type { ErasedReplies } from './options.ts';
 type Ctx = HookContext<AnyProtocol, MachineRun>;
 type Handler = (ctx: Ctx, payload: object | undefined) => unknown;
 
-/** One handler for each message. */
+/** One handler for each message; whether it is a protocol at all, `agent(...)` looks at. */
 export function handlersOf(protocol: AnyProtocol, replies: ErasedReplies): Handlers<AnyProtocol, MachineRun> {
   const handlers: Record<string, Handler> = Object.create(null);
-  for (const [name, { kind }] of Object.entries<MessageDefinition>(protocol.messages)) {
+  for (const [name, { kind }] of Object.entries<MessageDefinition>(protocol?.messages ?? {})) {
     const reply = replies[name];
     if (kind === 'ask' && reply !== undefined) handlers[name] = askHandler(name, reply);
     else if (kind === 'tell') handlers[name] = (ctx, payload) => ctx.state.tell(ctx, eventOf(name, payload));

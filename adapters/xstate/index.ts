@@ -1,7 +1,6 @@
 /** `troupe/xstate`: machines of XState 5 as agents. */
 
 export {
-  type Later,
   type MachineArgs,
   type MachineOptions,
   machineAgent,
@@ -9,4 +8,4 @@ export {
   type ReplyOption,
   type SharedOptions,
 } from './machine-agent.ts';
-export { later } from './waiting-asks.ts';
+export { type Later, later } from './waiting-asks.ts';

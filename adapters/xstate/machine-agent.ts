@@ -16,10 +16,7 @@ import type { Fitting } from './fitting.ts';
 import { handlersOf } from './handlers.ts';
 import { MachineRun } from './machine-run.ts';
 import { readOptions } from './options.ts';
-import type { later } from './waiting-asks.ts';
-
-/** What stands for an answer that a later state will give: `later`. */
-export type Later = typeof later;
+import type { Later } from './waiting-asks.ts';
 
 /** The answers of a machine: one for each message that is asked. */
 export type Replies<P extends AnyProtocol, M extends AnyStateMachine> = {

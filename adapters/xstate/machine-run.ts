@@ -102,7 +102,6 @@ export class MachineRun implements Driver<Work>, Machine, Stepping, Surroundings
 
   ended(): void {
     this.isOver = true;
-    this.steps.end();
     this.system.stopAll((error) => this.logger.error('a child of the machine did not stop', { error }));
     this.observers.complete();
     this.asks.reject(this.failure?.error ?? new TroupeError('ERR_ACTOR_STOPPED', { address: this.address }));
@@ -139,8 +138,9 @@ export class MachineRun implements Driver<Work>, Machine, Stepping, Surroundings
 
   /** What throws in a step is not for the child whose event it was: it stays here until the turn ends. */
   arrived(event: AnyEventObject): void {
-    if (this.isOver || this.failure !== undefined) return;
-    if (this.steps.isStepping) {
+    if (this.isOver) return;
+    // After a failure too: where that is resumed, the events that came with it are not lost.
+    if (this.steps.isStepping || this.failure !== undefined) {
       this.reins.post(new Work(event, () => this.arrived(event)));
       return;
     }

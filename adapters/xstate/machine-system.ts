@@ -14,8 +14,6 @@ export interface Surroundings {
   readonly rootId: string;
   /** Whether a turn of the agent runs. */
   readonly isInTurn: boolean;
-  /** Whether what an actor does is not seen any more. */
-  readonly isOver: boolean;
   post(work: Work): void;
   postLater(key: string, delayMs: number, work: Work): void;
   cancel(key: string): void;
@@ -126,7 +124,6 @@ export class MachineSystem implements InnerSystem {
 
   _relay(source: InnerActor | undefined, target: InnerActor, event: AnyEventObject): void {
     const { around } = this;
-    if (around.isOver) return;
     if (!around.isInTurn) {
       around.post(new Work(event, () => this._relay(source, target, event)));
       return;

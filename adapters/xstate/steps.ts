@@ -62,11 +62,6 @@ export class Steps {
     });
   }
 
-  /** What is still to be done is not done any more. */
-  end(): void {
-    this.deferred.length = 0;
-  }
-
   private make(step: () => void): void {
     this.isStepping = true;
     try {
@@ -83,14 +78,13 @@ export class Steps {
       const before = this.snapshot;
       this.snapshot = snapshot;
       try {
-        for (let act = this.deferred.shift(); act !== undefined; act = this.deferred.shift()) act();
+        while (!around.isOver && this.deferred.length > 0) this.deferred.shift()?.();
       } catch (error) {
         this.snapshot = before;
         throw error;
       }
     }
     if (around.isOver) return;
-    if (snapshot.status === 'done') around.system.scheduler.cancelAll(around.ref);
     around.system._sendInspectionEvent({ type: '@xstate.snapshot', actorRef: around.ref, event, snapshot });
     if (snapshot.status === 'error') throw snapshot.error;
     around.reached(snapshot);

@@ -2,8 +2,15 @@
 
 import type { HeldReply } from '../../src/protocol/driven.ts';
 
-/** What `reply` returns where the present state has no answer yet. */
-export const later: unique symbol = Symbol.for('troupe.xstate.later');
+declare const LATER: unique symbol;
+
+/** The type of `later`. */
+export interface Later {
+  readonly [LATER]: true;
+}
+
+/** What `reply` returns where the present state has no answer yet: every state that follows is asked again. */
+export const later: Later = Object.freeze({}) as Later; // the mark is for the types; it is known by its identity
 
 interface Waiting<Snapshot> {
   readonly answer: (snapshot: Snapshot) => unknown;

@@ -39,8 +39,8 @@ export class Driving<Work = unknown> implements Lease, Reins<Work> {
   private readonly actor: DrivenActor;
   private readonly driver: Driver<Work>;
   private readonly entry: MessageEntry;
+  private readonly delayed: MessageEntry;
   private readonly letGo: () => void;
-  private readonly keys = new Set<string>();
   private posted = 0;
   private isOver = false;
 
@@ -49,9 +49,15 @@ export class Driving<Work = unknown> implements Lease, Reins<Work> {
     this.actor = actor;
     this.driver = driver;
     this.letGo = letGo;
-    this.entry = this.entryOf(() => {
+    // The engine's context, and what was posted here or put off.
+    const receive = (ctx: unknown, work: unknown): unknown =>
+      driver.receive(ctx as StartContext, work as Work);
+    this.delayed = { name: driver.name, kind: 'tell', isInternal: true, handler: receive };
+    const handler = (ctx: unknown, work: unknown): unknown => {
       this.posted--;
-    });
+      return receive(ctx, work);
+    };
+    this.entry = { ...this.delayed, handler };
   }
 
   post(work: Work): void {
@@ -70,10 +76,9 @@ export class Driving<Work = unknown> implements Lease, Reins<Work> {
 
   postLater(key: string, delayMs: number, work: Work): void {
     if (this.isOver) return;
-    this.keys.add(key);
     this.actor.timers.start(key, {
       origin: this.origin,
-      entry: this.entryOf(() => this.keys.delete(key)),
+      entry: this.delayed,
       payload: work,
       delayMs: durationOption(`the delay of '${key}'`, delayMs, 0, { zero: true }),
       repeat: 'never',
@@ -81,7 +86,7 @@ export class Driving<Work = unknown> implements Lease, Reins<Work> {
   }
 
   cancel(key: string): void {
-    if (this.keys.delete(key)) this.actor.timers.cancel(key);
+    if (!this.isOver) this.actor.timers.cancel(key);
   }
 
   /** What inspection shows of it. */
@@ -93,26 +98,16 @@ export class Driving<Work = unknown> implements Lease, Reins<Work> {
     }
   }
 
-  /** The generation, or the actor, ends. */
+  /** The generation, or the actor, ends; its timers end by themselves. */
   end(): void {
     if (this.isOver) return;
     this.isOver = true;
     this.actor.mailbox?.controlIfAny?.drop((item) => item.entry === this.entry);
-    for (const key of this.keys) this.actor.timers.cancel(key);
     this.letGo();
     this.driver.ended();
   }
 
   private get origin(): TurnRecord['spanContext'] {
     return this.actor.turn?.record?.spanContext;
-  }
-
-  private entryOf(begun: () => void): MessageEntry {
-    const handler = (ctx: unknown, work: unknown): unknown => {
-      begun();
-      // The engine's context, and what was posted here or put off.
-      return this.driver.receive(ctx as StartContext, work as Work);
-    };
-    return { name: this.driver.name, kind: 'tell', isInternal: true, handler };
   }
 }

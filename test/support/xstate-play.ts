@@ -54,6 +54,9 @@ const Stage = protocol('stage', {
   E: tell(type<object>()),
 });
 
+/** Inspection events of one play. Some machines go round for ever, in xstate too. */
+const INSPECTED_MAX = 3_000;
+
 /** Takes down what a player tells. */
 class Notes {
   readonly lines: string[] = [];
@@ -61,14 +64,26 @@ class Notes {
   readonly inspected: InspectionEvent[] = [];
   end: string | undefined = undefined;
   nowMs = 0;
+  /** The machine has ended: what comes now is what it has left behind. */
+  private isOver = false;
   /** What comes after the play is the cleaning of the stage. */
   isClosed = false;
   private readonly names = new Map<string, string>();
 
   inspect(event: InspectionEvent): void {
-    if (this.isClosed) return;
+    if (this.isOver || this.isClosed) return;
+    const isRoot = this.nameOf(event.actorRef) === 'actor-0';
+    if (this.isEndless && isRoot && event.type === '@xstate.microstep') {
+      this.isClosed = true;
+      throw new Error('This play has no end.'); // which fails the machine
+    }
+    // What is sent to a machine that has ended is heard by nobody.
+    if (this.end !== undefined && event.type === '@xstate.event' && isRoot) this.isOver = true;
+    if (this.isOver) return;
     this.inspected.push(event);
     this.lines.push(`${this.nowMs} ${event.type} ${this.nameOf(event.actorRef)} ${this.detail(event)}`);
+    // Of two children with one id xstate forgets one, and leaves it alive; that is not compared.
+    if (event.type === '@xstate.snapshot' && isRoot && event.snapshot.status === 'done') this.isOver = true;
   }
 
   emit(event: AnyEventObject): void {
@@ -95,6 +110,16 @@ class Notes {
       case '@xstate.transition':
         return `${text(event.event)} ${snapshotText(event.snapshot)}`;
     }
+  }
+
+  /** The machine has ended in this way. */
+  ended(how: 'done' | 'failed', value: unknown): void {
+    if (this.end !== undefined || this.isClosed) return;
+    this.end = `${this.nowMs} ${how} ${text(value)}`;
+  }
+
+  get isEndless(): boolean {
+    return this.inspected.length > INSPECTED_MAX;
   }
 
   /** What there is to compare. Of a machine that failed the last step is left out: what of it was done is nobody's promise. */
@@ -131,8 +156,8 @@ async function breathe(): Promise<void> {
   for (let turn = 0; turn < 3; turn++) await new Promise((resolve) => setImmediate(resolve));
 }
 
-/** A clock of xstate's that knows when two timers have fallen due at one instant: their order is then nobody's promise. */
-class TieClock extends SimulatedClock {
+/** A clock of xstate's that knows what is due, and when two timers fall due at one instant: their order is then nobody's promise. */
+class DueClock extends SimulatedClock {
   hasTie = false;
   private readonly dues = new Map<number, number>();
 
@@ -151,11 +176,16 @@ class TieClock extends SimulatedClock {
     this.dues.delete(id);
     super.clearTimeout(id);
   }
+
+  /** When the next timer is due; `Infinity` when there is none. */
+  get nextDueMs(): number {
+    return Math.min(...this.dues.values());
+  }
 }
 
-/** By xstate's own actor. `hasTie`: two timers were due at one instant, or a timer and an event. */
-export async function playedByXstate(play: Play): Promise<Performance & { readonly hasTie: boolean }> {
-  const clock = new TieClock();
+/** By xstate's own actor. `isFair`: it came to an end, and no two timers were due at one instant. */
+export async function playedByXstate(play: Play): Promise<Performance & { readonly isFair: boolean }> {
+  const clock = new DueClock();
   const notes = new Notes();
   const sleep = (ms: number): Promise<void> =>
     new Promise((resolve) => {
@@ -168,19 +198,17 @@ export async function playedByXstate(play: Play): Promise<Performance & { readon
     logger: () => undefined,
   });
   actor.on('*', (event) => notes.emit(event));
-  const ended = (how: string): void => {
-    if (!notes.isClosed) notes.end ??= `${notes.nowMs} ${how}`;
-  };
   actor.subscribe({
-    error: (error) => ended(`failed ${text(error)}`),
-    complete: () => ended(`done ${text(actor.getSnapshot().output)}`),
+    error: (error) => notes.ended('failed', error),
+    complete: () => notes.ended('done', actor.getSnapshot().output),
   });
   actor.start();
   await breathe();
   const pass = async (untilMs: number): Promise<void> => {
     while (notes.nowMs < untilMs) {
-      notes.nowMs++;
-      clock.increment(1);
+      // Timers that are set meanwhile count from the instant of the one that has fired.
+      notes.nowMs = Math.min(untilMs, clock.nextDueMs);
+      clock.set(notes.nowMs);
       await breathe();
     }
   };
@@ -192,7 +220,7 @@ export async function playedByXstate(play: Play): Promise<Performance & { readon
   await pass(play.endMs);
   notes.isClosed = true;
   actor.stop();
-  return { ...notes.done(), hasTie: clock.hasTie };
+  return { ...notes.done(), isFair: !clock.hasTie && !notes.isEndless };
 }
 
 /** By an agent. */
@@ -221,15 +249,15 @@ export async function playedByAgent(play: Play): Promise<Performance> {
       },
       onDone: (_ctx, output) => {
         now();
-        notes.end ??= `${notes.nowMs} done ${text(output)}`;
+        notes.ended('done', output);
       },
     });
     system.events.subscribe((event) => {
       now();
-      if (event.type === 'actor-failed') notes.end ??= `${notes.nowMs} failed ${text(event.error)}`;
+      if (event.type === 'actor-failed') notes.ended('failed', event.error);
     });
     const ref = await system.spawn(agent, { name: 'machine' }).catch((error: unknown) => {
-      notes.end ??= `0 failed ${text((error as Error).cause)}`; // of a start that failed
+      notes.ended('failed', (error as Error).cause); // of a start that failed
     });
     await settle();
     for (const { atMs, event } of play.cues) {
