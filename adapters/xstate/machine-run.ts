@@ -73,9 +73,16 @@ export class MachineRun implements Driver<Work>, Machine, Stepping, Surroundings
 
   // --- turns ------------------------------------------------------------------------------------------------------
 
-  /** The turn of a message that is told. */
+  /** The turn of a message that is told. As `inTurn`, without a function for each message. */
   tell(ctx: StartContext, event: AnyEventObject): void | Promise<void> {
-    return this.inTurn(ctx, () => this.system._relay(undefined, this.ref, event));
+    this.ctx = ctx;
+    this.failure = undefined;
+    try {
+      this.system._relay(undefined, this.ref, event);
+    } catch (error) {
+      this.failure ??= { error };
+    }
+    return this.turnEnds();
   }
 
   /** The turn of a message that is asked. Returns the answer, or the token of one that is given later. */
@@ -115,13 +122,16 @@ export class MachineRun implements Driver<Work>, Machine, Stepping, Surroundings
     } catch (error) {
       this.failure ??= { error };
     }
+    return this.turnEnds();
+  }
+
+  /** What the turn has come to: nothing more, what it has thrown, or what its hooks have begun. */
+  private turnEnds(): void | Promise<void> {
     this.ctx = undefined;
-    // Read again: a step deep inside may have set it.
-    const failure = this.failure as { readonly error: unknown } | undefined;
-    const { begun } = this;
-    if (begun.length > 0) this.begun = [];
-    if (failure === undefined)
-      return begun.length === 0 ? undefined : Promise.all(begun).then(() => undefined);
+    const { begun, failure } = this;
+    if (failure === undefined && begun.length === 0) return undefined;
+    this.begun = [];
+    if (failure === undefined) return Promise.all(begun).then(() => undefined);
     this.observers.error(failure.error);
     if (begun.length === 0) throw failure.error;
     return Promise.allSettled(begun).then(() => {

@@ -128,7 +128,8 @@ export class MachineSystem implements InnerSystem {
       around.post(new Work(event, () => this._relay(source, target, event)));
       return;
     }
-    this._sendInspectionEvent({ type: '@xstate.event', sourceRef: source, actorRef: target, event });
+    if (this.inspectors.size > 0)
+      this._sendInspectionEvent({ type: '@xstate.event', sourceRef: source, actorRef: target, event });
     target._send(event);
   }
 

@@ -43,6 +43,7 @@ export class Observers<Snapshot> {
   }
 
   next(snapshot: Snapshot): void {
+    if (this.observers.size === 0) return;
     for (const observer of this.observers) this.guarded(() => observer.next?.(snapshot));
   }
 

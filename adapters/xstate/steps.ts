@@ -40,7 +40,8 @@ export class Steps {
   /** The initial snapshot and what it asks for. Throws what an action or a guard of it throws. */
   begin(input: unknown): void {
     const { definition, system, ref } = this.around;
-    this.make(() => {
+    this.isStepping = true;
+    try {
       system._sendInspectionEvent({ type: '@xstate.actor', actorRef: ref });
       const snapshot: AnyMachineSnapshot = definition.getInitialSnapshot(this.scope, input);
       this.snapshot = snapshot;
@@ -49,7 +50,9 @@ export class Steps {
       system._sendInspectionEvent({ type: '@xstate.event', sourceRef: undefined, actorRef: ref, event });
       if (snapshot.status === 'active') definition.start(snapshot);
       this.reach(snapshot, event);
-    });
+    } finally {
+      this.over();
+    }
   }
 
   /** The next snapshot and what it asks for. Throws what an action or a guard throws, and the error of a child that nobody handles. */
@@ -57,19 +60,17 @@ export class Steps {
     const { snapshot } = this;
     // As an actor of xstate that is done, it hears nothing any more.
     if (snapshot?.status !== 'active') return;
-    this.make(() => {
-      this.reach(this.around.definition.transition(snapshot, event, this.scope), event);
-    });
-  }
-
-  private make(step: () => void): void {
     this.isStepping = true;
     try {
-      step();
+      this.reach(this.around.definition.transition(snapshot, event, this.scope), event);
     } finally {
-      this.deferred.length = 0;
-      this.isStepping = false;
+      this.over();
     }
+  }
+
+  private over(): void {
+    this.deferred.length = 0;
+    this.isStepping = false;
   }
 
   private reach(snapshot: AnyMachineSnapshot, event: AnyEventObject): void {

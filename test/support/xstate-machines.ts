@@ -361,7 +361,7 @@ class Builder {
       case 'enqueue':
         return enqueueActions(({ enqueue, check }) => {
           if (!check(({ context }) => (context as Counted).left > 0)) return;
-          enqueue(SPEND);
+          enqueue(SPEND as never);
           enqueue.raise({ type: act.event });
           (enqueue as unknown as { emit(event: AnyEventObject): void }).emit({ type: 'enqueued' });
         });
@@ -481,7 +481,8 @@ class Builder {
 function atCost(purse: 'late' | 'kids', action: object): object {
   return enqueueActions(({ enqueue, check }) => {
     if (!check(({ context }) => (context as Counted)[purse] > 0)) return;
-    enqueue(assign({ [purse]: ({ context }: { context: Counted }) => context[purse] - 1 }));
+    const pay = assign({ [purse]: ({ context }: { context: Counted }) => context[purse] - 1 });
+    enqueue(pay as never);
     enqueue(action as never);
   });
 }
