@@ -1,17 +1,15 @@
 /**
- * When suspicious mail is held back: a small state machine over what security finds, as a pure function.
+ * When suspicious mail is held back: a state machine over what security finds.
  *
  *   normal --(3 alerts within 40 mails)--> quarantine --(25 clean mails in a row)--> review --(nothing held)--> normal
  *                                               ^--------------(an alert)-------------'
  *
  * In quarantine and review every mail with an alert is held; in review each clean mail leaves time to look at one of those.
  */
+import { assign, setup } from 'xstate';
 
 /** How the mailroom treats suspicious mail. */
 export type Mode = 'normal' | 'quarantine' | 'review';
-
-/** What security found of one mail. */
-export type Finding = 'alert' | 'clean';
 
 /** A change of mode. */
 export interface Transition {
@@ -21,9 +19,8 @@ export interface Transition {
   readonly atMail: number;
 }
 
-/** The machine's state. */
+/** What the machine counts. */
 export interface Quarantine {
-  readonly mode: Mode;
   readonly mails: number;
   readonly alerts: number;
   /** At which mails the last alerts were raised, at most `ALERTS`. */
@@ -32,63 +29,121 @@ export interface Quarantine {
   readonly cleanInARow: number;
   readonly held: number;
   readonly reviewed: number;
-}
-
-/** What the governor did. */
-export interface QuarantineReport extends Quarantine {
   readonly transitionsCount: number;
   /** The first ones. */
   readonly transitions: readonly Transition[];
 }
 
+/** What the governor did. */
+export interface QuarantineReport extends Quarantine {
+  readonly mode: Mode;
+}
+
 const ALERTS = 3;
 const WITHIN_MAILS = 40;
 const CLEAN_IN_A_ROW = 25;
+/** Transitions kept for the report: the first ones. */
+const TRANSITIONS_MAX = 16;
 
 /** Before the first mail. */
 export const AT_EASE: Quarantine = {
-  mode: 'normal',
   mails: 0,
   alerts: 0,
   lastAlertsAt: [],
   cleanInARow: 0,
   held: 0,
   reviewed: 0,
+  transitionsCount: 0,
+  transitions: [],
 };
 
-/** The state after one more finding. */
-export function afterFinding(before: Quarantine, finding: Finding): Quarantine {
-  return finding === 'alert' ? afterAlert(before) : afterClean(before);
-}
+/** What is found of each mail, and the question what became of it. */
+export type Finding = { readonly type: 'alert' | 'clean' | 'report' };
 
-function afterAlert(before: Quarantine): Quarantine {
-  const mails = before.mails + 1;
-  const lastAlertsAt = [...before.lastAlertsAt, mails].slice(-ALERTS);
-  const first = lastAlertsAt[0] ?? mails;
-  const isOutbreak = lastAlertsAt.length === ALERTS && mails - first < WITHIN_MAILS;
-  const isCalm = before.mode === 'normal' && !isOutbreak;
-  return {
-    ...before,
-    mode: isCalm ? 'normal' : 'quarantine',
-    mails,
-    alerts: before.alerts + 1,
-    lastAlertsAt,
-    cleanInARow: 0,
-    held: isCalm ? before.held : before.held + 1,
-  };
-}
+/** The machine. */
+export const quarantine = setup({
+  types: { context: {} as Quarantine, events: {} as Finding },
+  guards: {
+    isOutbreak: ({ context }) => {
+      const [first] = lastAlerts(context);
+      return lastAlerts(context).length === ALERTS && context.mails + 1 - (first ?? 0) < WITHIN_MAILS;
+    },
+    isQuiet: ({ context }) => context.cleanInARow + 1 >= CLEAN_IN_A_ROW,
+    isLast: ({ context }) => context.held <= 1,
+  },
+  actions: {
+    alarm: assign({
+      mails: ({ context }) => context.mails + 1,
+      alerts: ({ context }) => context.alerts + 1,
+      lastAlertsAt: ({ context }) => lastAlerts(context),
+      cleanInARow: 0,
+    }),
+    pass: assign({
+      mails: ({ context }) => context.mails + 1,
+      cleanInARow: ({ context }) => context.cleanInARow + 1,
+    }),
+    hold: assign({ held: ({ context }) => context.held + 1 }),
+    review: assign({
+      held: ({ context }) => Math.max(0, context.held - 1),
+      reviewed: ({ context }) => context.reviewed + Math.min(1, context.held),
+    }),
+    change: assign({
+      transitionsCount: ({ context }) => context.transitionsCount + 1,
+      transitions: ({ context }, { from, to }: { from: Mode; to: Mode }) =>
+        [...context.transitions, { from, to, atMail: context.mails }].slice(0, TRANSITIONS_MAX),
+    }),
+  },
+}).createMachine({
+  id: 'quarantine',
+  context: AT_EASE,
+  initial: 'normal',
+  states: {
+    normal: {
+      on: {
+        alert: [
+          {
+            guard: 'isOutbreak',
+            target: 'quarantine',
+            actions: ['alarm', 'hold', { type: 'change', params: { from: 'normal', to: 'quarantine' } }],
+          },
+          { actions: 'alarm' },
+        ],
+        clean: { actions: 'pass' },
+      },
+    },
+    quarantine: {
+      on: {
+        alert: { actions: ['alarm', 'hold'] },
+        clean: [
+          {
+            guard: 'isQuiet',
+            target: 'review',
+            actions: ['pass', { type: 'change', params: { from: 'quarantine', to: 'review' } }],
+          },
+          { actions: 'pass' },
+        ],
+      },
+    },
+    review: {
+      on: {
+        alert: {
+          target: 'quarantine',
+          actions: ['alarm', 'hold', { type: 'change', params: { from: 'review', to: 'quarantine' } }],
+        },
+        clean: [
+          {
+            guard: 'isLast',
+            target: 'normal',
+            actions: ['pass', 'review', { type: 'change', params: { from: 'review', to: 'normal' } }],
+          },
+          { actions: ['pass', 'review'] },
+        ],
+      },
+    },
+  },
+});
 
-function afterClean(before: Quarantine): Quarantine {
-  const after = { ...before, mails: before.mails + 1, cleanInARow: before.cleanInARow + 1 };
-  switch (before.mode) {
-    case 'normal':
-      return after;
-    case 'quarantine':
-      return after.cleanInARow >= CLEAN_IN_A_ROW ? { ...after, mode: 'review' } : after;
-    case 'review': {
-      const held = Math.max(0, before.held - 1);
-      const reviewed = before.reviewed + (before.held - held);
-      return { ...after, held, reviewed, mode: held === 0 ? 'normal' : 'review' };
-    }
-  }
+/** The last alerts, with one of the mail that has come. */
+function lastAlerts({ lastAlertsAt, mails }: Quarantine): readonly number[] {
+  return [...lastAlertsAt, mails + 1].slice(-ALERTS);
 }

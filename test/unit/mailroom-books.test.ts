@@ -1,12 +1,18 @@
 import { describe, expect, it } from 'vitest';
+import { initialTransition, transition } from 'xstate';
 import { LatencyHistogram } from '../../examples/mailroom/latency.ts';
-import { AT_EASE, afterFinding, type Finding, type Quarantine } from '../../examples/mailroom/quarantine.ts';
+import { AT_EASE, type QuarantineReport, quarantine } from '../../examples/mailroom/quarantine.ts';
 import type { RunRecord } from '../../examples/mailroom/record.ts';
 import { sumsOf } from '../../examples/mailroom/sums.ts';
 import { urgencyOf } from '../../examples/mailroom/urgency.ts';
 
-function stateAfter(start: Quarantine, findings: readonly Finding[]): Quarantine {
-  return findings.reduce(afterFinding, start);
+type Finding = 'alert' | 'clean';
+
+/** What the governor would report after these findings. */
+function stateAfter(findings: readonly Finding[]): QuarantineReport {
+  let [snapshot] = initialTransition(quarantine);
+  for (const type of findings) [snapshot] = transition(quarantine, snapshot, { type });
+  return { mode: snapshot.value, ...snapshot.context };
 }
 
 function times(count: number, finding: Finding): Finding[] {
@@ -17,23 +23,32 @@ describe('the quarantine', () => {
   it('begins with the third alert within 40 mails and not with one later', () => {
     const soon: Finding[] = ['alert', 'alert', ...times(37, 'clean'), 'alert'];
     const late: Finding[] = ['alert', 'alert', ...times(38, 'clean'), 'alert'];
-    expect(stateAfter(AT_EASE, soon)).toMatchObject({ mode: 'quarantine', held: 1, mails: 40 });
-    expect(stateAfter(AT_EASE, late)).toMatchObject({ mode: 'normal', held: 0 });
+    expect(stateAfter(soon)).toMatchObject({ mode: 'quarantine', held: 1, mails: 40 });
+    expect(stateAfter(late)).toMatchObject({ mode: 'normal', held: 0 });
   });
 
   it('goes over to review after 25 clean mails in a row, and to normal when nothing is held', () => {
-    const held = stateAfter(AT_EASE, times(5, 'alert'));
-    expect(held).toMatchObject({ mode: 'quarantine', held: 3 });
-    expect(stateAfter(held, times(24, 'clean')).mode).toBe('quarantine');
-    const review = stateAfter(held, times(25, 'clean'));
-    expect(review).toMatchObject({ mode: 'review', held: 3 });
-    expect(stateAfter(review, times(2, 'clean'))).toMatchObject({ mode: 'review', held: 1 });
-    expect(stateAfter(review, times(3, 'clean'))).toMatchObject({ mode: 'normal', held: 0, reviewed: 3 });
+    const held = times(5, 'alert');
+    expect(stateAfter(held)).toMatchObject({ mode: 'quarantine', held: 3 });
+    expect(stateAfter([...held, ...times(24, 'clean')]).mode).toBe('quarantine');
+    const review = [...held, ...times(25, 'clean')];
+    expect(stateAfter(review)).toMatchObject({ mode: 'review', held: 3 });
+    expect(stateAfter([...review, ...times(2, 'clean')])).toMatchObject({ mode: 'review', held: 1 });
+    expect(stateAfter([...review, ...times(3, 'clean')])).toMatchObject({
+      mode: 'normal',
+      held: 0,
+      reviewed: 3,
+    });
   });
 
   it('returns from review with an alert, which is held too', () => {
-    const review = stateAfter(AT_EASE, [...times(3, 'alert'), ...times(25, 'clean')]);
-    expect(stateAfter(review, ['alert'])).toMatchObject({ mode: 'quarantine', held: 2, alerts: 4 });
+    const review: Finding[] = [...times(3, 'alert'), ...times(25, 'clean')];
+    expect(stateAfter([...review, 'alert'])).toMatchObject({
+      mode: 'quarantine',
+      held: 2,
+      alerts: 4,
+      transitionsCount: 3,
+    });
   });
 });
 
@@ -93,7 +108,7 @@ const RIGHT: RunRecord = {
   training: { mails: 2, features: 5, tookMs: 1 },
   intake: { mails: { spam: 4, ham: 6, own: 0 }, waits: 3, waitedMs: 1, longestWaitMs: 1 },
   security: { mails: { spam: 3, ham: 6, own: 0 }, alerts: 2, byRule: {} },
-  governor: { ...AT_EASE, alerts: 2, transitionsCount: 0, transitions: [] },
+  governor: { mode: 'normal', ...AT_EASE, alerts: 2 },
   digest: {
     learnt: { spam: 1, ham: 1, own: 0 },
     judged: { spam: 2, ham: 5, own: 0 },
