@@ -6,6 +6,7 @@ import type { PlantedBug } from './planted-bug.ts';
 import { POOL_BUGS } from './pool-bugs.ts';
 import { STATE_BUGS } from './state-bugs.ts';
 import { WATCH_BUGS } from './watch-bugs.ts';
+import { XSTATE_BUGS } from './xstate-bugs.ts';
 
 const MAILBOX = ['test/unit/mailbox.test.ts', 'test/unit/admission.test.ts', 'test/unit/heap.test.ts'];
 const ACTOR = ['test/unit/actor.test.ts', 'test/unit/ask.test.ts', 'test/unit/stash.test.ts'];
@@ -581,4 +582,5 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   ...STATE_BUGS,
   ...WATCH_BUGS,
   ...POOL_BUGS,
+  ...XSTATE_BUGS,
 ];

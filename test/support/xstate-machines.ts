@@ -195,7 +195,10 @@ const leaf = ofKind('atomic', fc.constant([]));
 function compoundOf(inner: fc.Arbitrary<Plan>): fc.Arbitrary<Plan> {
   const parts = fc.tuple(
     fc.array(inner, { minLength: 1, maxLength: 2, size: 'max' }),
-    fc.array(ofKind('final', fc.constant([])), { maxLength: 1, size: 'max' }),
+    fc.oneof(
+      { weight: 3, arbitrary: fc.constant([]) },
+      { weight: 1, arbitrary: fc.tuple(ofKind('final', fc.constant([]))) },
+    ),
     fc.array(fc.oneof(ofKind('shallow', fc.constant([])), ofKind('deep', fc.constant([]))), {
       maxLength: 1,
       size: 'max',
@@ -357,7 +360,7 @@ class Builder {
       case 'emit':
         return emit(({ context }) => ({ type: act.event, n: (context as Counted).n }));
       case 'raise':
-        return raise({ type: act.event });
+        return atCost('left', raise({ type: act.event }));
       case 'enqueue':
         return enqueueActions(({ enqueue, check }) => {
           if (!check(({ context }) => (context as Counted).left > 0)) return;
@@ -478,7 +481,7 @@ class Builder {
 }
 
 /** An action that is done while there is something left for it. */
-function atCost(purse: 'late' | 'kids', action: object): object {
+function atCost(purse: 'left' | 'late' | 'kids', action: object): object {
   return enqueueActions(({ enqueue, check }) => {
     if (!check(({ context }) => (context as Counted)[purse] > 0)) return;
     const pay = assign({ [purse]: ({ context }: { context: Counted }) => context[purse] - 1 });
