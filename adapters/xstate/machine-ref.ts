@@ -28,6 +28,7 @@ export class MachineRef implements InnerActor {
   readonly options: Record<never, never> = {};
   readonly ref: this = this;
   readonly _processingStatus = RUNNING;
+  declare readonly [Symbol.observable]: () => this;
   readonly #machine: Machine;
 
   constructor(sessionId: string, machine: Machine) {
@@ -39,6 +40,8 @@ export class MachineRef implements InnerActor {
     this.#machine = machine;
     // xstate's actors can be asked to send without their object.
     this.send = this.send.bind(this);
+    // Node has no such symbol; then xstate and others look for the text.
+    Object.assign(this, { [Symbol.observable ?? '@@observable']: () => this });
   }
 
   send(event: AnyEventObject): void {
@@ -107,9 +110,5 @@ export class MachineRef implements InnerActor {
 
   toJSON(): { readonly xstate$$type: 1; readonly id: string } {
     return { xstate$$type: 1, id: this.id };
-  }
-
-  [Symbol.observable](): this {
-    return this;
   }
 }

@@ -277,6 +277,18 @@ describe('a machine as an agent', () => {
     expect(system.inspect(ref)?.state).toBe('open');
   });
 
+  it('is one of several behind one ref in a pool', async () => {
+    const { system, settle } = await testSystem();
+    const pool = await system.spawn(
+      machineAgent(Door, door, { reply }).pool({ size: 2, routing: 'round-robin' }),
+    );
+    pool.tell('open', { by: 'Ada' });
+    await settle();
+    expect(await Promise.all([pool.ask('who'), pool.ask('who')])).toEqual(
+      expect.arrayContaining(['Ada', 'nobody']),
+    );
+  });
+
   it('does not start when its initial state throws', async () => {
     const bad = doors.createMachine({
       context: { by: '', n: 0 },
@@ -760,6 +772,46 @@ describe('the ref of a machine, as its actions see it', () => {
     ref.tell('jam');
     await settle();
     expect(order).toEqual(['raised', 'own', 'a message']);
+  });
+});
+
+describe('the actor system of a machine', () => {
+  it('has the clock of the agent, and shows what is put off and who is named', async () => {
+    const seen: unknown[] = [];
+    const machine = createMachine({
+      invoke: { src: fromCallback(() => undefined), systemId: 'helper' },
+      on: {
+        go: {
+          actions: [
+            raise({ type: 'jam' }, { delay: 40, id: 'soon' }),
+            ({ system: own }) => {
+              const { _clock: clock } = own;
+              clock.setTimeout(() => seen.push('after 30'), 30);
+              clock.clearTimeout(clock.setTimeout(() => seen.push('never'), 10));
+            },
+          ],
+        },
+        jam: { actions: () => seen.push('jam') },
+        look: {
+          actions: ({ system: own, self }) => {
+            seen.push(Object.keys(own.getAll()), own.get('helper') === own.getAll()['helper']);
+            seen.push(
+              Object.values(own.getSnapshot()._scheduledEvents).map(({ event, delay }) => [event, delay]),
+            );
+            seen.push((self as unknown as { '@@observable'(): unknown })['@@observable']() === self);
+          },
+        },
+      },
+    });
+    const Job = protocol('job', { go: tell(), look: tell() });
+    const { system, advance } = await testSystem();
+    const ref = await system.spawn(machineAgent(Job, machine, {}));
+    ref.tell('go');
+    ref.tell('look');
+    await advance(29);
+    expect(seen).toEqual([['helper'], true, [[{ type: 'jam' }, 40]], true]);
+    await advance(11);
+    expect(seen.slice(4)).toEqual(['after 30', 'jam']);
   });
 });
 
