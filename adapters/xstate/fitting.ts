@@ -13,6 +13,9 @@ export type EventOf<Name, Payload> = [Payload] extends [void]
 
 type IsAny<T> = 0 extends 1 & T ? true : false;
 
+/** `true` where any member of a union has a field `type`. */
+type OwnType<T> = T extends unknown ? ('type' extends keyof T ? true : never) : never;
+
 /** What is wrong with a payload; never where nothing is. */
 type PayloadFault<Name extends string, Payload> =
   IsAny<Payload> extends true
@@ -21,9 +24,9 @@ type PayloadFault<Name extends string, Payload> =
       ? never
       : [Payload] extends [object]
         ? Extract<Payload, readonly unknown[] | ((...parameters: never[]) => unknown)> extends never
-          ? 'type' extends keyof Payload
-            ? `the payload of '${Name}' has a field 'type': that is the name of the event`
-            : never
+          ? [OwnType<Payload>] extends [never]
+            ? never
+            : `the payload of '${Name}' has a field 'type': that is the name of the event`
           : `the payload of '${Name}' is no plain object: its fields would be those of the event`
         : `the payload of '${Name}' is no object: its fields would be those of the event`;
 

@@ -60,6 +60,13 @@ machineAgent(
   untyped,
   {},
 );
+const Either = protocol('either', { go: tell(z.object({ type: z.string() }).or(z.object({ n: z.number() }))) });
+machineAgent(
+  Either,
+  // error: the payload of 'go' has a field 'type': that is the name of the event
+  untyped,
+  {},
+);
 const Text = protocol('text', { go: tell(z.string()) });
 machineAgent(
   Text,
