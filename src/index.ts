@@ -105,6 +105,7 @@ export type {
 export type { Keyed, KeyedArgs, KeyedOptions } from './protocol/keyed.ts';
 export type { Member, MemberChange, Membership } from './protocol/membership.ts';
 export type { NodeView } from './protocol/nodes.ts';
+export type { PartStream, Parts } from './protocol/part-stream.ts';
 export type {
   PlaceableAgent,
   SpawnOnOptions,
@@ -113,8 +114,24 @@ export type {
 } from './protocol/placement.ts';
 export type { PoolOptions, PoolSpec, RateLimit, Routing } from './protocol/pool.ts';
 export type { Priority } from './protocol/priority.ts';
-export { type Ask, ask, type Protocol, protocol, type Tell, tell } from './protocol/protocol.ts';
-export type { Admission, AskOptions, Ref, SendOptions, TellOptions } from './protocol/ref.ts';
+export {
+  type Ask,
+  ask,
+  type Protocol,
+  protocol,
+  type Stream,
+  stream,
+  type Tell,
+  tell,
+} from './protocol/protocol.ts';
+export type {
+  Admission,
+  AskOptions,
+  Ref,
+  SendOptions,
+  StreamOptions,
+  TellOptions,
+} from './protocol/ref.ts';
 export { rejected } from './protocol/rejected.ts';
 export { type Schema, type TypeOptions, type } from './protocol/schema.ts';
 export type { Shard, ShardClaim, Sharding, ShardOwner } from './protocol/sharding.ts';

@@ -8,7 +8,7 @@ import type { MessageEntry, Sender } from '../../src/protocol/envelope.ts';
 import { TroupeError } from '../../src/protocol/errors.ts';
 import { NAME_CHARACTERS_MAX } from '../../src/protocol/limits.ts';
 import { describeValue, invalidOption } from '../../src/protocol/options.ts';
-import type { AnyProtocol, MessageDefinition } from '../../src/protocol/protocol.ts';
+import type { AnyProtocol, MessageDefinition, MessageKind } from '../../src/protocol/protocol.ts';
 import {
   type Checked,
   check,
@@ -20,7 +20,9 @@ import {
 import type { AgentTally } from '../observe/agent-tally.ts';
 import { defaultDirective } from './default-directive.ts';
 import type { Kernel } from './kernel.ts';
+import { producing } from './production.ts';
 import { ignoreEnd } from './promise-in.ts';
+import type { Turn } from './turn.ts';
 
 const DIRECTIVES: readonly Directive[] = ['restart', 'resume', 'stop', 'escalate'];
 
@@ -39,11 +41,12 @@ export class Behaviour {
   private lastTold: MessageEntry | undefined = undefined;
   private readonly tells = new Map<string, MessageEntry>();
   private readonly asks = new Map<string, MessageEntry>();
+  private readonly streams = new Map<string, MessageEntry>();
   private readonly internals = new Map<string, MessageEntry>();
 
   constructor(kernel: Kernel, agent: AnyAgentDefinition) {
     this.kernel = kernel;
-    this.agent = kernel.prepared(agent);
+    this.agent = kernel.prepared(this.withProductions(agent));
     this.isValidating = agent.options.validate === 'always';
     // Stryker disable next-line ConditionalExpression,EqualityOperator: where none ages, times are only a cost; the rest is tested.
     this.isAging = agent.options.mailbox.agingMs > 0;
@@ -67,6 +70,13 @@ export class Behaviour {
   askEntry(name: string): MessageEntry {
     const entry = this.asks.get(name);
     if (entry === undefined) throw unknownMessage(this.agent.protocol, name, 'ask');
+    return entry;
+  }
+
+  /** The entry of a stream. Throws `ERR_MESSAGE_UNKNOWN` for a name that this verb does not take. */
+  streamEntry(name: string): MessageEntry {
+    const entry = this.streams.get(name);
+    if (entry === undefined) throw unknownMessage(this.agent.protocol, name, 'stream');
     return entry;
   }
 
@@ -131,6 +141,17 @@ export class Behaviour {
     return new TroupeError('ERR_REPLY_INVALID', { address, message: entry.name, issues: checked.issues });
   }
 
+  /** What is wrong with a part; looked at with `validate: 'always'` alone. */
+  private partProblem(part: unknown, { cell, envelope }: Turn): TroupeError | undefined {
+    const { name } = envelope.entry;
+    // Stryker disable next-line OptionalChaining: as in `admissible`.
+    const schema = this.isValidating ? this.definitionOf(envelope.entry)?.part : undefined;
+    const checked = schema === undefined ? undefined : check(schema, part);
+    if (checked === undefined || checked.ok) return undefined;
+    const issues = checked.issues.map((issue) => `a part: ${issue}`);
+    return new TroupeError('ERR_REPLY_INVALID', { address: cell.address, message: name, issues });
+  }
+
   /** What is to be done about a failure. A `decide` that throws or answers something else is reported and restarts. */
   decide(error: unknown, address: string): Directive {
     const { decide } = this.agent.options;
@@ -169,6 +190,21 @@ export class Behaviour {
     return (messages as Readonly<Record<string, MessageDefinition>>)[entry.name];
   }
 
+  /** The agent with handlers of streams that are turns like any other. */
+  private withProductions(agent: AnyAgentDefinition): AnyAgentDefinition {
+    const messages = agent.protocol.messages as Readonly<Record<string, MessageDefinition>>;
+    const names = Object.keys(messages).filter((name) => messages[name]?.kind === 'stream');
+    if (names.length === 0) return agent;
+    const { pace } = this.kernel;
+    const ports = { pace, problemOf: (part: unknown, turn: Turn) => this.partProblem(part, turn) };
+    const on: Record<string, MessageEntry['handler']> = Object.assign(Object.create(null), agent.options.on);
+    for (const name of names) {
+      const handler = on[name];
+      if (handler !== undefined) on[name] = producing(handler, ports);
+    }
+    return Object.freeze({ ...agent, options: Object.freeze({ ...agent.options, on: Object.freeze(on) }) });
+  }
+
   private addEntries(messages: Readonly<Record<string, MessageDefinition>>, isInternal: boolean): void {
     for (const [name, { kind }] of Object.entries(messages)) {
       const handler = this.agent.options.on[name];
@@ -176,8 +212,19 @@ export class Behaviour {
       if (handler === undefined)
         // Stryker disable next-line StringLiteral: as above.
         throw new Error(`agent '${this.agent.protocol.name}' was defined without a handler for '${name}'`);
-      const entries = isInternal ? this.internals : kind === 'tell' ? this.tells : this.asks;
+      const entries = isInternal ? this.internals : this.entriesOf(kind);
       entries.set(name, { name, kind, isInternal, handler });
+    }
+  }
+
+  private entriesOf(kind: MessageKind): Map<string, MessageEntry> {
+    switch (kind) {
+      case 'tell':
+        return this.tells;
+      case 'ask':
+        return this.asks;
+      case 'stream':
+        return this.streams;
     }
   }
 }
@@ -186,7 +233,7 @@ export class Behaviour {
 export function unknownMessage(
   protocol: AnyProtocol,
   name: unknown,
-  kind: 'tell' | 'ask',
+  kind: MessageKind,
 ): TroupeError<'ERR_MESSAGE_UNKNOWN'> {
   const messages = protocol.messages as Readonly<Record<string, MessageDefinition>>;
   const known = Object.entries(messages)

@@ -1,13 +1,16 @@
 /**
- * The options of `tell`, `send`, `ask` and `publish`, checked once for all of them. A call without options costs one
+ * The options of `tell`, `send`, `ask`, `stream` and `publish`, checked once for all of them. A call without options costs one
  * branch here.
  */
 
 import { Extras } from '../../src/protocol/envelope.ts';
+import { STREAM_WINDOW, STREAM_WINDOW_MAX } from '../../src/protocol/limits.ts';
 import {
   booleanOption,
   durationOption,
   headersOption,
+  integerOption,
+  invalidOption,
   objectOption,
   signalOption,
 } from '../../src/protocol/options.ts';
@@ -25,12 +28,15 @@ export interface CallOptions {
   readonly signal: AbortSignal | undefined;
   /** Of `send`. */
   readonly receipt: boolean;
+  /** Of `stream`. */
+  readonly window: number;
 }
 
 const KNOWN = {
   tell: ['priority', 'ttlMs', 'headers'],
   send: ['priority', 'ttlMs', 'headers', 'timeoutMs', 'signal', 'receipt'],
   ask: ['priority', 'headers', 'timeoutMs', 'signal'],
+  stream: ['priority', 'headers', 'timeoutMs', 'signal', 'window'],
   publish: ['priority', 'ttlMs', 'headers', 'timeoutMs', 'signal'],
 } as const;
 
@@ -41,6 +47,7 @@ const UNSAID: CallOptions = Object.freeze({
   timeoutMs: undefined,
   signal: undefined,
   receipt: false,
+  window: STREAM_WINDOW,
 });
 
 /** Reads the options of a call. Throws `ERR_OPTION_INVALID`. */
@@ -49,7 +56,7 @@ export function callOptions(call: keyof typeof KNOWN, options: unknown): CallOpt
 }
 
 function readOptions(call: keyof typeof KNOWN, options: unknown): CallOptions {
-  const { priority, ttlMs, headers, timeoutMs, signal, receipt } = objectOption(
+  const { priority, ttlMs, headers, timeoutMs, signal, receipt, window } = objectOption(
     `${call} options`,
     options,
     KNOWN[call],
@@ -62,7 +69,14 @@ function readOptions(call: keyof typeof KNOWN, options: unknown): CallOptions {
     timeoutMs: timeoutMs === undefined ? undefined : durationOption('timeoutMs', timeoutMs, 0),
     signal: signalOption('signal', signal),
     receipt: receipt === undefined ? false : booleanOption('receipt', receipt),
+    window: windowOption(window),
   };
+}
+
+function windowOption(window: unknown): number {
+  const parts = integerOption('window', window, 1, STREAM_WINDOW);
+  if (parts <= STREAM_WINDOW_MAX) return parts;
+  throw invalidOption('window', `a whole number from 1 to ${STREAM_WINDOW_MAX}`, window);
 }
 
 /** Clock time after which the message is not worth a turn. It never outlives the turn it is sent in, unless `Infinity` says so. */

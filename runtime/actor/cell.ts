@@ -427,7 +427,7 @@ export class Cell implements Actor, MailboxOwner, Runnable, Watching {
       return;
     }
     // Who is told something answers nothing by returning, also where somebody waits for what he may say.
-    const isAsked = envelope.customer !== undefined && envelope.entry.kind === 'ask';
+    const isAsked = envelope.customer !== undefined && envelope.entry.kind !== 'tell';
     const isAnswer = isAsked && !turn.isReplied && !turn.isStashed;
     const problem = isAnswer ? this.replyProblem(envelope.entry, value) : undefined;
     if (problem !== undefined) {
@@ -540,7 +540,9 @@ export class Cell implements Actor, MailboxOwner, Runnable, Watching {
       message: envelope.entry.name,
       topic: envelope.extras?.topic,
     });
-    const mayRetry = directive === 'restart' && this.isGoing && this.epoch === epoch && !turn.isStashed;
+    // Parts that were seen cannot be taken back.
+    const isRepeatable = !turn.isStashed && turn.production === undefined;
+    const mayRetry = directive === 'restart' && this.isGoing && this.epoch === epoch && isRepeatable;
     const retried = mayRetry ? this.retry(envelope, error) : undefined;
     if (retried === undefined && !turn.isStashed) this.endFailed(envelope, error);
     if (!this.isGoing || this.epoch !== epoch) return;

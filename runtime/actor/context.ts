@@ -17,14 +17,22 @@ import { TroupeError } from '../../src/protocol/errors.ts';
 import type { LogLevel } from '../../src/protocol/events.ts';
 import { durationOption } from '../../src/protocol/options.ts';
 import { NORMAL_RANK } from '../../src/protocol/priority.ts';
-import type { Admission, AskOptions, SendOptions, TellOptions } from '../../src/protocol/ref.ts';
+import type {
+  Admission,
+  AskOptions,
+  SendOptions,
+  StreamOptions,
+  TellOptions,
+} from '../../src/protocol/ref.ts';
 import type { Timeout } from '../host/timeouts.ts';
 import type { TurnRecord } from '../observe/turn-record.ts';
 import type { Actor } from './actor.ts';
 import { actorRef } from './local-ref.ts';
 import { answer, checkedAnswer, entryWithoutHandler, failedError } from './outcomes.ts';
+import type { PartReader } from './part-reader.ts';
+import type { MakingTurn } from './production.ts';
 import { TickEntry, TimerCalls } from './timers.ts';
-import type { Turn, Withdrawable } from './turn.ts';
+import type { Withdrawable } from './turn.ts';
 
 /** What a handler returns when its reply is taken care of. */
 // Stryker disable next-line ObjectLiteral: the mark is for the types; it is known by its identity.
@@ -43,10 +51,14 @@ class Unusual {
   controller: AbortController | undefined = undefined;
   pending: Set<Withdrawable> | undefined = undefined;
   record: TurnRecord | undefined = undefined;
+  /** Parts of a stream that have gone out. */
+  parts = 0;
+  /** Milliseconds of its time that were left when it was stopped; undefined while its time runs. */
+  pausedMs: number | undefined = undefined;
 }
 
 /** A turn, or the run of a hook. One is made for every message, so what few of them need is in `Unusual`. */
-export class TurnContext implements Turn {
+export class TurnContext implements MakingTurn {
   readonly cell: Actor;
   readonly envelope: Envelope;
   private epoch: number;
@@ -133,6 +145,36 @@ export class TurnContext implements Turn {
     const { timeout, record, isStashed } = unusual;
     if (timeout !== undefined) this.cell.kernel.timeouts.cancel(timeout);
     if (record !== undefined) record.ended(isStashed);
+  }
+
+  /** Parts that have gone out, and whether the turn waits for whoever takes them; undefined where it has made none. */
+  get production(): { readonly parts: number; readonly isHeld: boolean } | undefined {
+    const { unusual } = this;
+    if (unusual === undefined || unusual.parts === 0) return undefined;
+    return { parts: unusual.parts, isHeld: unusual.pausedMs !== undefined };
+  }
+
+  gavePart(): void {
+    this.makeUnusual().parts++;
+  }
+
+  pauseTime(): void {
+    const unusual = this.makeUnusual();
+    const { kernel } = this.cell;
+    const { timeout } = unusual;
+    unusual.pausedMs = timeout === undefined ? Infinity : Math.max(1, timeout.dueAt - kernel.now());
+    if (timeout !== undefined) kernel.timeouts.cancel(timeout);
+  }
+
+  resumeTime(): void {
+    const unusual = this.makeUnusual();
+    const { kernel } = this.cell;
+    const { timeout, pausedMs = Infinity } = unusual;
+    unusual.pausedMs = undefined;
+    if (timeout === undefined || pausedMs === Infinity || !this.isRunning) return;
+    const fire = (): void => timeout.timedOut();
+    // Whole milliseconds share a timer.
+    unusual.timeout = kernel.timeouts.startFunction(Math.ceil(pausedMs), kernel.now(), fire);
   }
 
   fenceOff(): void {
@@ -227,6 +269,14 @@ export class TurnContext implements Turn {
   ask(ref: unknown, name: string, payload?: unknown, options?: AskOptions): Promise<unknown> {
     if (this.isStale) this.refuseStale('ask', ref, name, payload);
     return actorRef(ref, this.cell.kernel).askFrom(this, name, payload, options);
+  }
+
+  stream(ref: unknown, name: string, payload?: unknown, options?: StreamOptions): PartReader {
+    const refuseIfStale = (): void => {
+      if (this.isStale) this.refuseStale('stream', ref, name, payload);
+    };
+    refuseIfStale();
+    return actorRef(ref, this.cell.kernel).streamFrom(this, name, payload, options, refuseIfStale);
   }
 
   publish(topic: unknown, ...rest: readonly unknown[]): Promise<void> {
@@ -342,10 +392,14 @@ export class TurnContext implements Turn {
     if (!this.isRunning) throw new TroupeError('ERR_TURN_ENDED', { address: this.cell.address, call });
   }
 
-  private refuseStale(call: 'tell' | 'send' | 'ask', ref: unknown, name: string, payload: unknown): never {
+  private refuseStale(
+    call: 'tell' | 'send' | 'ask' | 'stream',
+    ref: unknown,
+    name: string,
+    payload: unknown,
+  ): never {
     const { address, protocol } = actorRef(ref, this.cell.kernel);
-    // Stryker disable next-line StringLiteral: all kinds but 'ask' are the same; that one is tested.
-    const entry = entryWithoutHandler(String(name), call === 'ask' ? 'ask' : 'tell');
+    const entry = entryWithoutHandler(String(name), call === 'send' ? 'tell' : call);
     const envelope = new Envelope(entry, payload, NORMAL_RANK, this.cell, undefined, undefined);
     const { kernel } = this.cell;
     const error = this.staleError(call);

@@ -34,6 +34,7 @@ export function inspectCell(cell: Cell): Inspection {
             message: turn.envelope.entry.name,
             attempt: turn.envelope.attempt,
             runningMs: turn.startedAt === 0 ? 0 : kernel.now() - turn.startedAt,
+            stream: turn.production,
           },
     restarts: rare?.restarts ?? 0,
     restartsWithoutProgress: cell.restartsWithoutProgress,

@@ -9,6 +9,7 @@ import type { Rank } from '../../src/protocol/priority.ts';
 /** The kind of agent that is to get a message again. */
 export interface Receiver {
   askEntry(name: string): MessageEntry;
+  streamEntry(name: string): MessageEntry;
   internalEntry(name: string): MessageEntry;
   tellEntry(name: string): MessageEntry;
   admissible(entry: MessageEntry, payload: unknown): unknown;
@@ -64,12 +65,7 @@ export class KeptLetter {
    */
   envelopeFor(receiver: Receiver): Envelope {
     const { message, topic, attempts, replays, history, sender } = this.letter;
-    const entry =
-      this.kind === 'ask'
-        ? receiver.askEntry(message)
-        : this.isInternal
-          ? receiver.internalEntry(message)
-          : receiver.tellEntry(message);
+    const entry = this.entryOf(receiver, message);
     const extras = new Extras();
     extras.attempt = attempts + 1;
     extras.history = history;
@@ -80,6 +76,17 @@ export class KeptLetter {
     // Stryker disable next-line ConditionalExpression: for the compiler; who has no address is nobody to whoever reads it.
     const from = sender === undefined ? undefined : { address: sender };
     return new Envelope(entry, receiver.admissible(entry, this.payload), this.rank, from, undefined, extras);
+  }
+
+  private entryOf(receiver: Receiver, message: string): MessageEntry {
+    switch (this.kind) {
+      case 'ask':
+        return receiver.askEntry(message);
+      case 'stream':
+        return receiver.streamEntry(message);
+      case 'tell':
+        return this.isInternal ? receiver.internalEntry(message) : receiver.tellEntry(message);
+    }
   }
 }
 

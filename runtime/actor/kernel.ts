@@ -3,6 +3,7 @@
 import type { AnyAgentDefinition } from '../../src/protocol/agent.ts';
 import type { Host } from '../../src/protocol/clock.ts';
 import type { Sender } from '../../src/protocol/envelope.ts';
+import { Pace } from '../host/pace.ts';
 import { type RunQueue, Scheduler } from '../host/scheduler.ts';
 import { Timeouts } from '../host/timeouts.ts';
 import { EventHub } from '../observe/event-hub.ts';
@@ -50,6 +51,8 @@ export interface KernelSettings extends DeadLetterSettings {
 export class Kernel {
   readonly host: Host;
   readonly scheduler: RunQueue;
+  /** Of streams, whose parts need no turns. */
+  readonly pace: Pace;
   readonly timeouts: Timeouts;
   readonly events: EventHub;
   readonly telemetry: Telemetry;
@@ -86,6 +89,7 @@ export class Kernel {
     );
     this.telemetry = telemetry;
     this.scheduler = this.instruments?.runQueue ?? new Scheduler(host, () => telemetry.refresh());
+    this.pace = new Pace(host);
     this.timeouts = new Timeouts(host);
     this.events = new EventHub();
     this.deadLetters = new DeadLetterBox(settings, this.events, () => host.clock.wallNow());

@@ -1,21 +1,29 @@
 /**
- * Refs to actors of this process: where the way of an envelope begins. `tell`, `send` and `ask` from outside and through
- * a turn's context meet here, in the `...From` methods; a ref to an actor of another node has its own.
+ * Refs to actors of this process: where the way of an envelope begins. `tell`, `send`, `ask` and `stream` from outside and
+ * through a turn's context meet here, in the `...From` methods; a ref to an actor of another node has its own.
  */
 
 import { type AskChain, Envelope, type Trace } from '../../src/protocol/envelope.ts';
 import { TroupeError } from '../../src/protocol/errors.ts';
-import { ASK_TIMEOUT_MS, SEND_TIMEOUT_MS } from '../../src/protocol/limits.ts';
+import { ASK_TIMEOUT_MS, SEND_TIMEOUT_MS, STREAM_TIMEOUT_MS } from '../../src/protocol/limits.ts';
 import { invalidOption } from '../../src/protocol/options.ts';
 import { NORMAL_RANK } from '../../src/protocol/priority.ts';
-import type { AnyProtocol, MessageDefinition } from '../../src/protocol/protocol.ts';
-import type { Admission, AskOptions, SendOptions, TellOptions } from '../../src/protocol/ref.ts';
+import type { AnyProtocol, MessageDefinition, MessageKind } from '../../src/protocol/protocol.ts';
+import type {
+  Admission,
+  AskOptions,
+  SendOptions,
+  StreamOptions,
+  TellOptions,
+} from '../../src/protocol/ref.ts';
 import type { Actor } from './actor.ts';
 import { unknownMessage } from './behaviour.ts';
 import { type CallOptions, callOptions, deadlineOf, extrasWith, headersOf, waitMs } from './call-options.ts';
 import type { Kernel } from './kernel.ts';
 import { entryWithoutHandler } from './outcomes.ts';
+import { PartReader, type PartsCall } from './part-reader.ts';
 import { noRoom, PendingAsk, PendingSend, type Settle } from './pending.ts';
+import { PendingStream } from './pending-stream.ts';
 import { noteRefusal } from './refusal.ts';
 import type { Turn } from './turn.ts';
 import type { Watchable } from './watch.ts';
@@ -79,6 +87,16 @@ export abstract class ActorRef {
       return this.refusedCall('ask', 'stopped', envelope, undefined);
     }
     return this.askFrom(undefined, name, payload, options);
+  }
+
+  stream(name: string, payload?: unknown, options?: StreamOptions): PartReader {
+    this.isRefused('stream'); // it is asked again when the call is made
+    const { kernel } = this;
+    return this.streamFrom(undefined, name, payload, options, () => {
+      if (!kernel.isIntakeClosed) return;
+      const envelope = this.envelope(undefined, name, payload, callOptions('stream', options), 'stream');
+      throw this.refusedWith('stream', 'stopped', envelope, undefined);
+    });
   }
 
   /** As other nodes name it, where there are others. */
@@ -172,6 +190,57 @@ export abstract class ActorRef {
     });
   }
 
+  /**
+   * `stream`, with the turn it comes from. Misuse throws at once; the call is made with the first `next`, unless `refuse` throws then.
+   */
+  streamFrom(
+    from: Turn | undefined,
+    name: string,
+    payload: unknown,
+    options: StreamOptions | undefined,
+    refuse: () => void,
+  ): PartReader {
+    const call = callOptions('stream', options);
+    this.needMessage(name, 'stream');
+    return new PartReader({ address: this.address, message: name }, (reader) => {
+      refuse();
+      return this.openStream(from, name, payload, call, reader);
+    });
+  }
+
+  /** Makes the call of a stream. What it throws, its reader is failed with. */
+  openStream(
+    from: Turn | undefined,
+    name: string,
+    payload: unknown,
+    call: CallOptions,
+    reader: PartReader,
+  ): PartsCall {
+    const cell = this.target();
+    if (cell === undefined) {
+      const far = this.elsewhere();
+      if (far !== undefined) return far.openStream(from, name, payload, call, reader);
+      const envelope = this.envelope(from, name, payload, call, 'stream');
+      throw this.refusedWith('stream', 'actor-unknown', envelope, from);
+    }
+    const { kernel, behaviour } = cell;
+    const entry = behaviour.streamEntry(name);
+    const content = behaviour.admissible(entry, payload);
+    throwIfOver(kernel, call, from);
+    const chain = from?.askChain();
+    const cycle = chain === undefined ? undefined : cycleTo(cell, chain);
+    if (cycle !== undefined) throw new TroupeError('ERR_ASK_CYCLE', { path: cycle });
+    const now = kernel.now();
+    const timeoutMs = waitMs(now, call.timeoutMs ?? STREAM_TIMEOUT_MS, from);
+    const caller = { timeoutMs, signal: call.signal, from };
+    const pending = new PendingStream(cell, chain, caller, now, reader, call.window);
+    const extras = extrasWith(Infinity, headersOf(kernel, from, call));
+    const envelope = new Envelope(entry, content, call.rank, from?.cell, pending, extras);
+    if (kernel.isRecorded) kernel.telemetry.sending('stream', behaviour.tally.agent, envelope, from);
+    pending.ask(envelope);
+    return pending;
+  }
+
   private told(
     cell: Actor,
     from: Turn | undefined,
@@ -193,13 +262,17 @@ export abstract class ActorRef {
     name: string,
     payload: unknown,
     { rank, headers }: Pick<CallOptions, 'rank' | 'headers'>,
-    kind: 'tell' | 'ask' = 'tell',
+    kind: MessageKind = 'tell',
   ): Envelope {
+    this.needMessage(name, kind);
+    const extras = extrasWith(Infinity, headers);
+    return new Envelope(entryWithoutHandler(name, kind), payload, rank, from?.cell, undefined, extras);
+  }
+
+  private needMessage(name: string, kind: MessageKind): void {
     const messages = this.protocol.messages as Readonly<Record<string, MessageDefinition>>;
     if (typeof name !== 'string' || messages[name]?.kind !== kind)
       throw unknownMessage(this.protocol, name, kind);
-    const extras = extrasWith(Infinity, headers);
-    return new Envelope(entryWithoutHandler(name, kind), payload, rank, from?.cell, undefined, extras);
   }
 
   protected refusedTell(verdict: Refused, envelope: Envelope, from: Turn | undefined): Admission {
@@ -213,15 +286,24 @@ export abstract class ActorRef {
     envelope: Envelope,
     from: Turn | undefined,
   ): Promise<never> {
+    return Promise.reject(this.refusedWith(call, verdict, envelope, from));
+  }
+
+  private refusedWith(
+    call: 'send' | 'ask' | 'stream',
+    verdict: Refused,
+    envelope: Envelope,
+    from: Turn | undefined,
+  ): TroupeError {
     const code = verdict === 'stopped' ? 'ERR_ACTOR_STOPPED' : 'ERR_ACTOR_UNKNOWN';
     const error = new TroupeError(code, { address: this.address });
     this.refused(call, verdict, envelope, from)?.failed(error);
-    return Promise.reject(error);
+    return error;
   }
 
   /** A message gets to no actor: it is a dead letter, it is counted, and listeners hear of it. Answers its trace. */
   protected refused(
-    call: 'tell' | 'send' | 'ask',
+    call: 'tell' | 'send' | 'ask' | 'stream',
     verdict: Refused,
     envelope: Envelope,
     from: Turn | undefined,
@@ -244,6 +326,15 @@ export abstract class ActorRef {
     kernel.telemetry.look();
     return kernel.isIntakeClosed;
   }
+}
+
+/** Throws why nobody waits for a stream that is only being asked for, or why it may not be. */
+export function throwIfOver(kernel: Kernel, { signal }: CallOptions, from: Turn | undefined): void {
+  if (signal?.aborted === true) throw signal.reason;
+  if (from?.aborted !== undefined) throw from.aborted.reason;
+  const { asksInFlightMax } = kernel.settings;
+  if (kernel.asksInFlight >= asksInFlightMax)
+    throw new TroupeError('ERR_ASKS_IN_FLIGHT_FULL', { max: asksInFlightMax });
 }
 
 /** Tells, and says to whoever records how that went. */

@@ -6,6 +6,7 @@
 import { Envelope, type MessageEntry, type Sender } from '../../src/protocol/envelope.ts';
 import { TroupeError } from '../../src/protocol/errors.ts';
 import type { DeadLetterReason } from '../../src/protocol/events.ts';
+import type { MessageKind } from '../../src/protocol/protocol.ts';
 import type { Behaviour } from './behaviour.ts';
 import type { Mailbox } from './mailbox.ts';
 
@@ -78,7 +79,7 @@ export function failedError(actor: Sender, envelope: Envelope, cause: unknown): 
 }
 
 /** An entry for a message that no actor of ours will handle. */
-export function entryWithoutHandler(name: string, kind: 'tell' | 'ask'): MessageEntry {
+export function entryWithoutHandler(name: string, kind: MessageKind): MessageEntry {
   return { name, kind, isInternal: false, handler: () => undefined };
 }
 

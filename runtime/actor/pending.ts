@@ -209,13 +209,16 @@ export class PendingAsk extends Pending implements Customer {
   }
 
   protected override timeoutError(): TroupeError {
-    // Stryker disable next-line OptionalChaining,StringLiteral: as in `takeBack`.
-    const message = this.envelope?.entry.name ?? '';
     return new TroupeError('ERR_ASK_TIMEOUT', {
       address: this.cell.address,
-      message,
+      message: this.message,
       timeoutMs: this.caller.timeoutMs,
     });
+  }
+
+  protected get message(): string {
+    // Stryker disable next-line OptionalChaining,StringLiteral: as in `takeBack`.
+    return this.envelope?.entry.name ?? '';
   }
 
   protected override letGo(): void {
@@ -227,7 +230,7 @@ export class PendingAsk extends Pending implements Customer {
 /** How an ask that got no reply ended. */
 export function outcomeOf(error: unknown): AskOutcome {
   if (!isTroupeError(error)) return 'cancelled';
-  if (error.code === 'ERR_ASK_TIMEOUT') return 'timed-out';
+  if (error.code === 'ERR_ASK_TIMEOUT' || error.code === 'ERR_STREAM_TIMEOUT') return 'timed-out';
   return error.code === 'ERR_ACTOR_FAILED' ? 'failed' : 'refused';
 }
 

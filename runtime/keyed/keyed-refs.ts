@@ -54,6 +54,10 @@ export class SharedKeyRef extends FarRef implements KeyedRef {
     throw unwatchable(this.address);
   }
 
+  override streamFrom(): never {
+    throw notToKeys('stream: ref', this.address);
+  }
+
   protected override addressee(): Addressee {
     return this.to;
   }
@@ -136,6 +140,10 @@ export class OwnKeyRef extends ActorRef implements KeyedRef {
     return super.askFrom(from, name, payload, options);
   }
 
+  override streamFrom(): never {
+    throw notToKeys('stream: ref', this.address);
+  }
+
   private noRoom(envelope: Envelope): Promise<never> {
     this.noteNoRoom(envelope);
     const { name: group, keysMax } = this.group.settings;
@@ -154,5 +162,14 @@ function addressOf(group: KeyedGroup, key: string): string {
 
 /** A key has one actor after the other, and the end of one of them says nothing of the key. */
 function unwatchable(address: string): TroupeError {
-  return invalidOption('ref', 'a ref to one actor, and not to a key, which has one after the other', address);
+  return notToKeys('ref', address);
+}
+
+/** What begins with one actor of a key cannot go on with the next. */
+function notToKeys(option: string, address: string): TroupeError {
+  return invalidOption(
+    option,
+    'a ref to one actor, and not to a key, which has one after the other',
+    address,
+  );
 }

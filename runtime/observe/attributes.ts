@@ -10,7 +10,7 @@ import type { Envelope } from '../../src/protocol/envelope.ts';
 export const MESSAGING_SYSTEM = 'troupe';
 
 /** The call by which a message is sent; a dead letter is sent again by `replay`. */
-export type Call = 'tell' | 'send' | 'ask' | 'publish' | 'request' | 'replay';
+export type Call = 'tell' | 'send' | 'ask' | 'stream' | 'publish' | 'request' | 'replay';
 
 /** An actor whose turn it is. */
 export interface Acting {

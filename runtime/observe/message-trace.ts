@@ -5,7 +5,7 @@
 
 import { type Context, type Link, propagation, ROOT_CONTEXT, type Span, trace } from '@opentelemetry/api';
 import type { Trace } from '../../src/protocol/envelope.ts';
-import { endSpan, markFailed } from './spans.ts';
+import { endSpan, markFailed, noteIn } from './spans.ts';
 import { headersWith } from './trace-headers.ts';
 
 type Headers = Readonly<Record<string, string>>;
@@ -16,6 +16,10 @@ class CallSpan {
 
   constructor(span: Span) {
     this.span = span;
+  }
+
+  note(say: (span: Span) => void): void {
+    if (this.span !== undefined) noteIn(this.span, say);
   }
 
   end(say: (span: Span) => void): void {
@@ -87,6 +91,14 @@ export class MessageTrace implements Trace {
 
   headersWith(own: Headers | undefined): Headers {
     return headersWith(this.context, own);
+  }
+
+  began(): void {
+    this.call?.note((span) => span.addEvent('troupe.stream.first_part'));
+  }
+
+  took(parts: number): void {
+    this.call?.note((span) => span.setAttribute('troupe.stream.parts', parts));
   }
 
   sent(verdict: string): void {

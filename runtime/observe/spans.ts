@@ -37,6 +37,15 @@ export function startSpan(
   }
 }
 
+/** Says something of a span that goes on. */
+export function noteIn(span: Span, say: (span: Span) => void): void {
+  try {
+    say(span);
+  } catch (error) {
+    complain(error);
+  }
+}
+
 /** Says the last of a span and ends it. */
 export function endSpan(span: Span, say: (span: Span) => void): void {
   try {

@@ -33,13 +33,20 @@ class PoolBehaviour extends Behaviour {
 
   override askEntry(name: string): MessageEntry {
     const entry = super.askEntry(name);
+    if (this.workers.routing === 'broadcast') throw this.mismatch(name);
+    return entry;
+  }
+
+  override streamEntry(name: string): MessageEntry {
+    const entry = super.streamEntry(name);
     const { routing } = this.workers;
-    if (routing !== 'broadcast') return entry;
-    throw new TroupeError('ERR_ROUTING_MISMATCH', {
-      protocol: this.agent.protocol.name,
-      message: name,
-      routing,
-    });
+    if (routing === 'broadcast' || routing === 'scatter-gather-first') throw this.mismatch(name);
+    return entry;
+  }
+
+  private mismatch(message: string): TroupeError {
+    const protocol = this.agent.protocol.name;
+    return new TroupeError('ERR_ROUTING_MISMATCH', { protocol, message, routing: this.workers.routing });
   }
 }
 

@@ -19,13 +19,22 @@ import type {
   HookContext,
   InternalMessages,
   NoInternal,
+  Replied,
   StartContext,
   Terminated,
 } from './context.ts';
 import type { EndReason } from './events.ts';
 import { invalidOption } from './options.ts';
+import type { Parts } from './part-stream.ts';
 import { type PoolOptions, type PoolSpec, poolSpec } from './pool.ts';
-import { type AnyProtocol, type Ask, type MessageDefinition, messageMap, type Tell } from './protocol.ts';
+import {
+  type AnyProtocol,
+  type Ask,
+  type MessageDefinition,
+  messageMap,
+  type Stream,
+  type Tell,
+} from './protocol.ts';
 import type { Feed, Overflow } from './subscription.ts';
 
 /** What is to be done about a failure. */
@@ -37,7 +46,9 @@ export type HandlerOf<Message, P extends AnyProtocol, State, Internal> =
     ? (ctx: AskContext<P, State, Reply, Internal>, request: Request) => Answer<Reply>
     : Message extends Tell<infer Payload>
       ? (ctx: Context<P, State, Internal>, payload: Payload) => unknown
-      : never;
+      : Message extends Stream<infer Request, infer Part, infer Result>
+        ? (ctx: Context<P, State, Internal>, request: Request) => Parts<Part, Result | Replied>
+        : never;
 
 /** The handlers of an agent: one for each message of its protocol and each internal one. */
 export type Handlers<P extends AnyProtocol, State = undefined, Internal = NoInternal> = {

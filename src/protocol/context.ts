@@ -5,9 +5,20 @@
 
 import type { Spawnable } from './child-spec.ts';
 import type { EndReason } from './events.ts';
+import type { PartStream } from './part-stream.ts';
 import type { Priority } from './priority.ts';
-import type { AnyProtocol, AskName, ReplyOf, TellName } from './protocol.ts';
-import type { Admission, AnyRef, AskOptions, Headers, Ref, Rest, SendOptions, TellOptions } from './ref.ts';
+import type { AnyProtocol, AskName, PartOf, ReplyOf, ResultOf, StreamName, TellName } from './protocol.ts';
+import type {
+  Admission,
+  AnyRef,
+  AskOptions,
+  Headers,
+  Ref,
+  Rest,
+  SendOptions,
+  StreamOptions,
+  TellOptions,
+} from './ref.ts';
 import type { AnyTopic, FeedOptions, FittingName, PublishParameters, Subscription } from './subscription.ts';
 import type { SpawnParameters, System } from './system.ts';
 import type { TopicFilter } from './topic.ts';
@@ -141,6 +152,12 @@ export interface StartContext<P extends AnyProtocol = AnyProtocol, Internal = No
     name: N,
     ...rest: Rest<Q['messages'], N, AskOptions>
   ): Promise<ReplyOf<Q['messages'][N]>>;
+  /** Asks for parts within the turn's deadline and signal. The first `next()` rejects with `ERR_ASK_CYCLE` as `ask` does. */
+  stream<Q extends AnyProtocol, N extends StreamName<Q>>(
+    ref: Ref<Q>,
+    name: N,
+    ...rest: Rest<Q['messages'], N, StreamOptions>
+  ): PartStream<PartOf<Q['messages'][N]>, ResultOf<Q['messages'][N]>>;
   /** Publishes to every subscriber. Resolves when each one with `backpressure` has accepted. */
   publish<T extends AnyTopic>(topic: T, ...rest: PublishParameters<T>): Promise<void>;
   /** Feeds a topic into the own mailbox until this generation ends. Resolves when effective. */

@@ -8,11 +8,12 @@ import type { FailedAttempt } from './dead-letters.ts';
 import type { DeadLetterReason } from './events.ts';
 import type { Rank } from './priority.ts';
 import { type Priority, priorityAt } from './priority.ts';
+import type { MessageKind } from './protocol.ts';
 
 /** A message of a protocol as one kind of agent handles it; found once, when the message is sent. */
 export interface MessageEntry {
   readonly name: string;
-  readonly kind: 'tell' | 'ask';
+  readonly kind: MessageKind;
   /** Only the agent itself may send it (timers, continue). */
   readonly isInternal: boolean;
   readonly handler: (context: unknown, payload: unknown) => unknown;
@@ -33,6 +34,16 @@ export interface Customer {
   readonly deadline: number;
   /** The turns that wait for this ask. */
   readonly chain: AskChain | undefined;
+}
+
+/** The customer of a stream, who takes parts before the end. */
+export interface PartsCustomer extends Customer {
+  /** Parts that it takes now; one more than that is never offered. */
+  readonly demand: number;
+  /** Called whenever there is demand again. */
+  onDemand: (() => void) | undefined;
+  /** Takes a part; where it cannot, the stream ends. */
+  takePart(part: unknown): void;
 }
 
 /** The turns that wait in a chain of asks, innermost first. */
@@ -58,6 +69,10 @@ export interface Trace {
   readonly traceId: string;
   /** A message's own headers with this place in them, for where it is kept outside this process. */
   headersWith(own: Readonly<Record<string, string>> | undefined): Readonly<Record<string, string>>;
+  /** The first part of a stream has come. */
+  began(): void;
+  /** A stream is about to end, and has had so many parts. */
+  took(parts: number): void;
   /** The call is over: the mailbox has said this, or the reply has come. */
   sent(verdict: string): void;
   /** The call was in vain. */

@@ -113,6 +113,13 @@ export interface ErrorDetails {
   ERR_STORE_CLOSED: { readonly store: string };
   ERR_STORE_FAILED: { readonly store: string; readonly problem: string };
   ERR_STORE_UNUSABLE: { readonly store: string; readonly problem: string };
+  ERR_STREAM_BROKEN_OFF: { readonly address: string; readonly message: string };
+  ERR_STREAM_TIMEOUT: {
+    readonly address: string;
+    readonly message: string;
+    readonly timeoutMs: number;
+    readonly parts: number;
+  };
   ERR_SUBSCRIBER_MISSING: { readonly topic: string };
   ERR_TIMERS_FULL: { readonly address: string; readonly timersMax: number };
   ERR_TEST_FAILED: { readonly seed: number; readonly finding: string };
@@ -387,7 +394,7 @@ const RULES: { readonly [C in ErrorCode]: Rule<C> } = {
   ERR_ROUTING_MISMATCH: {
     retryable: false,
     message: (d) =>
-      `'${d.message}' of protocol '${d.protocol}' cannot be asked of a pool with routing '${d.routing}': every worker would reply. Tell it, or use 'scatter-gather-first'.`,
+      `'${d.message}' of protocol '${d.protocol}' cannot be asked of a pool with routing '${d.routing}': every worker would reply. Tell it, or use another routing: 'scatter-gather-first' takes the first reply to an ask.`,
   },
   ERR_SCHEMA_MISSING: {
     retryable: false,
@@ -446,6 +453,16 @@ const RULES: { readonly [C in ErrorCode]: Rule<C> } = {
   ERR_STORE_UNUSABLE: {
     retryable: false,
     message: (d) => `The store ${d.store} cannot be opened: ${d.problem}.`,
+  },
+  ERR_STREAM_BROKEN_OFF: {
+    retryable: false,
+    message: (d) =>
+      `The reader of stream '${d.message}' of ${d.address} has broken off: there is no result, and nobody waits for parts. Read to the end for a result; in a handler, return.`,
+  },
+  ERR_STREAM_TIMEOUT: {
+    retryable: true,
+    message: (d) =>
+      `${d.address} did not end stream '${d.message}' within ${d.timeoutMs} ms, after ${d.parts} parts. Raise timeoutMs, or read faster: a part that is not taken holds up the next one.`,
   },
   ERR_SUBSCRIBER_MISSING: {
     retryable: true,

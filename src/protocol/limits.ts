@@ -23,6 +23,13 @@ export const TURN_TIMEOUT_MS = 300_000;
 export const START_TIMEOUT_MS = 30_000;
 /** Milliseconds an ask waits for its reply, room in the mailbox included. */
 export const ASK_TIMEOUT_MS = 60_000;
+/** Milliseconds a stream may take, its reader included: as long as the turn that makes its parts. */
+export const STREAM_TIMEOUT_MS = 300_000;
+/** Parts of a stream in flight: enough to hide the way of a broker, few enough that what nobody reads is not made. At the most: some frames. */
+export const STREAM_WINDOW = 16;
+export const STREAM_WINDOW_MAX = 1_024;
+/** Parts that streams of one system make before timers and sockets have theirs: half a millisecond of parts that cost nothing. */
+export const PARTS_PER_SLICE = 256;
 /** Milliseconds a send waits for room. */
 export const SEND_TIMEOUT_MS = 30_000;
 /** Asks in flight in one system: beyond it the process is not served but queued to death. */

@@ -2,8 +2,18 @@
  * Refs: what a user holds of an actor. A ref has the verbs; it never shows the actor behind it.
  */
 
+import type { PartStream } from './part-stream.ts';
 import type { Priority } from './priority.ts';
-import type { AnyProtocol, AskName, PayloadOf, ReplyOf, TellName } from './protocol.ts';
+import type {
+  AnyProtocol,
+  AskName,
+  PartOf,
+  PayloadOf,
+  ReplyOf,
+  ResultOf,
+  StreamName,
+  TellName,
+} from './protocol.ts';
 
 /** What `tell` says about a message, at once. Only `accepted` messages have an outcome; the others were never taken. */
 export type Admission = 'accepted' | 'full' | 'stopped' | 'actor-unknown' | 'duplicate';
@@ -44,6 +54,19 @@ export interface AskOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** How a stream is asked for. */
+export interface StreamOptions {
+  /** How urgent it is; `normal` unless said. */
+  readonly priority?: Priority | undefined;
+  /** Milliseconds for all of it, from the first `next()` on: room in the mailbox, and whatever either side takes; 300,000 unless said. */
+  readonly timeoutMs?: number | undefined;
+  readonly headers?: Headers | undefined;
+  /** Breaks off, and cancels the work; `next()` rejects with `signal.reason`. */
+  readonly signal?: AbortSignal | undefined;
+  /** Parts in flight at the most, 1 to 1,024: yielded, and not yet taken by `next()`; 16 unless said. */
+  readonly window?: number | undefined;
+}
+
 /** Whether a payload type means "no payload": `void`, and nothing else. (`any` and `unknown` are payloads.) */
 type IsVoid<T> = 0 extends 1 & T ? false : [T] extends [void] ? ([void] extends [T] ? true : false) : false;
 
@@ -81,6 +104,11 @@ export interface Ref<P extends AnyProtocol = AnyProtocol> {
     name: N,
     ...rest: Rest<P['messages'], N, AskOptions>
   ): Promise<ReplyOf<P['messages'][N]>>;
+  /** Asks for parts: `for await (const part of ref.stream(name, payload))`. The call is made with the first `next()`. */
+  stream<N extends StreamName<P>>(
+    name: N,
+    ...rest: Rest<P['messages'], N, StreamOptions>
+  ): PartStream<PartOf<P['messages'][N]>, ResultOf<P['messages'][N]>>;
   /** The address as every node understands it; `system.ref(protocol, address)` makes a ref of it again, on whatever node. */
   toJSON(): string;
 }

@@ -101,7 +101,14 @@ export interface Inspection {
   };
   /** The message whose turn runs, and for how long. */
   readonly turn:
-    | { readonly id: string; readonly message: string; readonly attempt: number; readonly runningMs: number }
+    | {
+        readonly id: string;
+        readonly message: string;
+        readonly attempt: number;
+        readonly runningMs: number;
+        /** Of a stream: parts that have gone out, and whether it waits for its reader; absent before the first one. */
+        readonly stream?: { readonly parts: number; readonly isHeld: boolean } | undefined;
+      }
     | undefined;
   readonly restarts: number;
   /** Restarts since the last completed turn. */

@@ -194,6 +194,41 @@ describe('the metrics', () => {
     expect(collected.sum('troupe.asks.in_flight')).toBe(0);
   });
 
+  it('count a stream as an ask, by its end', async () => {
+    const collect = recordMetrics();
+    const { system, settle, advance } = await testSystem();
+    const ref = await system.spawn(puppet(), { restart: 'permanent' });
+    const flow = (ending: 'return' | 'throw') =>
+      ref.stream(
+        'flow',
+        async function* () {
+          yield 1;
+          yield 2;
+          if (ending === 'throw') throw new Error('fail');
+        },
+        { window: 1, timeoutMs: 100 },
+      );
+    for await (const _ of flow('return'));
+    for await (const _ of flow('return')) break;
+    await settle();
+    const late = flow('return');
+    await late.next();
+    expect((await collect()).sum('troupe.asks.in_flight')).toBe(1);
+    await advance(100);
+    const failing = flow('throw');
+    await failing.next();
+    await failing.next();
+    await expect(failing.next()).rejects.toMatchObject({ code: 'ERR_ACTOR_FAILED' });
+    const collected = await collect();
+    expect(byWord(collected, 'troupe.asks.ended', 'troupe.ask.outcome')).toEqual({
+      replied: 1,
+      cancelled: 1,
+      'timed-out': 1,
+      failed: 1,
+    });
+    expect(collected.sum('troupe.asks.in_flight')).toBe(0);
+  });
+
   it('tell restarts by reason, and supervisors that gave up', async () => {
     const collect = recordMetrics();
     const { system, advance } = await testSystem({

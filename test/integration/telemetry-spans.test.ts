@@ -71,6 +71,75 @@ describe('the spans of a message', () => {
     expect([send?.status.code, turn?.status.code]).toEqual([SpanStatusCode.UNSET, SpanStatusCode.UNSET]);
   });
 
+  it('are one call and one turn for a stream, with its first part, how many there were, and what its generator calls below', async () => {
+    const traces = recordTraces();
+    const { system, clock, settle } = await testSystem();
+    const source = await system.spawn(puppet(), { name: 'source' });
+    const reader = await system.spawn(puppet(), { name: 'reader' });
+    const active: unknown[] = [];
+    const read = reader.ask('answer', async (ctx) => {
+      const parts = ctx.stream(source, 'flow', async function* (inner) {
+        await clock.advance(40, settle);
+        for (const part of [1, 2, 3]) {
+          active.push(trace.getActiveSpan()?.spanContext().spanId);
+          yield part;
+        }
+        inner.tell(reader, 'act', () => undefined);
+      });
+      let last: unknown;
+      for await (const part of parts) last = part;
+      return last;
+    });
+    await settle();
+    expect(await read).toBe(3);
+    await settle();
+    const call = traces.spans.find(({ attributes }) => attributes['troupe.call'] === 'stream');
+    const turn = traces.spans.find(
+      ({ parentSpanContext }) => parentSpanContext?.spanId === call?.spanContext().spanId,
+    );
+    expect(call?.attributes).toMatchObject({
+      'troupe.message': 'flow',
+      'troupe.stream.parts': 3,
+      'troupe.admission': 'accepted',
+    });
+    expect(call?.events.map(({ name }) => name)).toEqual(['troupe.stream.first_part']);
+    expect(turn?.attributes).toMatchObject({ 'troupe.message': 'flow', 'troupe.turn.outcome': 'handled' });
+    expect(new Set(active)).toEqual(new Set([turn?.spanContext().spanId]));
+    expect(traces.tree(({ attributes }) => String(attributes['troupe.call'] ?? 'turn'))).toEqual([
+      'ask',
+      '  turn',
+      '    stream',
+      '      turn',
+      '        tell',
+      '          turn',
+    ]);
+  });
+
+  it('of a stream that is broken off are no error, and of one that fails they are', async () => {
+    const traces = recordTraces();
+    const { system, settle } = await testSystem();
+    const ref = await system.spawn(puppet(), { name: 'source' });
+    for await (const _ of ref.stream('flow', async function* () {
+      for (;;) yield 1;
+    }))
+      break;
+    await settle();
+    const failing = ref.stream('flow', async function* () {
+      yield 1;
+      throw new Error('fail');
+    });
+    await failing.next();
+    await expect(failing.next()).rejects.toMatchObject({ code: 'ERR_ACTOR_FAILED' });
+    const calls = traces.named('send puppet');
+    expect(calls.map(({ status, attributes }) => [status.code, attributes['error.type']])).toEqual([
+      [SpanStatusCode.UNSET, undefined],
+      [SpanStatusCode.ERROR, 'ERR_ACTOR_FAILED'],
+    ]);
+    expect(traces.named('process puppet').map(({ attributes }) => attributes['troupe.turn.outcome'])).toEqual(
+      ['cancelled', 'failed'],
+    );
+  });
+
   it('are as long as a send waits for room, and say whether it got in', async () => {
     const traces = recordTraces();
     const { system, advance, settle } = await testSystem();

@@ -5,6 +5,7 @@ import { BUS_BUGS } from './bus-bugs.ts';
 import type { PlantedBug } from './planted-bug.ts';
 import { POOL_BUGS } from './pool-bugs.ts';
 import { STATE_BUGS } from './state-bugs.ts';
+import { STREAM_BUGS } from './stream-bugs.ts';
 import { WATCH_BUGS } from './watch-bugs.ts';
 import { XSTATE_BUGS } from './xstate-bugs.ts';
 
@@ -580,6 +581,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   ...BROKER_BUGS,
   ...BUS_BUGS,
   ...STATE_BUGS,
+  ...STREAM_BUGS,
   ...WATCH_BUGS,
   ...POOL_BUGS,
   ...XSTATE_BUGS,

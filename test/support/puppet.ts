@@ -3,10 +3,10 @@
  * need it. Its state is a list, fresh at every start.
  */
 
-import { agent, ask, protocol, tell, type } from 'troupe';
+import { agent, ask, protocol, stream, tell, type } from 'troupe';
 import type { AgentDefinition, AgentOptions } from '../../src/protocol/agent.ts';
 import type { Answer, AskContext, Context } from '../../src/protocol/context.ts';
-import type { Ask, Protocol, Tell } from '../../src/protocol/protocol.ts';
+import type { Ask, Protocol, Stream, Tell } from '../../src/protocol/protocol.ts';
 import type { Ref } from '../../src/protocol/ref.ts';
 
 /** What a puppet is told to do. */
@@ -14,9 +14,13 @@ export type Act = (ctx: PuppetContext) => unknown;
 /** What a puppet is asked to do. */
 export type Question = (ctx: PuppetAskContext) => Answer<unknown>;
 
+/** What a puppet streams. */
+export type Flow = (ctx: PuppetContext) => AsyncGenerator<unknown, unknown, void>;
+
 export interface PuppetMessages {
   readonly act: Tell<Act>;
   readonly answer: Ask<Question, unknown>;
+  readonly flow: Stream<Flow, unknown, unknown>;
 }
 
 // An alias, not an interface: only an alias fits the index signature of `InternalMessages`.
@@ -30,6 +34,7 @@ export type PuppetAskContext = AskContext<PuppetProtocol, unknown[], unknown, Pu
 export const Puppet: PuppetProtocol = protocol('puppet', {
   act: tell(type<Act>()),
   answer: ask(type<Question>(), type<unknown>()),
+  flow: stream(type<Flow>(), type<unknown>(), type<unknown>()),
 });
 
 type PuppetOptions = Omit<AgentOptions<PuppetProtocol, void, unknown[], PuppetInternal>, 'on' | 'internal'>;
@@ -43,6 +48,7 @@ export function puppet(options: PuppetOptions = {}): AgentDefinition<PuppetProto
     on: {
       act: (ctx, act) => act(ctx),
       answer: (ctx, question) => question(ctx),
+      flow: (ctx, flow) => flow(ctx),
       next: (ctx, act) => act(ctx),
     },
   });

@@ -2,11 +2,12 @@ import { describe, expect, it } from 'vitest';
 import { testNamesIn } from './references.ts';
 import { files, parse } from './tree.ts';
 
-/** The properties of the runtime's semantics, by number: life, supervision, watch, mailbox, asks, timers, names, pools, shutdown. */
+/** The properties of the runtime's semantics, by number: life, supervision, watch, mailbox, asks, timers, names, pools, shutdown, streams. */
 const RANGES = [
   [1, 66],
   [74, 100],
   [116, 119],
+  [125, 130],
 ] as const;
 
 /** Those that the runtime does not have yet: they need nodes, a store, or the journal of effects. */

@@ -11,10 +11,13 @@ import {
   type Context,
   createSystem,
   type Handlers,
+  type PartStream,
   type Protocol,
   protocol,
   type Ref,
   type ReplyTo,
+  type Stream,
+  stream,
   supervisor,
   type Tell,
   tell,
@@ -270,4 +273,53 @@ export async function bare(): Promise<void> {
   const system = await createSystem({ name: 'bare' });
   await system.spawn(counter, { name: 'one' });
   await system.shutdown();
+}
+
+// Streams: parts and result have the types of their schemas; a result that nobody described is nothing.
+export const Words = protocol('words', {
+  spell: stream(z.object({ text: z.string() }), z.string()),
+  sum: stream(z.number(), z.number(), z.object({ total: z.number() })),
+  all: stream(type<void>(), type<'a' | 'b'>()),
+});
+same<(typeof Words)['messages']['spell'], Stream<{ text: string }, string>>();
+same<(typeof Words)['messages']['sum'], Stream<number, number, { total: number }>>();
+export const words = agent(Words, {
+  state: (): { seen: number } => ({ seen: 0 }),
+  on: {
+    async *spell(ctx, { text }) {
+      ctx.state.seen++;
+      for (const letter of text) {
+        ctx.signal.throwIfAborted();
+        yield letter;
+      }
+    },
+    async *sum(ctx, most) {
+      let total = 0;
+      for await (const part of ctx.stream(ctx.self, 'sum', most - 1, { window: 1 })) total += part;
+      yield total;
+      if (total < 0) return ctx.stash();
+      return { total };
+    },
+    async *all(ctx) {
+      yield 'a';
+      yield* ctx.state.seen > 0 ? (['a', 'b'] as const) : [];
+    },
+  },
+});
+export async function partsOf(ref: Ref<typeof Words>, signal: AbortSignal | undefined): Promise<number> {
+  for await (const part of ref.stream('spell', { text: 'a' }, { signal, window: undefined }))
+    same<typeof part, string>();
+  for await (const part of ref.stream('all')) same<typeof part, 'a' | 'b'>();
+  const parts: PartStream<number, { total: number }> = ref.stream('sum', 3, {
+    timeoutMs: 5,
+    priority: 'low',
+  });
+  const step = await parts.next();
+  if (step.done !== true) return step.value;
+  const nothing: void = await ref.stream('spell', { text: 'a' }).result;
+  same<typeof nothing, void>();
+  const asked: AsyncIterable<number> = parts;
+  for await (const part of asked) same<typeof part, number>();
+  const { total } = await parts.result;
+  return total;
 }

@@ -103,6 +103,7 @@ describe('the warning of a bare call', () => {
     ['tell', (ref: PuppetRef) => ref.tell('act', NOTHING)],
     ['send', (ref: PuppetRef) => ref.send('act', NOTHING)],
     ['ask', (ref: PuppetRef) => ref.ask('answer', () => 1)],
+    ['stream', (ref: PuppetRef) => ref.stream('flow', async function* () {})],
   ])('names the verb to use: %s', async (verb, call) => {
     vi.stubEnv('NODE_ENV', 'development');
     const { system, settle, logs } = await testSystem();

@@ -18,6 +18,7 @@ const NOTHING: CallOptions = {
   timeoutMs: undefined,
   signal: undefined,
   receipt: false,
+  window: 16,
 };
 const TRACEPARENT = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
 
@@ -45,11 +46,24 @@ describe('the options of a call', () => {
     const { signal } = new AbortController();
     const headers = { tenant: 'a' };
     const all = { priority: 'high', ttlMs: 5, headers, timeoutMs: 7, signal };
-    const expected = { rank: rankOf('high'), ttlMs: 5, headers, timeoutMs: 7, signal, receipt: false };
+    const expected = {
+      rank: rankOf('high'),
+      ttlMs: 5,
+      headers,
+      timeoutMs: 7,
+      signal,
+      receipt: false,
+      window: 16,
+    };
     for (const call of ['send', 'publish'] as const) expect(callOptions(call, all)).toEqual(expected);
     expect(callOptions('send', { ...all, receipt: true })).toEqual({ ...expected, receipt: true });
     const { ttlMs: _, ...asked } = all;
     expect(callOptions('ask', asked)).toEqual({ ...expected, ttlMs: undefined });
+    expect(callOptions('stream', { ...asked, window: 2 })).toEqual({
+      ...expected,
+      ttlMs: undefined,
+      window: 2,
+    });
     const { timeoutMs: __, signal: ___, ...told } = all;
     expect(callOptions('tell', told)).toEqual({ ...expected, timeoutMs: undefined, signal: undefined });
     expect(callOptions('tell', { ttlMs: 0 })).toEqual({ ...NOTHING, ttlMs: 0 });

@@ -129,6 +129,9 @@ describe('keyed agents', () => {
       const ref = system.keyed(customer([], 'a')).forKey('x');
       await expect(system.stop(ref)).rejects.toMatchObject({ code: 'ERR_OPTION_INVALID' });
       await expect(system.kill(ref)).rejects.toMatchObject({ code: 'ERR_OPTION_INVALID' });
+      // What one actor of the key has begun another cannot go on with.
+      const loose = ref as unknown as { stream(name: string): unknown };
+      expect(() => loose.stream('notes')).toThrow(/stream: ref must be a ref to one actor/);
     }
   });
 
