@@ -64,7 +64,7 @@ class Production implements Withdrawable {
     turn.addPending(this);
     try {
       for (;;) {
-        if (customer?.demand === 0) await this.demanded(customer);
+        if (customer !== undefined && customer.demand <= 0) await this.demanded(customer);
         const pause = ports.pace.step();
         if (pause !== undefined) await pause;
         if (this.abortion !== undefined) return await ended(this.abortion);
@@ -93,10 +93,11 @@ class Production implements Withdrawable {
   private async demanded(customer: PartsCustomer): Promise<void> {
     const { turn } = this;
     turn.pauseTime();
-    await new Promise<void>((resolve) => {
-      this.wake = resolve;
-      customer.onDemand = resolve;
-    });
+    while (customer.demand <= 0 && this.abortion === undefined)
+      await new Promise<void>((resolve) => {
+        this.wake = resolve;
+        customer.onDemand = resolve;
+      });
     customer.onDemand = undefined;
     turn.resumeTime();
   }

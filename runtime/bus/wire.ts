@@ -238,6 +238,8 @@ export class Wire {
       case 'stop':
       case 'job':
       case 'done':
+      case 'part':
+      case 'demand':
       case 'spawn':
       case 'keep':
       case 'names':

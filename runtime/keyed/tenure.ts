@@ -197,6 +197,8 @@ export class Tenure implements LetterPorts {
       case 'stop':
       case 'job':
       case 'done':
+      case 'part':
+      case 'demand':
         return givenUp('validation', new Error('it was sent to a shard'));
     }
   }

@@ -4,6 +4,7 @@ import type { AnyAgentDefinition } from '../../src/protocol/agent.ts';
 import type { Spawnable } from '../../src/protocol/child-spec.ts';
 import type { MessageEntry } from '../../src/protocol/envelope.ts';
 import { TroupeError } from '../../src/protocol/errors.ts';
+import { invalidOption } from '../../src/protocol/options.ts';
 import type { PoolAgent, PoolSettings } from '../../src/protocol/pool.ts';
 import { Behaviour } from '../actor/behaviour.ts';
 import { Cell } from '../actor/cell.ts';
@@ -39,8 +40,10 @@ class PoolBehaviour extends Behaviour {
 
   override streamEntry(name: string): MessageEntry {
     const entry = super.streamEntry(name);
-    const { routing } = this.workers;
+    const { routing, nodes } = this.workers;
     if (routing === 'broadcast' || routing === 'scatter-gather-first') throw this.mismatch(name);
+    if (nodes !== undefined)
+      throw invalidOption('stream: ref', 'a pool whose workers are all on one node', 'one with nodes');
     return entry;
   }
 

@@ -1,6 +1,6 @@
-/** Calls of this node that wait for another one: sends for the broker, asks for the reply. */
+/** Calls of this node that wait for another one: sends for the broker, asks for the reply, streams for their parts. */
 
-import type { Envelope } from '../../src/protocol/envelope.ts';
+import type { AskChain, Envelope } from '../../src/protocol/envelope.ts';
 import type { NodeIdentity } from '../../src/protocol/membership.ts';
 import type { Schema } from '../../src/protocol/schema.ts';
 import type { Kernel } from '../actor/kernel.ts';
@@ -8,13 +8,15 @@ import type { Caller } from '../actor/pending.ts';
 import type { Arrival } from './inbound.ts';
 import { type Addressee, type Mail, nodeDown } from './mail.ts';
 import type { Parcel } from './parcel.ts';
-import { type AskPorts, RemoteAsk } from './remote-ask.ts';
+import { partsIn } from './parts-text.ts';
+import { RemoteAsk } from './remote-ask.ts';
+import { type Reading, RemoteStream, type StreamPorts } from './remote-stream.ts';
 
 /** Milliseconds for which a cancel is worth sending: by then the other node has given up by itself. */
 const CANCEL_MS = 10_000;
 
 /** The open calls of one node. */
-export class Asks implements AskPorts {
+export class Asks implements StreamPorts {
   private readonly kernel: Kernel;
   private readonly mail: Mail;
   private readonly open = new Map<
@@ -65,18 +67,67 @@ export class Asks implements AskPorts {
     const inquiry = { id, to, address, protocol, message, rank, reply };
     return new Promise((fulfil, fail) => {
       const ask = new RemoteAsk(this.kernel, inquiry, this, caller, fulfil, fail);
-      const opened = { ask, parcel: undefined as Parcel<undefined> | undefined };
-      this.open.set(id, opened);
-      try {
-        // Its own time, and the turn's, end the wait: the parcel has none.
-        const patience = { timeoutMs: Infinity, waitsForRoom: true };
-        opened.parcel = this.mail.send(type, to, envelope, patience, chain);
-      } catch (error) {
-        ask.reject(error);
-        return;
-      }
-      opened.parcel.taken.catch((error: unknown) => ask.reject(error));
+      this.put(type, ask, envelope, chain);
     });
+  }
+
+  /** Asks for the parts of a stream, for its reader; `result` is the schema of what it returns. */
+  stream(
+    to: Addressee,
+    envelope: Envelope,
+    result: Schema | undefined,
+    caller: Caller,
+    reading: Reading,
+  ): RemoteStream {
+    const { address, protocol } = to;
+    const { id, rank, entry } = envelope;
+    const inquiry = { id, to, address, protocol, message: entry.name, rank, reply: result };
+    const stream = new RemoteStream(this.kernel, inquiry, this, caller, reading);
+    this.put('ask', stream, envelope, caller.from?.askChain(), reading.window);
+    return stream;
+  }
+
+  private put(
+    type: 'ask' | 'send' | 'spawn',
+    ask: RemoteAsk,
+    envelope: Envelope,
+    chain: AskChain | undefined,
+    window?: number,
+  ): void {
+    const opened = { ask, parcel: undefined as Parcel<undefined> | undefined };
+    const { id, to } = ask.inquiry;
+    this.open.set(id, opened);
+    try {
+      // Its own time, and the turn's, end the wait: the parcel has none.
+      const patience = { timeoutMs: Infinity, waitsForRoom: true };
+      opened.parcel = this.mail.send(type, to, envelope, patience, chain, { window });
+    } catch (error) {
+      ask.reject(error);
+      return;
+    }
+    opened.parcel.taken.catch((error: unknown) => ask.reject(error));
+  }
+
+  /** A part of a stream has come. False: it was never asked for. One that nobody waits for any more is passed over. */
+  came({ message, node, incarnation }: Arrival, value: () => unknown): boolean {
+    const number = partsIn(message.correlationId);
+    if (number === undefined) return false;
+    const stream = this.open.get(message.id)?.ask;
+    if (!(stream instanceof RemoteStream) || !isOf(stream, { name: node, incarnation })) return true;
+    try {
+      return stream.came(number, value());
+    } catch (error) {
+      stream.unreadable(error);
+      throw error;
+    }
+  }
+
+  demand({ inquiry, dueAt }: RemoteStream, parts: number): void {
+    const { to, id, rank: lane } = inquiry;
+    if (to.node === undefined) return;
+    const { node } = to;
+    // Where it does not reach the node, that node has ended, or the time of the stream has.
+    this.mail.sayPart(node, { type: 'demand', id, lane, dueAt, parts }).catch(() => undefined);
   }
 
   /** A reply or a refusal has come. False: nobody waits for it. */
@@ -85,6 +136,8 @@ export class Asks implements AskPorts {
     // Only the node that was asked can answer, in the life in which it was; for a shard, whoever owns it by then.
     const isPinned = ask?.inquiry.to.node !== undefined;
     if (ask === undefined || (isPinned && !isOf(ask, { name: node, incarnation }))) return false;
+    if (ask instanceof RemoteStream)
+      return ask.answered(message.type === 'reply', partsIn(message.correlationId), value);
     return message.type === 'reply' ? ask.replied(value) : ask.refused(value);
   }
 

@@ -5,13 +5,21 @@
  */
 
 import { type NodePlace, parseNodePlace } from '../../src/protocol/address.ts';
-import { type AskChain, Envelope, Extras, type MessageEntry } from '../../src/protocol/envelope.ts';
+import {
+  type AskChain,
+  type Customer,
+  Envelope,
+  Extras,
+  type MessageEntry,
+} from '../../src/protocol/envelope.ts';
 import { isTroupeError, TroupeError } from '../../src/protocol/errors.ts';
 import type { DeadLetterReason } from '../../src/protocol/events.ts';
-import type { WireTarget } from '../../src/protocol/frame.ts';
-import { MISMATCHES_TOLD_MAX } from '../../src/protocol/limits.ts';
+import type { WireMessage, WirePayload, WireTarget } from '../../src/protocol/frame.ts';
+import { MISMATCHES_TOLD_MAX, STREAM_WINDOW_MAX } from '../../src/protocol/limits.ts';
 import type { NodeIdentity } from '../../src/protocol/membership.ts';
+import type { MessageKind } from '../../src/protocol/protocol.ts';
 import type { Actor } from '../actor/actor.ts';
+import type { Behaviour } from '../actor/behaviour.ts';
 import type { Kernel } from '../actor/kernel.ts';
 import { cycleTo } from '../actor/local-ref.ts';
 import { Waiter, type WaitingSender } from '../actor/mailbox.ts';
@@ -20,8 +28,10 @@ import { noRoom } from '../actor/pending.ts';
 import { Timeout } from '../host/timeouts.ts';
 import type { Arrival, GivenUp, Taken } from './inbound.ts';
 import type { Mail } from './mail.ts';
-import { refusalOf } from './refusal.ts';
+import { partsIn } from './parts-text.ts';
+import { type Refused, refusalOf } from './refusal.ts';
 import { RemoteCustomer } from './remote-customer.ts';
+import { StreamCustomer } from './stream-customer.ts';
 import { clockTimeOf } from './wall-time.ts';
 
 /** Places that are remembered, as they were written; with one more, all are read anew. */
@@ -116,6 +126,14 @@ export class Deliveries {
     this.customers.get(keyOf(node, incarnation, message.id))?.cancel(reason);
   }
 
+  /** Whoever reads a stream takes more of it. False: it does not say how much. */
+  demand({ message, node, incarnation }: Arrival): boolean {
+    const parts = partsIn(message.correlationId);
+    const customer = this.customers.get(keyOf(node, incarnation, message.id));
+    if (parts !== undefined && customer instanceof StreamCustomer) customer.demands(parts);
+    return parts !== undefined;
+  }
+
   /** A life of a node has ended: nobody there waits any more. */
   ended({ name, incarnation }: NodeIdentity): void {
     const reason = new TroupeError('ERR_NODE_DOWN', { node: name });
@@ -132,7 +150,7 @@ export class Deliveries {
       const reason = local.includes('#') ? 'stale-incarnation' : 'actor-unknown';
       return this.refuse(incoming, local, reason, new TroupeError('ERR_ACTOR_UNKNOWN', { address }));
     }
-    const way = this.wayTo(actor, incoming, incoming.message.type === 'ask');
+    const way = this.wayTo(actor, incoming, kindOf(incoming.message));
     if (!('actor' in way)) return this.refuse(incoming, actor.address, 'validation', way.error);
     const chain = this.chainIn(incoming);
     const cycle = chain === undefined ? undefined : cycleTo(actor, chain);
@@ -188,14 +206,14 @@ export class Deliveries {
   wayTo(
     actor: Actor,
     incoming: Pick<Incoming, 'node' | 'target' | 'payload'>,
-    isAsk: boolean,
+    kind: MessageKind,
   ): Way | { readonly error: unknown } {
     const { behaviour, address } = actor;
     const { target } = incoming;
     const found = behaviour.agent.protocol.name;
     try {
       if (found !== target.protocol) throw this.mismatch(incoming, address, `protocol '${found}'`);
-      const entry = isAsk ? behaviour.askEntry(target.message) : behaviour.tellEntry(target.message);
+      const entry = entryIn(behaviour, kind, target.message);
       return { actor, entry, content: behaviour.arriving(entry, incoming.payload) };
     } catch (error) {
       if (!isTroupeError(error, 'ERR_MESSAGE_UNKNOWN')) return { error };
@@ -244,12 +262,40 @@ export class Deliveries {
     if (type === 'tell') return undefined;
     const key = keyOf(node, incarnation, id);
     const wait = { deadline: type === 'ask' ? deadline : Infinity, chain };
-    const customer = new RemoteCustomer(this.kernel, actor, wait, {
-      reply: (value) => this.answer(incoming, 'reply', type === 'ask' ? value : undefined),
-      refuse: (error) => this.answer(incoming, 'refusal', undefined, error),
-      over: () => this.customers.delete(key),
-    });
+    const over = () => this.customers.delete(key);
+    const customer =
+      kindOf(message) === 'stream'
+        ? this.readerOf(incoming, actor, wait, over)
+        : new RemoteCustomer(this.kernel, actor, wait, {
+            reply: (value) => this.answer(incoming, 'reply', type === 'ask' ? value : undefined),
+            refuse: (error) => this.answer(incoming, 'refusal', undefined, error),
+            over,
+          });
     this.customers.set(key, customer);
+    return customer;
+  }
+
+  private readerOf(
+    incoming: Incoming,
+    actor: Actor,
+    wait: Pick<Customer, 'deadline' | 'chain'>,
+    over: () => void,
+  ): StreamCustomer {
+    const { message, lane, deadline: dueAt } = incoming;
+    const { id, payload: asked } = message;
+    const node = nodeOf(incoming);
+    const about = { id, lane, dueAt };
+    const ended = (type: 'reply' | 'refusal', payload: WirePayload): void => {
+      const word = { ...about, type, parts: customer.parts, payload };
+      this.mail.sayPart(node, word).catch(() => undefined); // that node has ended, or the time of the stream has
+    };
+    const customer: StreamCustomer = new StreamCustomer(this.kernel, actor, wait, windowIn(message), {
+      part: (parts, value) =>
+        this.mail.sayPart(node, { ...about, type: 'part', parts, payload: this.mail.answerTo(asked, value) }),
+      reply: (value) => ended('reply', this.mail.answerTo(asked, value)),
+      refuse: (error) => ended('refusal', this.mail.payloadOf(refusalOf(error, refusedIn(message)))),
+      over,
+    });
     return customer;
   }
 
@@ -269,7 +315,7 @@ export class Deliveries {
 
   private bury(incoming: Incoming, address: string, reason: DeadLetterReason, error?: unknown): undefined {
     const { target, message, payload, lane } = incoming;
-    const entry = entryWithoutHandler(target.message, message.type === 'ask' ? 'ask' : 'tell');
+    const entry = entryWithoutHandler(target.message, kindOf(message));
     const extras = extrasOf(incoming);
     const envelope = new Envelope(entry, payload, lane, senderOf(incoming), undefined, extras);
     this.kernel.deadLetters.add(envelope, address, reason, error);
@@ -278,15 +324,42 @@ export class Deliveries {
   /** Answers whoever waits. Who only told something hears of a mismatch, so that both nodes say it, and of nothing else. */
   private answer(arrival: Arrival, type: 'reply' | 'refusal', value: unknown, error?: unknown): void {
     const { message, lane } = arrival;
-    const { id, expiresAtMs, target } = message;
+    const { id, expiresAtMs } = message;
     if (message.type === 'tell' && !isTroupeError(error, 'ERR_PROTOCOL_MISMATCH')) return;
-    const refused = { address: target?.address ?? '', message: target?.message ?? '' };
     const { payload: asked } = message;
     const payload =
-      type === 'reply' ? this.mail.answerTo(asked, value) : this.mail.payloadOf(refusalOf(error, refused));
+      type === 'reply'
+        ? this.mail.answerTo(asked, value)
+        : this.mail.payloadOf(refusalOf(error, refusedIn(message)));
     const dueAt = Math.min(clockTimeOf(this.kernel, expiresAtMs), this.kernel.now() + ANSWER_MS);
     this.mail.say(nodeOf(arrival), { type, id, lane, dueAt, payload });
   }
+}
+
+/** What kind of message it is: an ask that says how many parts its sender takes is one for a stream. */
+function kindOf({ type, correlationId }: WireMessage): MessageKind {
+  if (type !== 'ask') return 'tell';
+  return correlationId === undefined ? 'ask' : 'stream';
+}
+
+function entryIn(behaviour: Behaviour, kind: MessageKind, name: string): MessageEntry {
+  switch (kind) {
+    case 'tell':
+      return behaviour.tellEntry(name);
+    case 'ask':
+      return behaviour.askEntry(name);
+    case 'stream':
+      return behaviour.streamEntry(name);
+  }
+}
+
+/** The parts that whoever asks for a stream takes at first: at least one, and no more than this version asks for. */
+function windowIn({ correlationId }: WireMessage): number {
+  return Math.min(Math.max(1, partsIn(correlationId) ?? 1), STREAM_WINDOW_MAX);
+}
+
+function refusedIn({ target }: WireMessage): Refused {
+  return { address: target?.address ?? '', message: target?.message ?? '' };
 }
 
 /** Milliseconds for which an answer is worth sending where the asker sets no end. */

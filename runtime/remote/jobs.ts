@@ -75,7 +75,7 @@ export class Jobs {
     };
     const letter = this.letterOf(envelope, turn);
     const patience = { timeoutMs: Infinity, waitsForRoom: true };
-    const { taken } = mail.send('job', to, letter, patience, turn.askChain(), job.id);
+    const { taken } = mail.send('job', to, letter, patience, turn.askChain(), { id: job.id });
     this.open.set(job.id, job);
     taken.catch((error: unknown) => this.notTaken(job, error));
     return { cancel: () => this.cancel(job) };

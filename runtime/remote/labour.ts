@@ -70,7 +70,7 @@ export class Labour {
     }
     const messages = actor.behaviour.agent.protocol.messages as Readonly<Record<string, MessageDefinition>>;
     const isAsk = messages[target.message]?.kind === 'ask';
-    const way = this.deliveries.wayTo(actor, { node: arrival.node, target, payload }, isAsk);
+    const way = this.deliveries.wayTo(actor, { node: arrival.node, target, payload }, isAsk ? 'ask' : 'tell');
     const chain = this.deliveries.chainIn(arrival);
     const cycle = chain === undefined ? undefined : cycleTo(actor, chain);
     if ('error' in way || cycle !== undefined) {

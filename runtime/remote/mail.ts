@@ -15,7 +15,7 @@ import {
   type WireType,
   type WireWaiting,
 } from '../../src/protocol/frame.ts';
-import { WIRE_CHAIN_MAX } from '../../src/protocol/limits.ts';
+import { TIMER_MS_MAX, WIRE_CHAIN_MAX } from '../../src/protocol/limits.ts';
 import type { NodeIdentity } from '../../src/protocol/membership.ts';
 import { decodePayload, encodePayload } from '../../src/protocol/payload.ts';
 import type { Admission } from '../../src/protocol/ref.ts';
@@ -26,6 +26,7 @@ import { jobLabel } from './job-words.ts';
 import type { Nodes } from './nodes.ts';
 import type { Outbox } from './outbox.ts';
 import type { Parcel, ParcelPatience } from './parcel.ts';
+import { partsText } from './parts-text.ts';
 import { SentLanes } from './sent-lanes.ts';
 import { wallNow, wallTimeOf } from './wall-time.ts';
 
@@ -53,6 +54,25 @@ export interface Word {
   /** Clock time until which it is of use. */
   readonly dueAt: number;
   readonly payload?: WirePayload;
+}
+
+/** A word about the stream of this id, to be sent until the end of its time. */
+export interface PartWord {
+  readonly type: 'part' | 'demand' | 'reply' | 'refusal';
+  readonly id: string;
+  readonly lane: Lane;
+  readonly dueAt: number;
+  /** Of a part its number; of a demand the parts that are taken in all; of an end the parts before it. */
+  readonly parts: number;
+  readonly payload?: WirePayload;
+}
+
+/** What few messages say beside their envelope. */
+export interface Marks {
+  /** Another one than that of the message. */
+  readonly id?: string;
+  /** Of what asks for a stream: parts that its reader takes at first. */
+  readonly window?: number | undefined;
 }
 
 /** A word about the watch, or the job, of this id. It may not be lost. */
@@ -146,7 +166,7 @@ export class Mail {
     envelope: Envelope,
     patience: Omit<ParcelPatience, 'expiresAtMs'>,
     chain?: AskChain,
-    id = envelope.id,
+    { id = envelope.id, window }: Marks = {},
   ): Parcel<undefined> {
     const { extras, payload, sender, rank, deadline } = envelope;
     const expiresAtMs = wallTimeOf(this.kernel, deadline);
@@ -156,7 +176,7 @@ export class Mail {
       sentAtMs: wallNow(this.kernel),
       expiresAtMs,
       sender: sender === undefined ? undefined : this.nameHere(sender.address),
-      correlationId: type === 'job' ? jobLabel(envelope) : undefined,
+      correlationId: type === 'job' ? jobLabel(envelope) : partsText(window),
       headers: extras?.trace === undefined ? extras?.headers : extras.trace.headersWith(extras.headers),
       target: { address: to.target, protocol: to.protocol, message: envelope.entry.name },
       chain: chain === undefined ? undefined : this.chainOf(chain),
@@ -199,8 +219,7 @@ export class Mail {
   /** As `say`, to whoever reads a destination. */
   sayAt(destination: Destination, { type, id, lane, dueAt, payload = NO_PAYLOAD }: Word): void {
     const { kernel } = this;
-    // Whole seconds share a timer.
-    const timeoutMs = Math.max(1, Math.ceil((dueAt - kernel.now()) / 1_000)) * 1_000;
+    const timeoutMs = timeoutUntil(kernel, dueAt);
     const bytes = encodeMessage(wordOf(type, id, wallNow(kernel), payload));
     this.outbox.send(destination, lane, bytes, { timeoutMs }, undefined).taken.catch((error: unknown) => {
       if (type === 'cancel' || isTroupeError(error, 'ERR_NODE_DOWN')) return;
@@ -208,6 +227,18 @@ export class Mail {
       const text = `a ${type} for ${whom} could not be sent`;
       kernel.events.emit({ type: 'logged', level: 'warn', address: '/', text, fields: { id, error } });
     });
+  }
+
+  /** Says a word about a stream. It waits where its lane is full. Resolves when the broker has it. */
+  sayPart(
+    node: NodeIdentity,
+    { type, id, lane, dueAt, parts, payload = NO_PAYLOAD }: PartWord,
+  ): Promise<undefined> {
+    const { kernel } = this;
+    const word = { ...wordOf(type, id, wallNow(kernel), payload), correlationId: partsText(parts) };
+    const patience = { timeoutMs: timeoutUntil(kernel, dueAt), waitsForRoom: true };
+    const destination = { kind: 'node', node: node.name } as const;
+    return this.outbox.send(destination, lane, encodeMessage(word), patience, undefined).taken;
   }
 
   /** The turns that wait, as other nodes name them; those that wait on other nodes have such names. */
@@ -231,6 +262,11 @@ export class Mail {
   private bury(envelope: Envelope, address: string, error: unknown): void {
     this.kernel.deadLetters.add(envelope, address, reasonOf(error), error);
   }
+}
+
+/** Whole seconds share a timer. */
+function timeoutUntil(kernel: Kernel, dueAt: number): number {
+  return Math.min(Math.max(1, Math.ceil((dueAt - kernel.now()) / 1_000)) * 1_000, TIMER_MS_MAX);
 }
 
 function wordOf(type: WireType, id: string, sentAtMs: number, payload: WirePayload) {

@@ -274,6 +274,10 @@ export class RemoteNode {
       case 'reply':
       case 'refusal':
         return this.takeAnswer(arrival);
+      case 'part':
+        return this.takePart(arrival);
+      case 'demand':
+        return this.deliveries.demand(arrival) ? undefined : misdirected('it says no number of parts');
       case 'watch':
         return this.watchers.watch(arrival, decodePayload(message.payload));
       case 'stop':
@@ -300,9 +304,21 @@ export class RemoteNode {
       return Promise.resolve({ reason: 'serialization', error });
     }
     if (this.asks.answered(arrival, value) || this.jobs.answered(arrival, value)) return undefined;
-    if (message.type === 'reply') this.buryReply(arrival, value);
-    else this.noteMismatch(node, value);
+    // The end of a stream that nobody reads any more says nothing, unless it has a result.
+    const isNothing = value === undefined && message.correlationId !== undefined;
+    if (message.type === 'reply') {
+      if (!isNothing) this.buryReply(arrival, value);
+    } else this.noteMismatch(node, value);
     return undefined;
+  }
+
+  private takePart(arrival: Arrival): Taken {
+    try {
+      const isAsked = this.asks.came(arrival, () => this.mail.valueOf(arrival.message.payload));
+      return isAsked ? undefined : misdirected('it is a part that nobody has asked for');
+    } catch (error) {
+      return Promise.resolve({ reason: 'serialization', error });
+    }
   }
 
   /** A reply that nobody waits for any more. */

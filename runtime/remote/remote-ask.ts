@@ -92,7 +92,7 @@ export class RemoteAsk extends PendingCall {
     this.ports.settled(this);
   }
 
-  private get tally() {
+  protected get tally() {
     return this.kernel.telemetry.tallyOf(this.inquiry.protocol);
   }
 }

@@ -28,9 +28,9 @@ export class RemoteCustomer extends Timeout implements Customer {
   /** Takes a message out of the wait for room, if it waits. */
   leave: () => void = () => undefined;
   private readonly kernel: Kernel;
-  private readonly actor: Actor;
+  protected readonly actor: Actor;
   private readonly ports: CustomerPorts;
-  private isSettled = false;
+  protected isSettled = false;
 
   constructor(
     kernel: Kernel,
@@ -79,7 +79,7 @@ export class RemoteCustomer extends Timeout implements Customer {
     this.cancel(new TroupeError('ERR_MESSAGE_DROPPED', { address, message, reason: 'expired' }));
   }
 
-  private settle(): boolean {
+  protected settle(): boolean {
     if (this.isSettled) return false;
     this.isSettled = true;
     this.kernel.timeouts.cancel(this);

@@ -1,18 +1,19 @@
 /**
  * A ref to an actor of another node. The same calls mean the same; what differs is what is known when they answer: `tell` has it in the
- * outbox of this node, `send` at the broker (with `receipt` in the actor's mailbox), and `ask` has the reply.
+ * outbox of this node, `send` at the broker (with `receipt` in the actor's mailbox), `ask` has the reply, and `stream` its parts.
  */
 
 import { formatNodePlace, type NodePlace } from '../../src/protocol/address.ts';
 import type { Envelope } from '../../src/protocol/envelope.ts';
 import { TroupeError } from '../../src/protocol/errors.ts';
-import { ASK_TIMEOUT_MS, SEND_TIMEOUT_MS } from '../../src/protocol/limits.ts';
-import type { AnyProtocol, MessageDefinition } from '../../src/protocol/protocol.ts';
+import { ASK_TIMEOUT_MS, SEND_TIMEOUT_MS, STREAM_TIMEOUT_MS } from '../../src/protocol/limits.ts';
+import type { AnyProtocol, MessageDefinition, MessageKind } from '../../src/protocol/protocol.ts';
 import type { Admission, AskOptions, SendOptions, TellOptions } from '../../src/protocol/ref.ts';
 import { isFitForWire, ONLY_TYPED } from '../../src/protocol/schema.ts';
 import { type CallOptions, callOptions, deadlineOf, headersOf, waitMs } from '../actor/call-options.ts';
 import type { Kernel } from '../actor/kernel.ts';
-import { ActorRef, notHere } from '../actor/local-ref.ts';
+import { ActorRef, notHere, throwIfOver } from '../actor/local-ref.ts';
+import type { PartReader, PartsCall } from '../actor/part-reader.ts';
 import type { Turn } from '../actor/turn.ts';
 import type { Elsewhere } from '../actor/watch.ts';
 import type { Asks } from './asks.ts';
@@ -119,12 +120,35 @@ export abstract class FarRef extends ActorRef {
     return this.calls.asks.ask(to, envelope, this.definition(name)?.reply, caller);
   }
 
+  override openStream(
+    from: Turn | undefined,
+    name: string,
+    payload: unknown,
+    call: CallOptions,
+    reader: PartReader,
+  ): PartsCall {
+    const { kernel } = this;
+    const envelope = this.letter(from, name, payload, call, 'stream');
+    throwIfOver(kernel, call, from);
+    const to = this.addressee();
+    if (to instanceof TroupeError) {
+      this.refused('stream', 'actor-unknown', envelope, from)?.failed(to);
+      throw to;
+    }
+    const timeoutMs = waitMs(kernel.now(), call.timeoutMs ?? STREAM_TIMEOUT_MS, from);
+    envelope.ensureExtras().deadline = kernel.now() + timeoutMs;
+    this.begin('stream', envelope, from);
+    const caller = { timeoutMs, signal: call.signal, from, trace: envelope.extras?.trace };
+    const { part, reply } = this.definition(name) ?? {};
+    return this.calls.asks.stream(to, envelope, reply, caller, { reader, part, window: call.window });
+  }
+
   private letter(
     from: Turn | undefined,
     name: string,
     payload: unknown,
     call: CallOptions,
-    kind: 'tell' | 'ask',
+    kind: MessageKind,
   ): Envelope {
     const { kernel } = this;
     const headers = headersOf(kernel, from, call);
@@ -140,7 +164,7 @@ export abstract class FarRef extends ActorRef {
     return envelope;
   }
 
-  private begin(call: 'tell' | 'send' | 'ask', envelope: Envelope, from: Turn | undefined): void {
+  private begin(call: 'tell' | 'send' | 'ask' | 'stream', envelope: Envelope, from: Turn | undefined): void {
     const { kernel } = this;
     if (kernel.isRecorded) kernel.telemetry.sending(call, this.protocol.name, envelope, from);
   }

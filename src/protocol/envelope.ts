@@ -40,7 +40,7 @@ export interface Customer {
 export interface PartsCustomer extends Customer {
   /** Parts that it takes now; one more than that is never offered. */
   readonly demand: number;
-  /** Called whenever there is demand again. */
+  /** Called when there may be demand again. */
   onDemand: (() => void) | undefined;
   /** Takes a part; where it cannot, the stream ends. */
   takePart(part: unknown): void;

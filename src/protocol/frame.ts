@@ -34,6 +34,8 @@ const FIRST_TYPES = [
   'watch',
   'unwatch',
   'terminated',
+  'part',
+  'demand',
 ] as const;
 
 /** What followed later, from number 40. */
@@ -65,6 +67,7 @@ const TYPES_BY_NUMBER: ReadonlyMap<number, WireType> = new Map(
  * - `names`: which names the sender holds, or the wish to hear that of the other node;
  * - `watch`: an actor of the sender's node wants to hear of the end of one of the reader's; `unwatch`: it does not any more;
  *   `terminated`: the end of the one that the `watch` of this id is about, with its reason;
+ * - `part`: a part of the stream that the `ask` of this id has asked for; `demand`: how many of them its sender takes in all;
  * - `stop`: the same as `watch`, and that actor is to be stopped; of a watch that is there already, its actor;
  * - `job`: a message to a worker of the sender's pool, told or asked; `done`: the turn of the job of this id is over, with its outcome.
  */
@@ -92,6 +95,7 @@ export interface WireMessage {
   /** Milliseconds since 1970 after which it is not worth a turn any more. */
   readonly expiresAtMs: number | undefined;
   readonly sender: string | undefined;
+  /** Of an `ask`, `part`, `demand`, `reply` and `refusal` of a stream: a number of parts. Of a bus: its users'. */
   readonly correlationId: string | undefined;
   readonly headers: Headers | undefined;
   /** Of `tell`, `ask`, `send`, `spawn` and `job`, and of no other. */

@@ -24,6 +24,7 @@ import { poolCases } from './broker/pools.ts';
 import { scheduleCases } from './broker/schedules.ts';
 import { settlementCases } from './broker/settlement.ts';
 import { shardCases } from './broker/shards.ts';
+import { streamCases } from './broker/streams.ts';
 import { systemCases } from './broker/systems.ts';
 
 /** Milliseconds that servers may take to start. */
@@ -63,6 +64,7 @@ export function brokerContract(harness: BrokerHarness): void {
     describe('members', () => memberCases(cases));
     describe('systems', () => systemCases(cases));
     describe('pools', () => poolCases(cases));
+    describe('streams', () => streamCases(cases));
     describe('keyed agents', () => keyedCases(cases));
     describe('shards', () => shardCases(cases));
     describe('faults', () => faultCases(cases));

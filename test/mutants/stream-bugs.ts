@@ -6,6 +6,9 @@ const tests = ['test/unit/stream.test.ts'];
 const laws = ['test/property/stream.property.test.ts'];
 const READER = 'runtime/actor/part-reader.ts';
 const PENDING = 'runtime/actor/pending-stream.ts';
+const far = ['test/property/remote-stream.property.test.ts', 'test/unit/remote-stream.test.ts'];
+const REMOTE = 'runtime/remote/remote-stream.ts';
+const CUSTOMER = 'runtime/remote/stream-customer.ts';
 const PRODUCTION = 'runtime/actor/production.ts';
 
 export const STREAM_BUGS: readonly PlantedBug[] = [
@@ -120,5 +123,68 @@ export const STREAM_BUGS: readonly PlantedBug[] = [
     find: 'if (pause !== undefined) await pause;',
     replace: '',
     tests,
+  },
+  {
+    name: 'a part of another node that comes before its time is passed over',
+    file: REMOTE,
+    find: 'if (number <= this.received || this.early.has(number)) return true;',
+    replace: 'if (number !== this.received + 1) return true;',
+    tests: far,
+  },
+  {
+    name: 'parts of another node are read as they come',
+    file: REMOTE,
+    find: '    for (let next = this.received + 1; this.early.has(next); next = this.received + 1) {\n',
+    replace: '    for (const next of this.early.keys()) {\n',
+    tests: far,
+  },
+  {
+    name: 'the end of a stream of another node does not wait for its parts',
+    file: REMOTE,
+    find: 'this.received >= this.end.parts',
+    replace: 'this.received >= 0',
+    tests: far,
+  },
+  {
+    name: 'a copy of a part is read again',
+    file: REMOTE,
+    find: 'if (number <= this.received || this.early.has(number)) return true;',
+    replace: 'if (number <= this.received) this.reading.reader.take(value);',
+    tests: far,
+  },
+  {
+    name: 'a reader tells the other node of no demand',
+    file: REMOTE,
+    find: '    this.streamPorts.demand(this, demanded);\n',
+    replace: '',
+    tests: far,
+  },
+  {
+    name: 'a reader that breaks off does not tell the other node',
+    file: REMOTE,
+    find: '    this.takeBack(reason);\n',
+    replace: '',
+    tests: far,
+  },
+  {
+    name: 'a demand that comes late takes a later one back',
+    file: CUSTOMER,
+    find: 'this.demanded = Math.max(this.demanded, parts);',
+    replace: 'this.demanded = parts;',
+    tests: far,
+  },
+  {
+    name: 'a producer sends as much to another node as it may to any',
+    file: 'runtime/remote/deliveries.ts',
+    find: 'return Math.min(Math.max(1, partsIn(correlationId) ?? 1), STREAM_WINDOW_MAX);',
+    replace: 'return Math.max(partsIn(correlationId) ?? 1, STREAM_WINDOW_MAX);',
+    tests: far,
+  },
+  {
+    name: 'a part that cannot be sent is passed over',
+    file: CUSTOMER,
+    find: '    } catch (error) {\n      this.fail(error);\n',
+    replace: '    } catch {\n',
+    tests: far,
   },
 ];

@@ -7,7 +7,7 @@ const RANGES = [
   [1, 66],
   [74, 100],
   [116, 119],
-  [125, 130],
+  [125, 131],
 ] as const;
 
 /** Those that the runtime does not have yet: they need nodes, a store, or the journal of effects. */
