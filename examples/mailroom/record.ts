@@ -43,6 +43,8 @@ export interface RunRecord {
   readonly security: SecurityReport | undefined;
   readonly governor: QuarantineReport | undefined;
   readonly digest: DigestReport | undefined;
+  /** The digest in words, line by line. */
+  readonly summary: readonly string[];
   readonly reporter: ReporterReport | undefined;
   readonly deadMail: DeadMailReport;
   readonly accounts: readonly MailboxAccount[];

@@ -1,6 +1,7 @@
 /** The report at a run's end, as text: what happened, and the table that must add up. */
 import { KINDS } from './agents/protocols.ts';
 import type { Paint } from './paint.ts';
+import { count, printable, quoted, shortName } from './plain-text.ts';
 import type { RunRecord } from './record.ts';
 import { handledMails, qualityOf, type Sum, total } from './sums.ts';
 
@@ -128,7 +129,7 @@ function latency({ reporter }: RunRecord, paint: Paint): string[] {
 }
 
 function judgement(record: RunRecord, paint: Paint): string[] {
-  const { training, languageModel, governor, digest } = record;
+  const { training, languageModel, governor } = record;
   const lines: string[] = [];
   if (languageModel !== undefined)
     lines.push(item('filter', `language model ${quoted(languageModel)}`, paint));
@@ -158,22 +159,9 @@ function judgement(record: RunRecord, paint: Paint): string[] {
       `${CONTINUED} ${governor.alerts} alerts; ${governor.reviewed} mails reviewed, ${governor.held} held at the end`,
     );
   }
-  if (digest !== undefined) lines.push(...digestLines(digest, paint));
-  return lines;
-}
-
-function digestLines(digest: NonNullable<RunRecord['digest']>, paint: Paint): string[] {
-  const judged = total(digest.judged) ?? 0;
-  const spam = total(digest.calledSpam) ?? 0;
-  const lines = [
-    item('digest', `${count(judged)} mails judged: ${count(spam)} spam, ${count(judged - spam)} ham`, paint),
-  ];
-  const hosts = digest.spamHosts.map(({ host, mails }) => `${printable(host)} (${mails})`).join(', ');
-  if (hosts !== '') lines.push(`${CONTINUED} most spam came as from ${hosts}`);
-  if (digest.surestSpam !== undefined) {
-    const { name, subject } = digest.surestSpam;
-    lines.push(`${CONTINUED} the surest: ${quoted(subject)} (${shortName(name)})`);
-  }
+  const [first, ...others] = record.summary.map(printable);
+  if (first !== undefined) lines.push(item('digest', first, paint));
+  lines.push(...others.map((line) => `${CONTINUED} ${line}`));
   return lines;
 }
 
@@ -199,25 +187,6 @@ function ending({ tookMs }: RunRecord, sums: readonly Sum[], paint: Paint): stri
 
 function item(label: string, text: string, paint: Paint): string {
   return ` ${paint('bold', label.padEnd(12))} ${text}`;
-}
-
-/** Names in the corpus end in a checksum of 32 digits: enough of it to find the file. */
-function shortName(name: string): string {
-  return printable(name).replace(/\.([0-9a-f]{6})[0-9a-f]{26}\.txt$/, '.$1');
-}
-
-/** Text from a mail, fit for a terminal. */
-function quoted(text: string): string {
-  const short = printable(text.replace(/\s+/g, ' '));
-  return `"${short.length > 56 ? `${short.slice(0, 53)}...` : short}"`;
-}
-
-function printable(text: string): string {
-  return text.replace(/[^\x20-\x7e]/g, '?');
-}
-
-function count(value: number | undefined): string {
-  return value === undefined || Number.isNaN(value) ? 'unknown' : value.toLocaleString('en');
 }
 
 /** Two digits where they matter, whole milliseconds from ten on. */

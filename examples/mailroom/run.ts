@@ -97,7 +97,10 @@ interface Run {
 }
 
 /** What the agents counted themselves. */
-type StageCounts = Pick<RunRecord, 'training' | 'intake' | 'security' | 'governor' | 'digest' | 'reporter'>;
+type StageCounts = Pick<
+  RunRecord,
+  'training' | 'intake' | 'security' | 'governor' | 'digest' | 'summary' | 'reporter'
+>;
 
 async function runStages(run: Run): Promise<StageCounts> {
   const { system, stages, delivery, languageModel } = run;
@@ -116,9 +119,21 @@ async function runStages(run: Run): Promise<StageCounts> {
     intake: await stages.answer('intake', intake.ask('report', undefined, last)),
     security: await stages.answer('security', books.security.ask('report', undefined, last)),
     governor: await stages.answer('governor', books.governor.ask('report', undefined, last)),
-    digest: await stages.answer('digest', books.digest.ask('report', undefined, last)),
+    ...(await digested(run)),
     reporter: await stages.answer('reporter', books.reporter.ask('report', undefined, last)),
   };
+}
+
+/** The digest tells its summary line by line, and at the end what it has counted. */
+async function digested(run: Run): Promise<Pick<RunRecord, 'digest' | 'summary'>> {
+  const { system, stages } = run;
+  const lines = system.refs.books.digest.stream('summarize', undefined, lastOf(run));
+  const summary: string[] = [];
+  const reading = async () => {
+    for await (const line of lines) summary.push(line);
+    return lines.result;
+  };
+  return { digest: await stages.answer('digest', reading()), summary };
 }
 
 /** What is asked behind everything that is queued already. */

@@ -16,6 +16,7 @@ const SURROUNDINGS: readonly (readonly [declared: string, defined: string])[] = 
   ],
   ['declare const mail: { id: string; body: string };', "const mail = { id: '7', body: 'an offer' };"],
   ['declare const signal: AbortSignal;', 'const signal = new AbortController().signal;'],
+  ['process.stdout.write(part)', 'console.log(part)'],
   [
     'await spam.unsubscribe();',
     'console.log(JSON.stringify(verdict), JSON.stringify(system.inspect(ref)?.counts), system.deadLetters.stats().total);\nawait spam.unsubscribe();',
@@ -39,10 +40,12 @@ describe('the example of the documentation', () => {
         encoding: 'utf8',
         stdio: ['ignore', 'pipe', 'pipe'],
       });
-      const [verdict = '', counts = '', dead] = output.trim().split(' ');
+      const [first, second, last = ''] = output.trim().split('\n');
+      expect([first, second]).toEqual(['mail 1 looks like ', 'bulk advertising']);
+      const [verdict = '', counts = '', dead] = last.split(' ');
       expect(JSON.parse(verdict)).toEqual({ label: 'spam', score: 0.9 });
-      // Told, sent, asked, and its own verdict that came back as `learn`; the ham verdict was not for it.
-      expect(JSON.parse(counts)).toMatchObject({ accepted: 4, failed: 0 });
+      // Told, sent, asked, streamed, and its own verdict that came back as `learn`; the ham verdict was not for it.
+      expect(JSON.parse(counts)).toMatchObject({ accepted: 5, failed: 0 });
       expect(dead).toBe('0');
     } finally {
       rmSync(folder, { recursive: true, force: true });

@@ -102,6 +102,10 @@ describe.concurrent('the mailroom on its sample', () => {
     expect(output).toContain('eight-bit-in-ascii RFC 2046 section 4.1.2');
     expect(output).toMatch(/replayed .*\n.*handled by the lenient parser/);
     expect(output).toMatch(/kill -9 of worker-\d with [1-9] in hand/);
+    // The digest streams it, line by line.
+    expect(output).toMatch(
+      / digest +573 mails judged: \d+ spam, \d+ ham\n +most spam came as from .*\n +the surest: "/,
+    );
     expect(output).not.toContain(' OFF ');
     expect(output).not.toContain('\u001b');
     expect(output.match(/of 1,200 mails \|/g)?.length).toBeGreaterThanOrEqual(6);

@@ -113,10 +113,9 @@ const RIGHT: RunRecord = {
     learnt: { spam: 1, ham: 1, own: 0 },
     judged: { spam: 2, ham: 5, own: 0 },
     calledSpam: { spam: 2, ham: 0, own: 0 },
-    spamHosts: [],
-    surestSpam: undefined,
     retries: 1,
   },
+  summary: [],
   reporter: {
     taken: 10,
     alerts: 2,

@@ -1,6 +1,7 @@
-/** The digest: the end of a mail's way. It counts what was handled and remembers what is worth telling. */
+/** The digest: the end of a mail's way. It counts what was handled, remembers what is worth telling, and tells it line by line. */
 import { agent } from 'troupe';
-import { Digest, type DigestReport, type FiledMail, type KindCounts, noMails } from './protocols.ts';
+import { count, quoted, shortName } from '../plain-text.ts';
+import { Digest, type FiledMail, KINDS, type KindCounts, noMails } from './protocols.ts';
 
 interface SurestSpam {
   readonly name: string;
@@ -44,14 +45,17 @@ export const digest = agent(Digest, {
       countHost(spamHosts, mail.senderHost);
       ctx.state.surestSpam = surer(ctx.state.surestSpam, mail, verdict.score);
     },
-    report: ({ state }): DigestReport => ({
-      learnt: { ...state.learnt },
-      judged: { ...state.judged },
-      calledSpam: { ...state.calledSpam },
-      retries: state.retries,
-      spamHosts: topHosts(state.spamHosts),
-      surestSpam: state.surestSpam,
-    }),
+    // Line by line, as that of a language model would come.
+    async *summarize({ state }) {
+      const { learnt, judged, calledSpam, spamHosts, surestSpam, retries } = state;
+      const [all, spam] = [total(judged), total(calledSpam)];
+      yield `${count(all)} mails judged: ${count(spam)} spam, ${count(all - spam)} ham`;
+      const hosts = topHosts(spamHosts).map(({ host, mails }) => `${host} (${mails})`);
+      if (hosts.length > 0) yield `most spam came as from ${hosts.join(', ')}`;
+      if (surestSpam !== undefined)
+        yield `the surest: ${quoted(surestSpam.subject)} (${shortName(surestSpam.name)})`;
+      return { learnt: { ...learnt }, judged: { ...judged }, calledSpam: { ...calledSpam }, retries };
+    },
   },
 });
 
@@ -66,7 +70,11 @@ function surer(best: SurestSpam | undefined, mail: FiledMail, score: number): Su
   return { name: mail.name, subject: mail.subject, score };
 }
 
-function topHosts(hosts: ReadonlyMap<string, number>): DigestReport['spamHosts'] {
+function total(counts: KindCounts): number {
+  return KINDS.reduce((sum, kind) => sum + counts[kind], 0);
+}
+
+function topHosts(hosts: ReadonlyMap<string, number>): { readonly host: string; readonly mails: number }[] {
   const counted = [...hosts].map(([host, mails]) => ({ host, mails }));
   counted.sort((left, right) => right.mails - left.mails || left.host.localeCompare(right.host));
   return counted.slice(0, TOP_HOSTS);

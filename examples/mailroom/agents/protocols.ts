@@ -7,7 +7,7 @@
  * Every agent has an ask that is sent with priority `background`, such as `settle` or `report`. The order is strict, so its
  * answer means that everything queued before it has had its turn: the run ends stage by stage without a timer.
  */
-import { ask, type Priority, protocol, tell, topic, type } from 'troupe';
+import { ask, type Priority, protocol, stream, tell, topic, type } from 'troupe';
 import type { Label, Model } from '../bayes.ts';
 import type { MailRule } from '../mail-rules.ts';
 import type { ParsedMail } from '../parse.ts';
@@ -187,16 +187,13 @@ export interface DigestReport {
   readonly calledSpam: KindCounts;
   /** Attempts that failed before the one that succeeded. */
   readonly retries: number;
-  /** Hosts that most of it came from, most first. */
-  readonly spamHosts: readonly { readonly host: string; readonly mails: number }[];
-  /** The mail the filter was surest of. */
-  readonly surestSpam: { readonly name: string; readonly subject: string } | undefined;
 }
 
 /** Files what was handled. */
 export const Digest = protocol('digest', {
   file: tell(type<FiledMail>()),
-  report: ask(type<void>(), type<DigestReport>()),
+  /** The summary line by line, and what it is made of. */
+  summarize: stream(type<void>(), type<string>(), type<DigestReport>()),
 });
 
 /** Milliseconds within which half, and 99 of 100, had their turn. */

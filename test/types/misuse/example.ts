@@ -5,10 +5,11 @@ declare const mail: { id: string; body: string };
 declare const signal: AbortSignal;
 
 import { z } from 'zod';
-import { agent, ask, createSystem, protocol, supervisor, tell, topic, type } from 'troupe';
+import { agent, ask, createSystem, protocol, stream, supervisor, tell, topic, type } from 'troupe';
 
 export const Triage = protocol('triage', {
   classify: ask(z.object({ id: z.string(), body: z.string() }), z.object({ label: z.enum(['spam', 'ham']), score: z.number() })),
+  explain: stream(z.object({ id: z.string() }), z.string()),
   learn: tell(z.object({ id: z.string(), label: z.enum(['spam', 'ham']) })),
 });
 export const Verdict = topic('mail.verdict.{label}', z.object({ id: z.string(), score: z.number() }));
@@ -29,6 +30,7 @@ export const triage = agent(Triage, {
       await ctx.publish(Verdict, { label }, { id: mail.id, score });
       return { label, score };
     },
+    async *explain(ctx, { id }) { yield `mail ${id} looks like `; yield 'bulk advertising'; },
     learn: (ctx, message) => ctx.state.seen++,
   },
 });
@@ -43,6 +45,7 @@ const ref = system.refs.triage;                                         // typed
 ref.tell('learn', { id: '1', label: 'ham' });                           // never waits: 'accepted' | 'full' | 'stopped' | ...
 await ref.send('learn', { id: '2', label: 'spam' }, { priority: 'critical' });   // waits for room: the backpressure
 const verdict = await ref.ask('classify', mail, { timeoutMs: 5_000, signal });
+for await (const part of ref.stream('explain', { id: '1' })) process.stdout.write(part);
 const spam = await system.subscribe(Verdict.where({ label: 'spam' }), (message, meta) => {});
 await system.publish(Verdict, { label: 'ham' }, { id: '3', score: 0.1 }, { priority: 'background', ttlMs: 60_000 });
 await spam.unsubscribe();
