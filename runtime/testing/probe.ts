@@ -6,15 +6,21 @@
 import { type AnyAgentDefinition, agent } from '../../src/protocol/agent.ts';
 import type { AskContext, Context, Replied, ReplyTo, Terminated } from '../../src/protocol/context.ts';
 import { durationOption, functionOption, invalidOption, objectOption } from '../../src/protocol/options.ts';
+import type { Parts } from '../../src/protocol/part-stream.ts';
 import type { Priority } from '../../src/protocol/priority.ts';
 import type {
   AnyProtocol,
   AskName,
   MessageDefinition,
+  MessageKind,
+  PartOf,
   PayloadOf,
   ReplyOf,
+  ResultOf,
+  StreamName,
 } from '../../src/protocol/protocol.ts';
 import type { AnyRef, Ref } from '../../src/protocol/ref.ts';
+import { rejected } from '../../src/protocol/rejected.ts';
 import { Cell } from '../actor/cell.ts';
 import { TurnContext } from '../actor/context.ts';
 import { actorRef } from '../actor/local-ref.ts';
@@ -79,6 +85,17 @@ export interface Probe<P extends AnyProtocol> {
   ): void;
   /** Lets the oldest ask that waits, else the next one, fail with `error`. */
   rejectTo(name: AskName<P> & string, error: unknown): void;
+  /**
+   * Answers streams of this name from now on: with these parts and this result, or by an `async *` function of what is asked. One that comes
+   * before is rejected (`ERR_MESSAGE_REJECTED`).
+   */
+  streamTo<Name extends StreamName<P> & string>(
+    name: Name,
+    parts:
+      | readonly PartOf<P['messages'][Name]>[]
+      | ((request: Payload<P, Name>) => Parts<PartOf<P['messages'][Name]>, ResultOf<P['messages'][Name]>>),
+    result?: ResultOf<P['messages'][Name]>,
+  ): void;
   /** Watches an actor, for `expectTerminated`. */
   watch(ref: AnyRef): void;
   /** Waits for word of the end of an actor that the probe watches. Rejects with `ERR_TEST_FAILED`. */
@@ -91,6 +108,9 @@ interface Item extends Received {
 
 /** Answers one ask. */
 type Answerer = (request: unknown, right: ReplyTo<unknown>) => void;
+
+/** Makes the parts of one stream. */
+type Streamer = (request: unknown) => Parts<unknown, unknown>;
 
 interface Open {
   readonly request: unknown;
@@ -108,6 +128,7 @@ export class ProbeRecord implements Omit<Probe<AnyProtocol>, 'ref'> {
   private readonly planned = new Map<string, Answerer[]>();
   private readonly always = new Map<string, Answerer>();
   private readonly open = new Map<string, Open[]>();
+  private readonly streams = new Map<string, Streamer>();
   private cell: Cell | undefined = undefined;
 
   constructor(protocol: AnyProtocol, driver: Driver, fail: Fail) {
@@ -116,11 +137,7 @@ export class ProbeRecord implements Omit<Probe<AnyProtocol>, 'ref'> {
     this.fail = fail;
     const on: Record<string, unknown> = {};
     for (const [name, { kind }] of Object.entries(messagesOf(protocol))) {
-      on[name] =
-        kind === 'ask'
-          ? (ctx: AskContext<AnyProtocol, unknown, unknown>, request: unknown) =>
-              this.asked(ctx, name, request)
-          : (ctx: Context<AnyProtocol>, payload: unknown) => this.record(ctx, name, payload);
+      on[name] = this.handlerOf(name, kind);
     }
     const options = {
       state: (_: unknown, ctx: unknown) => {
@@ -184,6 +201,11 @@ export class ProbeRecord implements Omit<Probe<AnyProtocol>, 'ref'> {
     this.plan(name, (_, right) => right.reject(error));
   }
 
+  streamTo(name: string, parts: unknown, result?: unknown): void {
+    this.nameOption('streamTo: name', name, 'stream');
+    this.streams.set(name, streamerOf(parts, result));
+  }
+
   watch(ref: AnyRef): void {
     const { cell } = this;
     if (cell === undefined || cell.hasEnded) throw this.fail('The probe has ended: it can watch nobody.');
@@ -200,6 +222,24 @@ export class ProbeRecord implements Omit<Probe<AnyProtocol>, 'ref'> {
     if (terminated !== undefined) return terminated;
     const others = this.ends.map((each) => each.ref.address).join(', ') || 'nobody';
     throw this.fail(`Expected the end of ${ref.address} within ${withinMs} ms. Word came of ${others}.`);
+  }
+
+  private handlerOf(name: string, kind: MessageKind): unknown {
+    switch (kind) {
+      case 'tell':
+        return (ctx: Context<AnyProtocol>, payload: unknown) => this.record(ctx, name, payload);
+      case 'ask':
+        return (ctx: AskContext<AnyProtocol, unknown, unknown>, request: unknown) =>
+          this.asked(ctx, name, request);
+      case 'stream':
+        return (ctx: Context<AnyProtocol>, request: unknown) => {
+          this.record(ctx, name, request);
+          const streamer = this.streams.get(name);
+          if (streamer === undefined)
+            throw rejected(`no parts of '${name}' are planned; call streamTo first`);
+          return streamer(request);
+        };
+    }
   }
 
   private record(ctx: Context<AnyProtocol>, name: string, payload: unknown): undefined {
@@ -225,7 +265,7 @@ export class ProbeRecord implements Omit<Probe<AnyProtocol>, 'ref'> {
     else answerer(waiting.request, waiting.right);
   }
 
-  private nameOption(option: string, name: unknown, kind: 'ask' | undefined): string {
+  private nameOption(option: string, name: unknown, kind: 'ask' | 'stream' | undefined): string {
     const messages = messagesOf(this.protocol);
     const fitting = Object.keys(messages).filter(
       (each) => kind === undefined || messages[each]?.kind === kind,
@@ -256,6 +296,16 @@ function listIn<T>(lists: Map<string, T[]>, name: string): T[] {
   const list = lists.get(name) ?? [];
   lists.set(name, list);
   return list;
+}
+
+function streamerOf(parts: unknown, result: unknown): Streamer {
+  if (typeof parts === 'function') return parts as Streamer; // what it gives is looked at when it is a turn
+  if (!Array.isArray(parts)) throw invalidOption('streamTo: parts', 'a list, or an async * function', parts);
+  const given: readonly unknown[] = [...parts];
+  return async function* () {
+    yield* given;
+    return result;
+  };
 }
 
 function answererOf(reply: unknown): Answerer {

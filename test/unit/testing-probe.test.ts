@@ -1,4 +1,4 @@
-import { agent, ask, protocol, tell, type } from 'troupe';
+import { agent, ask, protocol, stream, tell, type } from 'troupe';
 import { describe, expect, it } from 'vitest';
 import { fits, shown } from '../../runtime/testing/matcher.ts';
 import { kitSystem } from '../support/kit-system.ts';
@@ -52,6 +52,41 @@ describe('a probe', () => {
     );
     expect(system.now).toBe(700);
     expect(desk.messages.map(({ name }) => name)).toEqual(['price', 'note', 'price', 'note']);
+  });
+
+  it('answers streams from the moment it is told how, by a list or by a generator, and rejects those before', async () => {
+    const Teller = protocol('teller', {
+      tell: stream(type<number>(), type<string>(), type<number>()),
+      bell: tell(),
+    });
+    const system = await kitSystem({ seed: 1 });
+    const teller = await system.probe(Teller);
+    const readAll = async (): Promise<unknown[]> => {
+      const parts = teller.ref.stream('tell', 3);
+      const got: unknown[] = [];
+      for await (const part of parts) got.push(part);
+      return [...got, await parts.result];
+    };
+    await expect(readAll()).rejects.toMatchObject({
+      code: 'ERR_MESSAGE_REJECTED',
+      cause: { message: expect.stringContaining('streamTo') as string },
+    });
+    teller.streamTo('tell', ['a', 'b'], 2);
+    expect([await readAll(), await readAll()]).toEqual([
+      ['a', 'b', 2],
+      ['a', 'b', 2],
+    ]);
+    teller.streamTo('tell', async function* (count) {
+      yield `${count} of them`;
+      return count;
+    });
+    expect(await readAll()).toEqual(['3 of them', 3]);
+    teller.ref.tell('bell');
+    await teller.expect('bell');
+    expect(teller.messages.map(({ name }) => name)).toEqual(['tell', 'tell', 'tell', 'tell', 'bell']);
+    const loose = teller as unknown as { streamTo(name: string, parts: unknown): void };
+    expect(() => loose.streamTo('bell', [])).toThrow('one of tell');
+    expect(() => loose.streamTo('tell', 'a')).toThrow('a list, or an async * function');
   });
 
   it('says what it received instead', async () => {
