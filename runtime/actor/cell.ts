@@ -8,7 +8,7 @@
 import { formatAddress } from '../../src/protocol/address.ts';
 import type { Terminated } from '../../src/protocol/context.ts';
 import type { Driver } from '../../src/protocol/driven.ts';
-import type { Envelope, MessageEntry } from '../../src/protocol/envelope.ts';
+import { type Envelope, type MessageEntry, partsCustomerOf } from '../../src/protocol/envelope.ts';
 import { TroupeError } from '../../src/protocol/errors.ts';
 import type { EndReason } from '../../src/protocol/events.ts';
 import { CONTINUES_MAX } from '../../src/protocol/limits.ts';
@@ -541,7 +541,7 @@ export class Cell implements Actor, MailboxOwner, Runnable, Watching {
       topic: envelope.extras?.topic,
     });
     // Parts that were seen cannot be taken back.
-    const isRepeatable = !turn.isStashed && turn.production === undefined;
+    const isRepeatable = !turn.isStashed && (partsCustomerOf(envelope)?.parts ?? 0) === 0;
     const mayRetry = directive === 'restart' && this.isGoing && this.epoch === epoch && isRepeatable;
     const retried = mayRetry ? this.retry(envelope, error) : undefined;
     if (retried === undefined && !turn.isStashed) this.endFailed(envelope, error);

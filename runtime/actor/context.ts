@@ -51,10 +51,10 @@ class Unusual {
   controller: AbortController | undefined = undefined;
   pending: Set<Withdrawable> | undefined = undefined;
   record: TurnRecord | undefined = undefined;
-  /** Parts of a stream that have gone out. */
-  parts = 0;
-  /** Milliseconds of its time that were left when it was stopped; undefined while its time runs. */
-  pausedMs: number | undefined = undefined;
+  /** Clock time since which its own time stands still; undefined while it runs. */
+  heldSince: number | undefined = undefined;
+  /** Milliseconds for which it stood still before. */
+  heldMs = 0;
 }
 
 /** A turn, or the run of a hook. One is made for every message, so what few of them need is in `Unusual`. */
@@ -147,34 +147,30 @@ export class TurnContext implements MakingTurn {
     if (record !== undefined) record.ended(isStashed);
   }
 
-  /** Parts that have gone out, and whether the turn waits for whoever takes them; undefined where it has made none. */
-  get production(): { readonly parts: number; readonly isHeld: boolean } | undefined {
-    const { unusual } = this;
-    if (unusual === undefined || unusual.parts === 0) return undefined;
-    return { parts: unusual.parts, isHeld: unusual.pausedMs !== undefined };
-  }
-
-  gavePart(): void {
-    this.makeUnusual().parts++;
+  /** Whether it waits for whoever takes the parts that it makes. */
+  get isHeld(): boolean {
+    return this.unusual?.heldSince !== undefined;
   }
 
   pauseTime(): void {
     const unusual = this.makeUnusual();
     const { kernel } = this.cell;
-    const { timeout } = unusual;
-    unusual.pausedMs = timeout === undefined ? Infinity : Math.max(1, timeout.dueAt - kernel.now());
-    if (timeout !== undefined) kernel.timeouts.cancel(timeout);
+    unusual.heldSince = kernel.now();
+    if (unusual.timeout !== undefined) kernel.timeouts.cancel(unusual.timeout);
   }
 
   resumeTime(): void {
     const unusual = this.makeUnusual();
-    const { kernel } = this.cell;
-    const { timeout, pausedMs = Infinity } = unusual;
-    unusual.pausedMs = undefined;
-    if (timeout === undefined || pausedMs === Infinity || !this.isRunning) return;
+    const { kernel, behaviour } = this.cell;
+    const { timeout, startedAt, heldSince } = unusual;
+    const now = kernel.now();
+    unusual.heldMs += now - (heldSince ?? now);
+    unusual.heldSince = undefined;
+    if (timeout === undefined || !this.isRunning) return;
+    const leftMs = behaviour.agent.options.turnTimeoutMs - (now - startedAt - unusual.heldMs);
     const fire = (): void => timeout.timedOut();
     // Whole milliseconds share a timer.
-    unusual.timeout = kernel.timeouts.startFunction(Math.ceil(pausedMs), kernel.now(), fire);
+    unusual.timeout = kernel.timeouts.startFunction(Math.max(1, Math.ceil(leftMs)), now, fire);
   }
 
   fenceOff(): void {

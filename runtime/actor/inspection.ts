@@ -1,9 +1,11 @@
 /** One actor at one instant, as a copy: answered at once, also while a turn runs, and without touching the actor. */
 
 import type { ActorStatus } from '../../src/protocol/actor-status.ts';
+import { partsCustomerOf } from '../../src/protocol/envelope.ts';
 import { PRIORITIES, type Priority, rankOf } from '../../src/protocol/priority.ts';
 import type { Inspection } from '../../src/protocol/system.ts';
 import type { Cell } from './cell.ts';
+import type { TurnContext } from './context.ts';
 
 const UNWATCHED = { watchers: 0, watching: 0, links: 0 };
 
@@ -34,7 +36,7 @@ export function inspectCell(cell: Cell): Inspection {
             message: turn.envelope.entry.name,
             attempt: turn.envelope.attempt,
             runningMs: turn.startedAt === 0 ? 0 : kernel.now() - turn.startedAt,
-            stream: turn.production,
+            stream: streamOf(turn),
           },
     restarts: rare?.restarts ?? 0,
     restartsWithoutProgress: cell.restartsWithoutProgress,
@@ -53,6 +55,12 @@ export function inspectCell(cell: Cell): Inspection {
       deadLettered: mailbox?.deadLettered ?? 0,
     },
   };
+}
+
+/** How far the stream is that a turn makes. */
+function streamOf({ envelope, isHeld }: TurnContext): { parts: number; isHeld: boolean } | undefined {
+  const customer = partsCustomerOf(envelope);
+  return customer === undefined ? undefined : { parts: customer.parts, isHeld };
 }
 
 /** What an actor is doing, in the users' words. */

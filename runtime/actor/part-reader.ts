@@ -21,7 +21,7 @@ export interface PartsCall {
 export type OpenParts = (reader: PartReader) => PartsCall | undefined;
 
 /** Which stream it is, for errors. */
-export interface StreamName {
+export interface Subject {
   readonly address: string;
   readonly message: string;
 }
@@ -39,7 +39,7 @@ const DONE: IteratorReturnResult<undefined> = Object.freeze({ done: true, value:
 
 /** What `stream` gives. */
 export class PartReader implements PartStream<unknown, unknown> {
-  private readonly name: StreamName;
+  private readonly subject: Subject;
   /** Undefined once it was called, or never will be. */
   private open: OpenParts | undefined;
   private call: PartsCall | undefined = undefined;
@@ -51,8 +51,8 @@ export class PartReader implements PartStream<unknown, unknown> {
   private promised: { readonly promise: Promise<unknown>; readonly settle: (end: End) => void } | undefined =
     undefined;
 
-  constructor(name: StreamName, open: OpenParts) {
-    this.name = name;
+  constructor(subject: Subject, open: OpenParts) {
+    this.subject = subject;
     this.open = open;
   }
 
@@ -67,7 +67,7 @@ export class PartReader implements PartStream<unknown, unknown> {
     }
     if (this.end !== undefined) return this.readEnd(this.end);
     if (this.asking.length >= PULLS_MAX) {
-      const details = { pattern: this.name.message, pullsMax: PULLS_MAX };
+      const details = { pattern: this.subject.message, pullsMax: PULLS_MAX };
       return Promise.reject(new TroupeError('ERR_PULLS_FULL', details));
     }
     return new Promise((fulfil, fail) => {
@@ -77,7 +77,7 @@ export class PartReader implements PartStream<unknown, unknown> {
 
   return(): Promise<IteratorReturnResult<undefined>> {
     if (!this.isRead) {
-      const reason = new TroupeError('ERR_STREAM_BROKEN_OFF', this.name);
+      const reason = new TroupeError('ERR_STREAM_BROKEN_OFF', this.subject);
       this.open = undefined;
       this.parts = [];
       this.end = { error: reason };

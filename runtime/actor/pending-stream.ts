@@ -8,10 +8,10 @@ import { type Caller, PendingAsk } from './pending.ts';
 
 /** It settles as an ask does. */
 export class PendingStream extends PendingAsk implements PartsCustomer, PartsCall {
+  parts = 0;
   onDemand: (() => void) | undefined = undefined;
   private readonly reader: PartReader;
   private readonly window: number;
-  private parts = 0;
   private unread = 0;
 
   constructor(

@@ -3,7 +3,7 @@
  * with what the generator returns. When the turn is aborted the generator is returned, so that its `finally` runs.
  */
 
-import type { MessageEntry, PartsCustomer } from '../../src/protocol/envelope.ts';
+import { type MessageEntry, type PartsCustomer, partsCustomerOf } from '../../src/protocol/envelope.ts';
 import { TroupeError } from '../../src/protocol/errors.ts';
 import { describeValue } from '../../src/protocol/options.ts';
 import type { Pace } from '../host/pace.ts';
@@ -15,8 +15,6 @@ export interface MakingTurn extends Turn {
   /** Its own time stands still: it waits for whoever takes its parts. */
   pauseTime(): void;
   resumeTime(): void;
-  /** A part has gone out. */
-  gavePart(): void;
 }
 
 /** What productions of one kind of agent share. */
@@ -56,7 +54,7 @@ class Production implements Withdrawable {
     this.turn = turn;
     this.generator = generator;
     this.ports = ports;
-    this.customer = partsCustomer(turn);
+    this.customer = partsCustomerOf(turn.envelope);
   }
 
   async run(): Promise<unknown> {
@@ -76,7 +74,6 @@ class Production implements Withdrawable {
           await this.close();
           throw problem;
         }
-        turn.gavePart();
         customer?.takePart(step.value);
       }
     } finally {
@@ -136,9 +133,4 @@ function isGenerator(value: unknown): value is Generator {
     'return' in value &&
     typeof value.return === 'function'
   );
-}
-
-function partsCustomer({ envelope }: Turn): PartsCustomer | undefined {
-  const { customer } = envelope;
-  return customer !== undefined && 'takePart' in customer ? (customer as PartsCustomer) : undefined; // no other customer has it
 }

@@ -125,9 +125,7 @@ export class Asks implements StreamPorts {
   demand({ inquiry, dueAt }: RemoteStream, parts: number): void {
     const { to, id, rank: lane } = inquiry;
     if (to.node === undefined) return;
-    const { node } = to;
-    // Where it does not reach the node, that node has ended, or the time of the stream has.
-    this.mail.sayPart(node, { type: 'demand', id, lane, dueAt, parts }).catch(() => undefined);
+    this.mail.sayOfStream(to.node, { type: 'demand', id, lane, dueAt, parts });
   }
 
   /** A reply or a refusal has come. False: nobody waits for it. */

@@ -141,6 +141,13 @@ export class Deliveries {
     for (const [key, customer] of this.customers) if (key.startsWith(prefix)) customer.cancel(reason);
   }
 
+  /** The others have given this life up: whoever reads a stream here has been told that it is over, and takes no more of it. */
+  renewed({ name }: NodeIdentity): void {
+    const reason = new TroupeError('ERR_NODE_DOWN', { node: name });
+    for (const customer of this.customers.values())
+      if (customer instanceof StreamCustomer) customer.cancel(reason);
+  }
+
   private deliver(incoming: Incoming, local: string): Taken {
     const actor = this.find(local);
     if (actor === undefined) {
@@ -285,10 +292,8 @@ export class Deliveries {
     const { id, payload: asked } = message;
     const node = nodeOf(incoming);
     const about = { id, lane, dueAt };
-    const ended = (type: 'reply' | 'refusal', payload: WirePayload): void => {
-      const word = { ...about, type, parts: customer.parts, payload };
-      this.mail.sayPart(node, word).catch(() => undefined); // that node has ended, or the time of the stream has
-    };
+    const ended = (type: 'reply' | 'refusal', payload: WirePayload): void =>
+      this.mail.sayOfStream(node, { ...about, type, parts: customer.parts, payload });
     const customer: StreamCustomer = new StreamCustomer(this.kernel, actor, wait, windowIn(message), {
       part: (parts, value) =>
         this.mail.sayPart(node, { ...about, type: 'part', parts, payload: this.mail.answerTo(asked, value) }),

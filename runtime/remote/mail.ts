@@ -221,15 +221,26 @@ export class Mail {
     const { kernel } = this;
     const timeoutMs = timeoutUntil(kernel, dueAt);
     const bytes = encodeMessage(wordOf(type, id, wallNow(kernel), payload));
-    this.outbox.send(destination, lane, bytes, { timeoutMs }, undefined).taken.catch((error: unknown) => {
-      if (type === 'cancel' || isTroupeError(error, 'ERR_NODE_DOWN')) return;
-      const whom = destination.kind === 'node' ? `node ${destination.node}` : destination.kind;
-      const text = `a ${type} for ${whom} could not be sent`;
-      kernel.events.emit({ type: 'logged', level: 'warn', address: '/', text, fields: { id, error } });
-    });
+    this.outbox
+      .send(destination, lane, bytes, { timeoutMs }, undefined)
+      .taken.catch((error: unknown) => this.unsaid(destination, type, id, error));
   }
 
-  /** Says a word about a stream. It waits where its lane is full. Resolves when the broker has it. */
+  /** A word could not be sent: that is told, where it says something that nobody finds out otherwise. */
+  private unsaid(destination: Destination, type: WireType, id: string, error: unknown): void {
+    if (type === 'cancel' || isTroupeError(error, 'ERR_NODE_DOWN')) return;
+    const whom = destination.kind === 'node' ? `node ${destination.node}` : destination.kind;
+    const text = `a ${type} for ${whom} could not be sent`;
+    this.kernel.events.emit({ type: 'logged', level: 'warn', address: '/', text, fields: { id, error } });
+  }
+
+  /** Says how a stream goes on, or ends. It waits where its lane is full. Where that is not said, its reader finds out when its time is over. */
+  sayOfStream(node: NodeIdentity, word: PartWord): void {
+    const destination = { kind: 'node', node: node.name } as const;
+    this.sayPart(node, word).catch((error: unknown) => this.unsaid(destination, word.type, word.id, error));
+  }
+
+  /** As `sayOfStream`. Resolves when the broker has it. */
   sayPart(
     node: NodeIdentity,
     { type, id, lane, dueAt, parts, payload = NO_PAYLOAD }: PartWord,

@@ -361,6 +361,7 @@ export class RemoteNode {
     this.asks.withdraw(nodeDown(self.name));
     this.jobs.withdraw();
     this.placements.renewed();
+    this.deliveries.renewed(self);
     this.outbox.renew(self);
     this.names.renewed();
     this.watchers.clear();

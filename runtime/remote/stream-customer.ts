@@ -14,7 +14,6 @@ export interface PartPorts extends CustomerPorts {
 /** A customer who takes parts. */
 export class StreamCustomer extends RemoteCustomer implements PartsCustomer {
   onDemand: (() => void) | undefined = undefined;
-  /** Parts that were sent. */
   parts = 0;
   private demanded: number;
   private readonly partPorts: PartPorts;

@@ -38,12 +38,19 @@ export interface Customer {
 
 /** The customer of a stream, who takes parts before the end. */
 export interface PartsCustomer extends Customer {
+  /** Parts that it was given. */
+  readonly parts: number;
   /** Parts that it takes now; one more than that is never offered. */
   readonly demand: number;
   /** Called when there may be demand again. */
   onDemand: (() => void) | undefined;
   /** Takes a part; where it cannot, the stream ends. */
   takePart(part: unknown): void;
+}
+
+/** Whoever takes the parts of a stream; undefined where a message is none, or nobody takes them. */
+export function partsCustomerOf({ customer }: Envelope): PartsCustomer | undefined {
+  return customer !== undefined && 'takePart' in customer ? (customer as PartsCustomer) : undefined; // no other customer has it
 }
 
 /** The turns that wait in a chain of asks, innermost first. */

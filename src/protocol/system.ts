@@ -106,7 +106,7 @@ export interface Inspection {
         readonly message: string;
         readonly attempt: number;
         readonly runningMs: number;
-        /** Of a stream: parts that have gone out, and whether it waits for its reader; absent before the first one. */
+        /** Of a stream: parts that have gone out, and whether it waits for its reader. */
         readonly stream?: { readonly parts: number; readonly isHeld: boolean } | undefined;
       }
     | undefined;

@@ -106,7 +106,7 @@ export const STREAM_BUGS: readonly PlantedBug[] = [
   {
     name: 'a stream whose parts were seen is tried again',
     file: 'runtime/actor/cell.ts',
-    find: '!turn.isStashed && turn.production === undefined',
+    find: '!turn.isStashed && (partsCustomerOf(envelope)?.parts ?? 0) === 0',
     replace: '!turn.isStashed',
     tests,
   },
@@ -186,5 +186,19 @@ export const STREAM_BUGS: readonly PlantedBug[] = [
     find: '    } catch (error) {\n      this.fail(error);\n',
     replace: '    } catch {\n',
     tests: far,
+  },
+  {
+    name: 'a stream goes on for readers who have given its node up',
+    file: 'runtime/remote/deliveries.ts',
+    find: 'if (customer instanceof StreamCustomer) customer.cancel(reason);',
+    replace: '',
+    tests: far,
+  },
+  {
+    name: 'the time of a turn begins anew after each wait for its reader',
+    file: 'runtime/actor/context.ts',
+    find: '- (now - startedAt - unusual.heldMs)',
+    replace: '',
+    tests,
   },
 ];

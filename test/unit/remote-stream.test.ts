@@ -227,6 +227,22 @@ describe('a stream of an actor of another node', () => {
     expect(both.b.kernel.timeouts.size).toBe(0);
   });
 
+  it('P131 ends the work of a node that the others have given up, and that goes on as another life', async () => {
+    const both = await pair();
+    const parts = both.ref.stream('tale', 1_000, { window: 2, timeoutMs: 10_000_000 });
+    await readAll(both, parts, 1);
+    both.hub.silence('both', 'b');
+    await both.advance(60_000);
+    expect(both.seen.ended).toBe(0);
+    both.hub.heal();
+    await both.advance(60_000);
+    expect(both.seen).toMatchObject({
+      ended: 1,
+      reasons: [{ code: 'ERR_NODE_DOWN', details: { node: 'b' } }],
+    });
+    await expect(readAll(both, parts)).rejects.toMatchObject({ code: 'ERR_NODE_DOWN' });
+  });
+
   it('P131 ends by its time on both nodes, also where they do not hear each other', async () => {
     const both = await pair();
     const parts = both.ref.stream('tale', 1_000, { window: 2, timeoutMs: 2_000 });

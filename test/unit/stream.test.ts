@@ -344,6 +344,63 @@ describe('a stream', () => {
     expect(end).toMatchObject({ is: 'ERR_ACTOR_FAILED', error: { cause: { code: 'ERR_TURN_TIMEOUT' } } });
   });
 
+  it('counts all that its turn works, between the waits for its reader too', async () => {
+    const { system, advance, clock } = await testSystem();
+    const ref = await system.spawn(puppet({ turnTimeoutMs: 100 }));
+    const work = (ms: number) =>
+      new Promise<void>((resolve) => {
+        clock.setTimer(ms, resolve);
+      });
+    const parts = ref.stream(
+      'flow',
+      async function* () {
+        for (let n = 0; ; n++) {
+          await work(30);
+          yield n;
+        }
+      },
+      { window: 1 },
+    );
+    const codes: (string | undefined)[] = [];
+    for (let n = 0; n < 4; n++) {
+      const next = endingOf(parts.next());
+      await advance(1_000);
+      codes.push(next.is);
+    }
+    const last = endingOf(parts.next());
+    await advance(1_000);
+    // Three parts, of which each has taken 30 ms; the fourth was in the making for 10 more.
+    expect([codes, last.is]).toEqual([['resolved', 'resolved', 'resolved', 'ERR_ACTOR_FAILED'], 'resolved']);
+  });
+
+  it('P129 that has given a part in an earlier turn is not tried again', async () => {
+    const { system, advance, settle } = await testSystem();
+    const retry = { attemptsMax: 3, backoff: { minMs: 10, maxMs: 10, jitter: 0 } };
+    const ref = await system.spawn(puppet({ onFailure: { retry } }), {
+      backoff: { minMs: 10, jitter: 0 },
+    });
+    let turns = 0;
+    const parts = ref.stream(
+      'flow',
+      async function* (ctx) {
+        if (++turns === 2) throw new Error('fail');
+        yield 1;
+        yield 2;
+        return ctx.stash();
+      },
+      { window: 1 },
+    );
+    await parts.next();
+    await settle();
+    expect((await parts.next()).value).toBe(2);
+    await settle();
+    // The second turn begins with credit, and fails: what was read stays read.
+    ref.tell('act', (ctx) => ctx.unstash());
+    const end = endingOf(parts.next());
+    await advance(1_000);
+    expect([end.is, turns]).toEqual(['ERR_ACTOR_FAILED', 2]);
+  });
+
   it('is admitted as an ask is: waits for room, or is refused', async () => {
     const { system, settle } = await testSystem({ asksInFlightMax: 2 });
     const small = { capacity: 1, criticalReserve: 0 };
