@@ -175,6 +175,28 @@ export function streamCases({ has, faults, sizes, when }: BrokerCases): void {
       expect([book.begun, book.ended, a.lost, b.lost]).toEqual([4, 4, [], []]);
     },
   );
+
+  when(
+    'faults.server',
+    hasNodes && faults.server !== undefined && has.durability !== 'process',
+    '62: goes on where it was when the server is killed and comes back',
+    async (play) => {
+      const { a, b, book, tell } = await pair(play, { options: SHORT_TIMES });
+      const count = 100;
+      const parts = tell(count, { window: 8 });
+      const got: number[] = [];
+      for (const _ of range(10)) got.push(Number((await play.within(parts.next(), 'a part')).value));
+      await faults.server?.kill();
+      const reading = endingOf(readAll(parts));
+      await play.passAll(1_000);
+      expect(reading.is).toBeUndefined();
+      await faults.server?.restart();
+      await play.until(() => reading.is !== undefined, 'the rest', 100_000);
+      expect(reading.value).toEqual({ got: range(count).slice(10), end: 'end' });
+      expect(got).toEqual(range(10));
+      expect([book.begun, book.ended, a.lost, b.lost]).toEqual([1, 1, [], []]);
+    },
+  );
 }
 
 /** Reads to the end, or to the error. */
