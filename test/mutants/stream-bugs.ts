@@ -201,4 +201,11 @@ export const STREAM_BUGS: readonly PlantedBug[] = [
     replace: '',
     tests,
   },
+  {
+    name: 'a part is lost where the outbox is full',
+    file: 'runtime/remote/mail.ts',
+    find: 'timeoutMs: timeoutUntil(kernel, dueAt), waitsForRoom: true }',
+    replace: 'timeoutMs: timeoutUntil(kernel, dueAt), waitsForRoom: false }',
+    tests: far,
+  },
 ];

@@ -2,11 +2,11 @@ import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { memory } from '../../adapters/memory/index.ts';
 import { systemHost } from '../../runtime/host/system-clock.ts';
-import { agent, ask, protocol, stream, supervisor, type } from '../../src/index.ts';
+import { agent, ask, protocol, stream, supervisor, tell, type } from '../../src/index.ts';
 import type { MailboxOptions } from '../../src/protocol/agent.ts';
 import type { Context } from '../../src/protocol/context.ts';
 import { decodeFrame, encodeFrame, encodeMessage, type WireMessage } from '../../src/protocol/frame.ts';
-import { LANE_WINDOWS } from '../../src/protocol/limits.ts';
+import { LANE_WINDOWS, OUTBOX_WAITING_MAX } from '../../src/protocol/limits.ts';
 import type { PartStream } from '../../src/protocol/part-stream.ts';
 import { encodePayload } from '../../src/protocol/payload.ts';
 import { dateCodec } from '../support/date-codec.ts';
@@ -225,6 +225,33 @@ describe('a stream of an actor of another node', () => {
     await both.advance(30_000);
     expect(both.seen).toMatchObject({ ended: 1, reasons: [{ code: 'ERR_NODE_DOWN' }] });
     expect(both.b.kernel.timeouts.size).toBe(0);
+  });
+
+  it('P131 waits with a part, and with its end, where the outbox is full', async () => {
+    const gate = deferred();
+    const both = await pair({
+      tale: async function* () {
+        yield 'first';
+        await gate.promise;
+        yield 'second';
+        return { words: 2 };
+      },
+    });
+    const Sink = protocol('sink', { fill: tell(z.number()) });
+    let filled = 0;
+    await both.a.system.spawn(agent(Sink, { on: { fill: () => filled++ } }), { name: 'sink' });
+    const parts = both.ref.stream('tale', 2);
+    expect(await readAll(both, parts, 1)).toEqual(['first']);
+    both.hub.cut('b');
+    const sink = both.b.system.ref(Sink, '/user/sink', { node: 'a' });
+    let told = 0;
+    while (sink.tell('fill', told) === 'accepted') told++;
+    gate.resolve();
+    await both.advance(1_000);
+    both.hub.heal('b');
+    await both.advance(20_000);
+    expect([await readAll(both, parts), await parts.result]).toEqual([['second'], { words: 2 }]);
+    expect([told, filled]).toEqual([OUTBOX_WAITING_MAX, OUTBOX_WAITING_MAX]);
   });
 
   it('P131 ends the work of a node that the others have given up, and that goes on as another life', async () => {
