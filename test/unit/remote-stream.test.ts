@@ -351,6 +351,26 @@ describe('a stream of an actor of another node', () => {
     });
   });
 
+  it('is not asked of a pool over nodes, here or from another one', async () => {
+    const cluster = testCluster();
+    const { definition } = teller();
+    const agents = [definition];
+    const a = await cluster.start('a', { agents });
+    const b = await cluster.start('b', { agents });
+    await cluster.advance(10);
+    const spawned = a.system.spawn(definition.pool({ size: 2, nodes: 'all' }), { name: 'tellers' });
+    const ref = await cluster.during(spawned, 1_000);
+    const there = b.system.ref(Teller, '/user/tellers', { node: 'a' });
+    for (const each of [ref, there])
+      await expect(cluster.during(each.stream('tale', 1).next(), 1_000)).rejects.toMatchObject({
+        code: 'ERR_OPTION_INVALID',
+        details: { option: 'stream: ref' },
+      });
+    const stopped = a.system.stop(ref);
+    await cluster.advance(60_000);
+    await stopped;
+  });
+
   it('checks what comes: a part or a result that does not fit ends it, and the work for it', async () => {
     const returns: readonly ((seen: { ended: number }) => Tale)[] = [
       async function* (seen) {
