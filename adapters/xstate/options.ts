@@ -64,7 +64,12 @@ function inspectOption(value: unknown): MachinePlan['inspect'] {
 
 function replyOption(protocol: AnyProtocol, value: unknown): ErasedReplies {
   const messages = protocol?.messages as Readonly<Record<string, MessageDefinition>> | undefined;
-  const asked = Object.keys(messages ?? {}).filter((name) => messages?.[name]?.kind === 'ask');
+  const named = (kind: MessageDefinition['kind']): string[] =>
+    Object.keys(messages ?? {}).filter((name) => messages?.[name]?.kind === kind);
+  const [streamed] = named('stream');
+  if (streamed !== undefined)
+    throw invalidOption('protocol', 'one of messages that are told or asked', `the stream '${streamed}'`);
+  const asked = named('ask');
   const given = objectOption('reply', value, asked);
   const replies: Record<string, ErasedReplies[string]> = Object.create(null);
   for (const name of asked) {

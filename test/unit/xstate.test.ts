@@ -1,6 +1,6 @@
 /** What supervision, the mailbox and asks are to a machine that is an agent. That the machine does as in xstate is in xstate-features.test.ts. */
 
-import { ask, protocol, tell, type } from 'troupe';
+import { ask, protocol, stream, tell, type } from 'troupe';
 import { later, machineAgent } from 'troupe/xstate';
 import { describe, expect, it } from 'vitest';
 import {
@@ -854,5 +854,13 @@ describe('the options of a machine', () => {
   it('are refused without a protocol', () => {
     const loose = machineAgent as unknown as (...given: unknown[]) => unknown;
     expect(() => loose(undefined, door, {})).toThrow(expect.objectContaining({ code: 'ERR_OPTION_INVALID' }));
+  });
+
+  it('are refused for a protocol with a stream, which a machine cannot answer', () => {
+    const loose = machineAgent as unknown as (...given: unknown[]) => unknown;
+    const Told = protocol('told', { explain: stream(type<void>(), type<string>()) });
+    expect(() => loose(Told, door, {})).toThrow(
+      /Option protocol must be one of messages that are told or asked.*the stream 'explain'/,
+    );
   });
 });

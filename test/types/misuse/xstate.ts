@@ -1,4 +1,4 @@
-import { ask, protocol, tell, type } from 'troupe';
+import { ask, protocol, stream, tell, type } from 'troupe';
 import { later, machineAgent } from 'troupe/xstate';
 import { createMachine, setup } from 'xstate';
 import { z } from 'zod';
@@ -50,6 +50,13 @@ machineAgent(
   // error: the machine has no event 'price', which the protocol has as a message
   order,
   { reply: { price: () => 1 } },
+);
+const Told = protocol('told', { cancel: tell(), explain: stream(z.object({ id: z.string() }), z.string()) });
+machineAgent(
+  Told,
+  // error: a machine cannot answer 'explain': it takes what is told or asked
+  order,
+  {},
 );
 
 const untyped = createMachine({});
