@@ -26,6 +26,7 @@ import {
   DELIVERY_BATCH_MAX,
   LOOPBACK_UNSENT_BYTES_MAX,
 } from '../../src/protocol/limits.ts';
+import { lifeKey } from '../../src/protocol/membership.ts';
 import { invalidOption } from '../../src/protocol/options.ts';
 import type { Shard } from '../../src/protocol/sharding.ts';
 import { checkPattern, checkTopic } from '../../src/protocol/topic.ts';
@@ -103,7 +104,7 @@ export class Guest implements Caller {
     this.host = ports.host;
     this.hub = hub;
     this.ports = ports;
-    this.told = new Map(join.known.map(({ name, incarnation }) => [`${name} ${incarnation}`, undefined]));
+    this.told = new Map(join.known.map((node) => [lifeKey(node), undefined]));
     hub.register(this);
     const { connection, joined } = hub.connect(this);
     this.connection = connection;
@@ -143,7 +144,7 @@ export class Guest implements Caller {
   }
 
   hears({ members, endOf }: Census): void {
-    const now = new Map(members.map((member) => [`${member.name} ${member.incarnation}`, member]));
+    const now = new Map(members.map((member) => [lifeKey(member), member]));
     const ended: Extract<ToNode, { type: 'census' }>['ended'][number][] = [];
     for (const key of this.told.keys()) {
       if (now.has(key)) continue;

@@ -6,7 +6,7 @@
 import type { NodeIdentity } from '../../src/protocol/broker.ts';
 import type { Host, TimerHandle } from '../../src/protocol/clock.ts';
 import { incarnationOf, type MemberView } from '../../src/protocol/member-view.ts';
-import type { Member } from '../../src/protocol/membership.ts';
+import { lifeKey, type Member } from '../../src/protocol/membership.ts';
 import { type Join, KNOWN_MAX } from './messages.ts';
 import type { News, ServerLife } from './session.ts';
 
@@ -54,11 +54,11 @@ export class Roster {
   hears({ ended, living }: CensusNews): void {
     const left = new Set<string>();
     for (const { hasLeft, ...gone } of ended) {
-      this.living.delete(keyOf(gone));
-      if (hasLeft) left.add(keyOf(gone));
+      this.living.delete(lifeKey(gone));
+      if (hasLeft) left.add(lifeKey(gone));
     }
     for (const member of living) {
-      this.living.set(keyOf(member), member);
+      this.living.set(lifeKey(member), member);
       this.missed.delete(member.name);
       if (member.name === this.node.name) this.life = lifeOf(member, this.node);
     }
@@ -83,7 +83,7 @@ export class Roster {
 
   private update(left: ReadonlySet<string>): void {
     this.view.update([...this.living.values(), ...this.missed.values()], (member) =>
-      left.has(keyOf(member)) ? 'left' : 'down',
+      left.has(lifeKey(member)) ? 'left' : 'down',
     );
   }
 }
@@ -93,8 +93,4 @@ function lifeOf({ incarnation }: Member, node: NodeIdentity): number {
   return incarnation === incarnationOf(node.incarnation, 1)
     ? 1
     : Number(incarnation.slice(node.incarnation.length + 1));
-}
-
-function keyOf({ name, incarnation }: NodeIdentity): string {
-  return `${name} ${incarnation}`;
 }

@@ -5,7 +5,7 @@
 
 import type { TimerHandle } from '../../src/protocol/clock.ts';
 import { incarnationOf } from '../../src/protocol/member-view.ts';
-import type { Member } from '../../src/protocol/membership.ts';
+import { lifeKey, type Member } from '../../src/protocol/membership.ts';
 import type { Census, NodeRecord } from './node-record.ts';
 
 /** Closed nodes that are remembered, for those that were not connected when they closed. */
@@ -52,7 +52,7 @@ export class Presence {
   /** A node has closed. */
   closed(record: NodeRecord): void {
     if (record.isDead) return;
-    this.left.add(keyOf(memberOf(record)));
+    this.left.add(lifeKey(memberOf(record)));
     for (const oldest of this.left) if (this.left.size > LEFT_MAX) this.left.delete(oldest);
     this.ended(record);
   }
@@ -62,7 +62,7 @@ export class Presence {
     const members = [...this.nodes.values()].filter(({ isDead }) => !isDead).map(memberOf);
     const census: Census = {
       members,
-      endOf: (member) => (this.left.has(keyOf(member)) ? 'left' : 'down'),
+      endOf: (member) => (this.left.has(lifeKey(member)) ? 'left' : 'down'),
     };
     for (const { connection, hears } of this.connected()) connection?.carry('answers', () => hears(census));
   }
@@ -94,8 +94,4 @@ export class Presence {
 
 function memberOf({ hello: { node }, life, about }: NodeRecord): Member {
   return { name: node.name, incarnation: incarnationOf(node.incarnation, life), about };
-}
-
-function keyOf({ name, incarnation }: Member): string {
-  return `${name} ${incarnation}`;
 }

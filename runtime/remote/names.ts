@@ -13,7 +13,7 @@ import {
   NAMES_PER_WORD,
   NAMES_TOLD_MAX,
 } from '../../src/protocol/limits.ts';
-import type { NodeIdentity } from '../../src/protocol/membership.ts';
+import { lifeKey, type NodeIdentity } from '../../src/protocol/membership.ts';
 import { isName } from '../../src/protocol/options.ts';
 import { decodePayload } from '../../src/protocol/payload.ts';
 import type { Kernel } from '../actor/kernel.ts';
@@ -109,7 +109,7 @@ export class Names {
 
   /** A life of a node has ended, and holds nothing. */
   ended(node: NodeIdentity): void {
-    this.tellers.delete(keyOf(node));
+    this.tellers.delete(lifeKey(node));
     if (this.listeners.get(node.name)?.node.incarnation === node.incarnation)
       this.listeners.delete(node.name);
     for (const conflict of this.conflicts)
@@ -185,7 +185,7 @@ export class Names {
   }
 
   private tellerOf(node: NodeIdentity): Teller {
-    const key = keyOf(node);
+    const key = lifeKey(node);
     let teller = this.tellers.get(key);
     if (teller === undefined) {
       if (this.tellers.size >= NAMES_LIVES_MAX) this.forget();
@@ -364,8 +364,4 @@ function areNames(value: unknown): value is readonly string[] {
 
 function notAWord(problem: string): Error {
   return new Error(`a message about names is not one: ${problem}`);
-}
-
-function keyOf({ name, incarnation }: NodeIdentity): string {
-  return `${name} ${incarnation}`;
 }

@@ -5,7 +5,13 @@
  */
 
 import { NODES_LOST_REMEMBERED_MAX } from '../../src/protocol/limits.ts';
-import type { Member, MemberChange, Membership, NodeIdentity } from '../../src/protocol/membership.ts';
+import {
+  lifeKey,
+  type Member,
+  type MemberChange,
+  type Membership,
+  type NodeIdentity,
+} from '../../src/protocol/membership.ts';
 import type { NodeView } from '../../src/protocol/nodes.ts';
 import type { EventHub } from '../observe/event-hub.ts';
 import { type About, aboutOf, aboutText, NOTHING_SAID } from './about.ts';
@@ -103,8 +109,8 @@ export class Nodes {
   }
 
   /** Whether this life of a node was lost: nothing of it counts any more. */
-  isLost({ name, incarnation }: NodeIdentity): boolean {
-    return this.lost.size > 0 && this.lost.has(keyOf(name, incarnation));
+  isLost(node: NodeIdentity): boolean {
+    return this.lost.size > 0 && this.lost.has(lifeKey(node));
   }
 
   list(): readonly NodeView[] {
@@ -132,7 +138,7 @@ export class Nodes {
     if (kind === 'changed') return;
     const { name: node, incarnation } = member;
     this.events.emit({ type: `node-${kind}`, node, incarnation });
-    if (kind === 'down') this.remember(keyOf(node, incarnation));
+    if (kind === 'down') this.remember(lifeKey(member));
     if (node === this.own.name) {
       if (kind === 'up' && incarnation !== this.own.incarnation) {
         this.own = { name: node, incarnation };
@@ -154,10 +160,6 @@ export class Nodes {
 
 function isLeaving(member: Member): boolean {
   return aboutOf(member).leaving;
-}
-
-function keyOf(name: string, incarnation: string): string {
-  return `${name} ${incarnation}`;
 }
 
 /** What all lives of one process have in common. */

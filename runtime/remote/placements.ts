@@ -20,6 +20,7 @@ import { entryWithoutHandler } from '../actor/outcomes.ts';
 import type { Timeout } from '../host/timeouts.ts';
 import type { Agents, RegisteredAgent } from './agents.ts';
 import type { Asks } from './asks.ts';
+import { keyOf, nodeOf } from './deliveries.ts';
 import type { Arrival, Taken } from './inbound.ts';
 import { type Mail, nodeDown } from './mail.ts';
 import { refusalOf } from './refusal.ts';
@@ -323,13 +324,4 @@ function policyIn(word: unknown, agent: Spawnable): Readonly<Record<string, unkn
   const policy = objectOption('worker', word, POLICY);
   if (agent.kind !== 'agent') return {};
   return policy['shutdownMs'] === null ? { ...policy, shutdownMs: Infinity } : policy;
-}
-
-function nodeOf({ node, incarnation }: Arrival): NodeIdentity {
-  return { name: node, incarnation };
-}
-
-/** Names of nodes and incarnations have no space. */
-function keyOf(node: string, incarnation: string, id: string): string {
-  return `${node} ${incarnation} ${id}`;
 }

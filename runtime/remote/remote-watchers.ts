@@ -12,7 +12,7 @@ import {
   STRANGER_MS,
   STRANGERS_MAX,
 } from '../../src/protocol/limits.ts';
-import type { NodeIdentity } from '../../src/protocol/membership.ts';
+import { lifeKey, type NodeIdentity } from '../../src/protocol/membership.ts';
 import type { Actor } from '../actor/actor.ts';
 import type { Kernel } from '../actor/kernel.ts';
 import type { Listener } from '../actor/watch.ts';
@@ -56,7 +56,7 @@ export class RemoteWatchers {
     if (reason === undefined) return refused('it stops for no reason');
     const { node: name, incarnation, message } = arrival;
     const taken = this.watch(arrival, word);
-    const watcher = this.lives.get(keyOf({ name, incarnation }))?.watchers.get(message.id);
+    const watcher = this.lives.get(lifeKey({ name, incarnation }))?.watchers.get(message.id);
     if (watcher !== undefined) this.end(watcher.actor, reason, name);
     return taken;
   }
@@ -98,7 +98,7 @@ export class RemoteWatchers {
 
   /** It does not any more. */
   unwatch({ message, node, incarnation }: Arrival): void {
-    const life = this.lives.get(keyOf({ name: node, incarnation }));
+    const life = this.lives.get(lifeKey({ name: node, incarnation }));
     const watcher = life?.watchers.get(message.id);
     if (life !== undefined && watcher !== undefined) {
       life.watchers.delete(message.id);
@@ -118,7 +118,7 @@ export class RemoteWatchers {
 
   /** A life of a node has ended, and all who watched there. */
   ended(node: NodeIdentity): void {
-    const life = this.lives.get(keyOf(node));
+    const life = this.lives.get(lifeKey(node));
     if (life !== undefined) this.forget(life);
   }
 
@@ -147,7 +147,7 @@ export class RemoteWatchers {
 
   /** What is kept of a life. Undefined: the broker does not tell of it, nor of too many others. */
   private lifeOf(node: NodeIdentity): Life | undefined {
-    const known = this.lives.get(keyOf(node));
+    const known = this.lives.get(lifeKey(node));
     if (known !== undefined) return known;
     const isPresent = this.mail.nodes.present(node.name)?.incarnation === node.incarnation;
     if (!isPresent && this.strangers >= STRANGERS_MAX) return undefined;
@@ -158,7 +158,7 @@ export class RemoteWatchers {
 
   private begin(node: NodeIdentity): Life {
     const life: Life = { node, watchers: new Map(), early: new Set(), unsaid: 0, stranger: undefined };
-    this.lives.set(keyOf(node), life);
+    this.lives.set(lifeKey(node), life);
     return life;
   }
 
@@ -192,7 +192,7 @@ export class RemoteWatchers {
 
   private drop(life: Life): void {
     this.endWait(life);
-    const key = keyOf(life.node);
+    const key = lifeKey(life.node);
     if (this.lives.get(key) === life) this.lives.delete(key);
   }
 }
@@ -218,11 +218,6 @@ class RemoteWatcher implements Listener {
 
 function gone(existenceConfirmed: boolean): Omit<Terminated, 'ref'> {
   return { reason: 'noproc', cause: undefined, existenceConfirmed };
-}
-
-/** Names of nodes and incarnations have no space. */
-function keyOf({ name, incarnation }: NodeIdentity): string {
-  return `${name} ${incarnation}`;
 }
 
 /** Nobody who keeps to the protocol sends this. */

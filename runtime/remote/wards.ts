@@ -3,7 +3,7 @@
  * so that nobody goes on working for a pool that is not there.
  */
 
-import type { NodeIdentity } from '../../src/protocol/membership.ts';
+import { lifeKey, type NodeIdentity } from '../../src/protocol/membership.ts';
 import type { ActorRef } from '../actor/local-ref.ts';
 
 /** The actors of one node that belong to others. */
@@ -17,7 +17,7 @@ export class Wards {
 
   /** Takes one in; it is forgotten when it has ended. */
   add(node: NodeIdentity, ref: ActorRef): void {
-    const key = keyOf(node);
+    const key = lifeKey(node);
     const wards = this.byLife.get(key) ?? new Set();
     const isThere = ref.target()?.watches.tells({ hear: () => this.forget(key, ref) });
     if (isThere !== true) return;
@@ -27,7 +27,7 @@ export class Wards {
 
   /** A life of a node has ended. */
   ended(node: NodeIdentity): void {
-    for (const ref of this.byLife.get(keyOf(node)) ?? []) this.stop(ref);
+    for (const ref of this.byLife.get(lifeKey(node)) ?? []) this.stop(ref);
   }
 
   /** The others have given up this life of this node, and do without its actors. */
@@ -40,9 +40,4 @@ export class Wards {
     wards?.delete(ref);
     if (wards?.size === 0) this.byLife.delete(key);
   }
-}
-
-/** Names of nodes and incarnations have no space. */
-function keyOf({ name, incarnation }: NodeIdentity): string {
-  return `${name} ${incarnation}`;
 }

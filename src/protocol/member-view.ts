@@ -1,7 +1,7 @@
 /** What one node knows of the members: told as a whole by its adapter, and as changes to whoever listens. */
 
 import { Listeners } from './listeners.ts';
-import type { Member, MemberChange } from './membership.ts';
+import { lifeKey, type Member, type MemberChange } from './membership.ts';
 
 /** The view of one node. @internal */
 export class MemberView {
@@ -18,8 +18,8 @@ export class MemberView {
 
   /** Takes what the broker knows now, and tells what is different: who is gone first, then who says something else, then who has come. */
   update(members: readonly Member[], endOf: (member: Member) => 'down' | 'left'): void {
-    const before = new Map(this.members.map((member) => [keyOf(member), member]));
-    const now = new Map(members.map((member) => [keyOf(member), member]));
+    const before = new Map(this.members.map((member) => [lifeKey(member), member]));
+    const now = new Map(members.map((member) => [lifeKey(member), member]));
     const changes: MemberChange[] = [];
     for (const [key, member] of before) if (!now.has(key)) changes.push({ kind: endOf(member), member });
     for (const [key, member] of now)
@@ -30,10 +30,6 @@ export class MemberView {
     this.members = [...now.values()];
     for (const change of changes) this.listeners.tell(change);
   }
-}
-
-function keyOf({ name, incarnation }: Member): string {
-  return `${name} ${incarnation}`;
 }
 
 /** The incarnation of a node in its nth life, from 1: another one each time it comes back after it was taken for dead. @internal */

@@ -18,6 +18,11 @@ export interface NodeIdentity {
   readonly incarnation: string;
 }
 
+/** A text that no other life has: neither names nor incarnations have a space. @internal */
+export function lifeKey({ name, incarnation }: NodeIdentity): string {
+  return `${name} ${incarnation}`;
+}
+
 /** Bytes of UTF-8 that a node may say of itself. */
 export const ABOUT_BYTES_MAX = 8_192;
 

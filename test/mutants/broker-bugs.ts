@@ -334,7 +334,7 @@ export const BROKER_BUGS: readonly PlantedBug[] = [
   {
     name: 'a node that closes is taken for lost',
     file: PRESENCE,
-    find: 'this.left.add(keyOf(memberOf(record)));',
+    find: 'this.left.add(lifeKey(memberOf(record)));',
     replace: '',
     tests,
   },
