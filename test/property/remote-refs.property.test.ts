@@ -10,6 +10,7 @@ import { z } from 'zod';
 import { memoryHub } from '../../adapters/memory/index.ts';
 import { agent, ask, protocol, supervisor, tell } from '../../src/index.ts';
 import { PRIORITIES, type Priority } from '../../src/protocol/priority.ts';
+import { breakHub, type HubFault, hubFault, hubReordering } from '../support/hub-faults.ts';
 import { type Ending, endingOf } from '../support/puppet.ts';
 import { RUNS } from '../support/runs.ts';
 import { endClusters, testCluster } from '../support/test-cluster.ts';
@@ -29,46 +30,24 @@ const call = fc.record({
   priority: fc.constantFrom(...PRIORITIES),
   times: fc.integer({ min: 1, max: 6 }),
 });
-const node = fc.constantFrom('a', 'b', 'c');
-const fault = fc.oneof(
-  fc.record({ type: fc.constant('cut' as const), node }),
-  fc.record({
-    type: fc.constant('silence' as const),
-    node,
-    direction: fc.constantFrom('to-hub', 'to-node', 'both'),
-  }),
-  fc.record({
-    type: fc.constant('lose' as const),
-    node,
-    loss: fc.constantFrom('publishes', 'confirms', 'deliveries', 'settlements'),
-  }),
-  fc.record({ type: fc.constant('delay' as const), node, ms: fc.integer({ min: 1, max: 200 }) }),
-  fc.record({ type: fc.constant('duplicate' as const), node, share: fc.constantFrom(0.3, 1) }),
-);
-const reordering = fc.record({
-  type: fc.constant('reorder' as const),
-  node,
-  share: fc.constantFrom(0.2, 0.7),
-});
 const time = fc.record({ type: fc.constant('advance' as const), ms: fc.integer({ min: 0, max: 400 }) });
 const healing = fc.record({ type: fc.constant('heal' as const) });
 
 type Step =
   | (typeof call extends fc.Arbitrary<infer T> ? T : never)
-  | (typeof fault extends fc.Arbitrary<infer T> ? T : never)
-  | (typeof reordering extends fc.Arbitrary<infer T> ? T : never)
+  | HubFault
   | (typeof time extends fc.Arbitrary<infer T> ? T : never)
   | (typeof healing extends fc.Arbitrary<infer T> ? T : never);
 
 const ordered: fc.Arbitrary<Step> = fc.oneof(
   { weight: 6, arbitrary: call },
-  { weight: 2, arbitrary: fault },
+  { weight: 2, arbitrary: hubFault },
   { weight: 2, arbitrary: time },
   { weight: 1, arbitrary: healing },
 );
 const disordered: fc.Arbitrary<Step> = fc.oneof(
   { weight: 6, arbitrary: ordered },
-  { weight: 2, arbitrary: reordering },
+  { weight: 2, arbitrary: hubReordering },
 );
 
 interface Handled {
@@ -127,22 +106,12 @@ async function play(steps: readonly Step[], seed: number) {
         break;
       }
       case 'cut':
-        hub.cut(step.node);
-        break;
       case 'silence':
-        hub.silence(step.direction, step.node);
-        break;
       case 'lose':
-        hub.lose(step.loss, step.node);
-        break;
       case 'delay':
-        hub.delay({ minMs: 0, maxMs: step.ms }, step.node);
-        break;
       case 'duplicate':
-        hub.duplicate(step.share, step.node);
-        break;
       case 'reorder':
-        hub.reorder({ share: step.share }, step.node);
+        breakHub(hub, step);
         break;
       case 'heal':
         hub.heal();

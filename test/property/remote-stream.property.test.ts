@@ -10,6 +10,7 @@ import { z } from 'zod';
 import { memoryHub } from '../../adapters/memory/index.ts';
 import { agent, isTroupeError, protocol, stream, supervisor } from '../../src/index.ts';
 import { PRIORITIES } from '../../src/protocol/priority.ts';
+import { breakHub, hubFault, hubReordering } from '../support/hub-faults.ts';
 import { RUNS } from '../support/runs.ts';
 import { endClusters, testCluster } from '../support/test-cluster.ts';
 import type { VirtualClock } from '../support/virtual-clock.ts';
@@ -38,26 +39,12 @@ const opening = fc.record({
   /** Virtual milliseconds after which its signal is aborted. */
   abortsMs: fc.option(fc.integer({ min: 0, max: 300 }), { nil: undefined, freq: 4 }),
 });
-const node = fc.constantFrom('a', 'b', 'c');
-const fault = fc.oneof(
-  fc.record({ type: fc.constant('cut' as const), node }),
-  fc.record({
-    type: fc.constant('silence' as const),
-    node,
-    direction: fc.constantFrom('to-hub', 'to-node', 'both'),
-  }),
-  fc.record({
-    type: fc.constant('lose' as const),
-    node,
-    loss: fc.constantFrom('publishes', 'confirms', 'deliveries', 'settlements'),
-  }),
-  fc.record({ type: fc.constant('delay' as const), node, ms: fc.integer({ min: 1, max: 200 }) }),
-  fc.record({ type: fc.constant('duplicate' as const), node, share: fc.constantFrom(0.3, 1) }),
-  fc.record({ type: fc.constant('reorder' as const), node, share: fc.constantFrom(0.2, 0.7) }),
-);
 const step = fc.oneof(
   { weight: 3, arbitrary: opening },
-  { weight: 3, arbitrary: fault },
+  {
+    weight: 3,
+    arbitrary: fc.oneof({ weight: 5, arbitrary: hubFault }, { weight: 1, arbitrary: hubReordering }),
+  },
   {
     weight: 3,
     arbitrary: fc.record({ type: fc.constant('advance' as const), ms: fc.integer({ min: 0, max: 400 }) }),
@@ -150,22 +137,12 @@ async function play(steps: readonly Step[], seed: number) {
         break;
       }
       case 'cut':
-        hub.cut(each.node);
-        break;
       case 'silence':
-        hub.silence(each.direction, each.node);
-        break;
       case 'lose':
-        hub.lose(each.loss, each.node);
-        break;
       case 'delay':
-        hub.delay({ minMs: 0, maxMs: each.ms }, each.node);
-        break;
       case 'duplicate':
-        hub.duplicate(each.share, each.node);
-        break;
       case 'reorder':
-        hub.reorder({ share: each.share }, each.node);
+        breakHub(hub, each);
         break;
       case 'heal':
         hub.heal();
