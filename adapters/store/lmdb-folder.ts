@@ -144,23 +144,30 @@ async function syncFolders(folder: string, firstMade: string | undefined): Promi
 const HEAD = { magic: 24, pageSize: 48, lastPage: 144, size: 152 };
 const MAGIC = 0xbeefc0de;
 
+/** Bytes beyond its last page to which a file that was cut off is made long. */
+const SPARE_BYTES = 1_048_576;
+
 /**
- * Refuses what is no LMDB file, and makes a file that was cut off as long as its head says it is. LMDB maps the missing part,
+ * Refuses what is no LMDB file, and makes a file that was cut off at least as long as its head says it is. LMDB maps the missing part,
  * and reading there would kill the process (SIGBUS); zeros it recognises and refuses. A file in order may be shorter too, by
  * pages that are free: making it longer harms nothing.
+ *
+ * Another process may write at the same time, so nothing is cut and no page in use is touched: the length is taken after the
+ * head, which LMDB writes last, and the file grows by one byte far behind its pages, which takes no room on the disk.
  */
 async function checkFile(folder: string): Promise<void> {
   const file = await openFile(join(folder, 'data.mdb'));
   if (file === undefined) return;
   try {
-    const { size } = await file.stat();
-    if (size === 0) return; // It was made, and its process killed before the first byte was written.
+    if ((await file.stat()).size === 0) return; // It was made, and its process killed before the first byte was written.
     const first = await readHeadPage(file, 0);
     if (first === undefined)
       throw unusable(folder, 'data.mdb is not a file of LMDB, or its beginning is damaged');
     const second = await readHeadPage(file, first.pageSizeBytes);
     const sizeBytes = (Math.max(first.lastPage, second?.lastPage ?? 0) + 1) * first.pageSizeBytes;
-    if (size < sizeBytes && Number.isSafeInteger(sizeBytes)) await file.truncate(sizeBytes);
+    const { size } = await file.stat();
+    if (size < sizeBytes && Number.isSafeInteger(sizeBytes + SPARE_BYTES))
+      await file.write(Buffer.alloc(1), 0, 1, sizeBytes + SPARE_BYTES - 1);
   } finally {
     await file.close();
   }

@@ -242,6 +242,7 @@ export function remoteProcessCases(kind: string, { usable, start: startServer }:
           } catch (error) {
             // Whoever had it may have died with it, or have been taken for dead.
             if (!isTroupeError(error)) throw error;
+            await passing(20);
           }
         }
       };

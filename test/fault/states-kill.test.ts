@@ -17,6 +17,8 @@ import { temporaryFolders } from '../support/temporary-folder.ts';
 import { KEY, numbersIn, snapshotOf } from '../support/whole-snapshot.ts';
 
 const ROUNDS = IS_SOAKING ? 200 : 5;
+/** Openings of a folder that grows. */
+const OPENINGS = IS_SOAKING ? 1_000 : 300;
 vi.setConfig({ testTimeout: 60_000 + ROUNDS * 10_000 });
 
 const newFolder = temporaryFolders();
@@ -50,6 +52,25 @@ describe(`a state store in a file (TROUPE_SEED=${SEED})`, () => {
       expect(n).toBeGreaterThanOrEqual(last);
       expect(n).toBeLessThanOrEqual(last + 2);
       await store.close();
+    }
+  });
+
+  it('cuts nothing off that another process is writing while it is opened', async () => {
+    const folder = await newFolder();
+    let grows: () => void = () => undefined;
+    const begun = new Promise<void>((resolve) => {
+      grows = resolve;
+    });
+    const program = runProgram('states-grow-program', [folder], () => grows());
+    await begun;
+    for (let round = 0; round < OPENINGS; round++) await (await opened(folder)).close();
+    program.signal('SIGTERM');
+    const { code, lines, errors } = await program.ended;
+    expect({ code, errors }).toEqual({ code: 0, errors: '' });
+    const store = await opened(folder);
+    for (let n = 0; n < Number(lines.at(-1)); n++) {
+      const kept = await store.activate({ kind: 'grows', key: `${n}` }, { epoch: 2, owner: 'test' });
+      expect([n, kept?.length, kept?.every((byte) => byte === n % 256)]).toEqual([n, 9_000, true]);
     }
   });
 
