@@ -19,7 +19,7 @@ export class Publisher {
   private readonly isMissed: (node: string) => boolean;
   private unconfirmedBytes = 0;
 
-  /** A node `isMissed` that lives and is not known to the server yet: what is for it is not sent, since the server would take it for nobody's. */
+  /** `isMissed`: whether a node lives and is not known to the server yet. What is for it is not sent, since the server would take it for nobody's. */
   constructor(timeoutMs: number, isMissed: (node: string) => boolean) {
     this.timeoutMs = timeoutMs;
     this.isMissed = isMissed;
