@@ -363,7 +363,8 @@ function windowIn({ correlationId }: WireMessage): number {
   return Math.min(Math.max(1, partsIn(correlationId) ?? 1), STREAM_WINDOW_MAX);
 }
 
-function refusedIn({ target }: WireMessage): Refused {
+/** What a refusal of this message is about. */
+export function refusedIn({ target }: WireMessage): Refused {
   return { address: target?.address ?? '', message: target?.message ?? '' };
 }
 

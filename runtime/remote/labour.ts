@@ -19,7 +19,7 @@ import type { Actor } from '../actor/actor.ts';
 import type { Kernel } from '../actor/kernel.ts';
 import { cycleTo } from '../actor/local-ref.ts';
 import { noRoom } from '../actor/pending.ts';
-import { type Deliveries, type Find, Held, keyOf, nodeOf, senderOf } from './deliveries.ts';
+import { type Deliveries, type Find, Held, keyOf, nodeOf, refusedIn, senderOf } from './deliveries.ts';
 import type { Arrival, Taken } from './inbound.ts';
 import { doneWord, labelIn } from './job-words.ts';
 import type { Mail } from './mail.ts';
@@ -114,8 +114,8 @@ export class Labour {
   /** Answers whoever asked. Throws for a value that cannot travel. */
   answer(arrival: Arrival, type: 'reply' | 'refusal', value: unknown): void {
     const { mail, kernel } = this;
-    const { id, expiresAtMs, payload: asked, target } = arrival.message;
-    const refused = { address: target?.address ?? '', message: target?.message ?? '' };
+    const { id, expiresAtMs, payload: asked } = arrival.message;
+    const refused = refusedIn(arrival.message);
     const payload =
       type === 'reply' ? mail.answerTo(asked, value) : mail.payloadOf(refusalOf(value, refused));
     const dueAt = Math.min(clockTimeOf(kernel, expiresAtMs), kernel.now() + ANSWER_MS);
@@ -126,8 +126,7 @@ export class Labour {
   say(arrival: Arrival, actor: Actor | undefined, outcome: Outcome | 'absent', error: unknown): void {
     const { mail } = this;
     const { message, lane } = arrival;
-    const refused = { address: message.target?.address ?? '', message: message.target?.message ?? '' };
-    const payload = mail.payloadOf(doneWord(outcome, error, refused));
+    const payload = mail.payloadOf(doneWord(outcome, error, refusedIn(message)));
     const node = nodeOf(arrival);
     if (actor !== undefined) mail.noteSent(actor, node, lane);
     // Where it is not taken for good, its node is not there any more.
