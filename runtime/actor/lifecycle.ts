@@ -118,7 +118,7 @@ export function stopActor(cell: Cell, reason: EndReason, error?: unknown): Promi
 
 async function stopping(cell: Cell, reason: EndReason, error: unknown): Promise<void> {
   const { kernel } = cell;
-  const hadState = cell.status !== 'starting';
+  const hadState = cell.status !== 'starting' && !cell.rare.isUnborn;
   const { shutdownMs } = cell.slot;
   const startedAt = kernel.now();
   cell.status = 'stopping';
@@ -208,7 +208,10 @@ function setGoing(cell: Cell, state: unknown): void {
   if (cell.rareIfAny?.stopping !== undefined)
     throw startFailed(cell, new TroupeError('ERR_ACTOR_STOPPED', { address: cell.address }));
   cell.state = state;
-  if (cell.rareIfAny !== undefined) cell.rareIfAny.isKilled = false;
+  if (cell.rareIfAny !== undefined) {
+    cell.rareIfAny.isKilled = false;
+    cell.rareIfAny.isUnborn = false;
+  }
   cell.status = cell.rareIfAny?.isDraining === true ? 'draining' : 'running';
   const { kernel, address, generation } = cell;
   endRestart(cell);

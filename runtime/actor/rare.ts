@@ -25,6 +25,8 @@ export class Rare {
   stopping: Promise<void> | undefined = undefined;
   /** The present life was killed: no hook runs on it any more. */
   isKilled = false;
+  /** It is brought back from nothing, and had no state yet: there is none to hand to `onStop`. */
+  isUnborn = false;
   /** It finishes its queue and ends, restarts or not. */
   isDraining = false;
   /** Who waits for the end of a draining one. */

@@ -103,12 +103,8 @@ export class ActorChild implements Child, Slot {
   // --- what the supervisor does with it ---------------------------------------------------------------------------
 
   start(): void | Promise<void> {
-    const { surroundings } = this.supervisor;
-    const cell = surroundings.cellFor(this.spec.agent, this);
-    this.cell = cell;
-    this.leaving = undefined;
+    const cell = this.newCell();
     this.hasLeft = false;
-    surroundings.opened(cell);
     const failed = async (error: unknown): Promise<never> => {
       await stopActor(cell, 'failed', error);
       throw error;
@@ -164,11 +160,18 @@ export class ActorChild implements Child, Slot {
   }
 
   again(): void | Promise<void> {
-    const { cell } = this;
-    if (cell === undefined || cell.hasEnded) return this.start();
-    if (!this.hasLeft) return undefined;
+    let { cell } = this;
+    if (cell === undefined || cell.hasEnded) {
+      cell = this.newCell();
+      cell.status = 'restarting'; // one that cannot start yet is tried again, and is not over (OTP: `restarting`)
+      cell.rare.isUnborn = true;
+      this.hasLeft = true;
+    } else if (this.hasLeft) {
+      cell.rare.restarts++;
+    } else {
+      return undefined;
+    }
     this.leaving = undefined;
-    cell.rare.restarts++;
     const starting = startActor(cell);
     if (starting === undefined) {
       this.hasLeft = false;
@@ -254,6 +257,15 @@ export class ActorChild implements Child, Slot {
     const staysSpecified = supervisor.settings.keepsEnded && this.spec.restart !== 'temporary';
     if (!staysSpecified && supervisor.has(this)) supervisor.children.delete(this.key);
     supervisor.surroundings.closed(cell);
+  }
+
+  private newCell(): Cell {
+    const { surroundings } = this.supervisor;
+    const cell = surroundings.cellFor(this.spec.agent, this);
+    this.cell = cell;
+    this.leaving = undefined;
+    surroundings.opened(cell);
+    return cell;
   }
 
   private toLeave(cell: Cell, failure: Failure | undefined, retried: RetriedAttempt | undefined): void {

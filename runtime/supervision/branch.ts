@@ -107,7 +107,10 @@ export class Branch implements Child {
   }
 
   async again(): Promise<void> {
-    if (this.status === 'stopped') return this.start();
+    if (this.status === 'stopped') {
+      this.status = 'restarting'; // one that cannot start yet is tried again, and is not over (OTP: `restarting`)
+      this.restarts = 0;
+    }
     if (this.status === 'restarting') await this.supervisor.startAll(() => this.started());
   }
 

@@ -305,4 +305,96 @@ describe('a group restart', () => {
       { name: 'b', status: 'running' },
     ]);
   });
+
+  it.each(['agent', 'supervisor'] as const)(
+    'P17 that brings back an ended %s tries it again until it starts, with growing delays, as OTP does',
+    async (kind) => {
+      let mayStart = true;
+      let starts = 0;
+      const seen: string[] = [];
+      const worker = puppet({
+        state: () => {
+          starts++;
+          if (!mayStart) throw new Error('no start');
+          return [];
+        },
+        onStop: (_ctx, reason) => seen.push(reason),
+      });
+      const backoff = { minMs: 1_000, maxMs: 60_000, jitter: 0 };
+      const { system, advance, settle } = await testSystem({
+        root: supervisor({
+          strategy: 'rest-for-one',
+          intensity: { max: 10, withinMs: Infinity },
+          restartsWithoutProgressMax: 10,
+          children: {
+            first: puppet().child({ backoff: AT_ONCE }),
+            second:
+              kind === 'agent'
+                ? worker.child({ backoff })
+                : supervisor({ backoff, children: { leaf: worker.child() } }),
+          },
+        }),
+      });
+      const control = system.supervisor('/root');
+      const second = (): string | undefined => control.children()[1]?.status;
+      await control.terminateChild('second');
+      mayStart = false;
+      seen.length = 0;
+      system.refs.first.tell('act', FAIL);
+      await settle();
+      expect([starts, second(), system.tree().children[0]?.children[1]?.status]).toEqual([
+        2,
+        'restarting',
+        'restarting',
+      ]);
+      expect(await control.restartChild('second')).toBe('restarting');
+      expect(await control.deleteChild('second')).toBe('restarting');
+      for (const [afterMs, startsThen] of [
+        [1_000, 3],
+        [1_999, 3],
+        [1, 4],
+        [3_999, 4],
+      ] as const) {
+        await advance(afterMs);
+        expect(starts).toBe(startsThen);
+      }
+      mayStart = true;
+      await advance(1);
+      expect([starts, second()]).toEqual([5, 'running']);
+      expect(seen).toEqual([]); // what never had a state has none to stop with
+      await control.terminateChild('second');
+      expect(seen).toEqual(['shutdown']);
+    },
+  );
+
+  it('P23 gives up on a child that it brings back and that never starts', async () => {
+    let starts = 0;
+    const stops: string[] = [];
+    const failing = puppet({
+      state: () => {
+        if (++starts > 1) throw new Error('no start');
+        return [];
+      },
+      onStop: (_ctx, reason) => stops.push(reason),
+    });
+    const { system, advance, events } = await testSystem({
+      root: supervisor({
+        strategy: 'one-for-all',
+        intensity: { max: Infinity },
+        restartsWithoutProgressMax: 3,
+        children: {
+          first: puppet().child({ backoff: AT_ONCE }),
+          failing: failing.child({ backoff: { minMs: 1, maxMs: 1 } }),
+        },
+      }),
+    });
+    await system.supervisor('/root').terminateChild('failing');
+    system.refs.first.tell('act', FAIL);
+    await advance(1_000);
+    expect(starts).toBe(5); // with the first one that worked, and the attempt before the three restarts
+    expect(events.filter(({ type }) => type === 'supervisor-gave-up')).toMatchObject([
+      { address: '/root', limit: 'failing: 3 restarts without a completed turn' },
+    ]);
+    expect(stops).toEqual(['shutdown']);
+  });
 });
