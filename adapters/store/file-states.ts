@@ -5,7 +5,7 @@
  */
 
 import { crc32 } from 'node:zlib';
-import type { Database, RootDatabase } from 'lmdb';
+import type { Database } from 'lmdb';
 import { TroupeError } from '../../src/protocol/errors.ts';
 import { STORE_BATCH_MAX, STORE_WAITING_BYTES_MAX, STORE_WAITING_MAX } from '../../src/protocol/limits.ts';
 import { integerOption, objectOption } from '../../src/protocol/options.ts';
@@ -21,7 +21,7 @@ import {
 import type { StateClaim, StateKey, StateStore, StateStoreOptions } from '../../src/protocol/state-store.ts';
 import { type Change, ChangeQueue } from './change-queue.ts';
 import { causeOf } from './group-commit.ts';
-import { closeFolder, folderOption, loadDriver, openFolder } from './lmdb-folder.ts';
+import { folderOption, type LmdbFolder, loadDriver, openFolder } from './lmdb-folder.ts';
 
 /** Options of a state store in a file. */
 export interface FileStatesOptions extends StateStoreOptions {
@@ -52,10 +52,9 @@ interface Bounds {
   readonly waitingBytesMax: number;
 }
 
-/** The tables. Written only inside a transaction of `root`. */
+/** The tables. Written only inside a commit of `folder`. */
 interface Tables {
-  readonly path: string;
-  readonly root: RootDatabase;
+  readonly folder: LmdbFolder;
   readonly claims: Database<StateClaim, Buffer>;
   readonly snapshots: Database<Buffer, Buffer>;
 }
@@ -127,7 +126,7 @@ class FileStates implements StateStore {
     // Whoever opened it is told when that failed.
     const tables = await this.opening?.catch(() => undefined);
     await this.committing;
-    if (tables !== undefined) await closeFolder(tables);
+    await tables?.folder.close();
   }
 
   private check(key: StateKey, claim: StateClaim) {
@@ -161,8 +160,7 @@ class FileStates implements StateStore {
     const refused = new Map<Change<Tables>, unknown>();
     let changes: readonly Change<Tables>[] = [];
     try {
-      // A child transaction: unlike its parent, it is taken back whole if the function throws.
-      await tables.root.childTransaction(() => {
+      await tables.folder.commit(() => {
         changes = this.queue.take(STORE_BATCH_MAX);
         for (const change of changes) attempt(change, tables, refused);
       });
@@ -213,10 +211,10 @@ function attempt(change: Change<Tables>, tables: Tables, refused: Map<Change<Tab
   }
 }
 
-function tablesOf(root: RootDatabase, path: string): Tables {
+function tablesOf(folder: LmdbFolder): Tables {
+  const { root } = folder;
   return {
-    path,
-    root,
+    folder,
     claims: root.openDB('claims', { encoding: 'json', keyEncoding: 'binary' }),
     snapshots: root.openDB('snapshots', { encoding: 'binary', keyEncoding: 'binary' }),
   };

@@ -32,7 +32,7 @@ export class GroupCommit {
     this.tables = tables;
     this.bounds = bounds;
     this.failed = failed;
-    this.queue = new ChangeQueue(tables.path, bounds.waitingMax, bounds.waitingBytesMax);
+    this.queue = new ChangeQueue(tables.folder.path, bounds.waitingMax, bounds.waitingBytesMax);
   }
 
   /** Changes that are not settled. */
@@ -63,8 +63,7 @@ export class GroupCommit {
     let changes: readonly Change<Batch>[] = [];
     let batch: Batch | undefined;
     try {
-      // A child transaction: unlike its parent, it is taken back whole if the function throws.
-      await this.tables.root.childTransaction(() => {
+      await this.tables.folder.commit(() => {
         changes = this.queue.take(this.bounds.batchMax);
         batch = new Batch(this.tables);
         this.makeAll(changes, batch, refused);

@@ -8,6 +8,7 @@ import { dirname, join, resolve } from 'node:path';
 import type { RootDatabase } from 'lmdb';
 import { TroupeError } from '../../src/protocol/errors.ts';
 import { invalidOption } from '../../src/protocol/options.ts';
+import { isFromLastCommit, readHead } from './lmdb-head.ts';
 
 /** What is used of the package `lmdb`. */
 export type Driver = Pick<typeof import('lmdb'), 'open'>;
@@ -29,25 +30,89 @@ export interface Format {
   readonly version: number;
 }
 
+/** A folder that is open. */
+export class LmdbFolder {
+  readonly path: string;
+  readonly root: RootDatabase;
+  private readonly files: Files;
+
+  constructor(path: string, root: RootDatabase, files: Files) {
+    this.path = path;
+    this.root = root;
+    this.files = files;
+  }
+
+  /** Runs `work` in a transaction that is there whole, or not at all if it throws; it is on the disk when this resolves. */
+  async commit(work: () => void): Promise<void> {
+    for (let attempt = 0; attempt < BEGINNINGS_MAX; attempt++) {
+      let isBegun = false;
+      // A child transaction: unlike its parent, it is taken back whole if the function throws.
+      await this.root.childTransaction(() => {
+        isBegun = this.mayWrite();
+        if (isBegun) work();
+      });
+      if (isBegun) return;
+    }
+    throw new Error(NOT_MENDED);
+  }
+
+  /** As `commit`, while everything else in this thread waits. */
+  commitSync<T>(work: () => T): T {
+    for (let attempt = 0; attempt < BEGINNINGS_MAX; attempt++) {
+      const made = this.root.transactionSync(() => (this.mayWrite() ? { is: work() } : undefined));
+      if (made !== undefined) return made.is;
+    }
+    throw new Error(NOT_MENDED);
+  }
+
+  async close(): Promise<void> {
+    try {
+      await this.root.close();
+    } finally {
+      openPaths.delete(this.path);
+      await closeFiles(this.files);
+    }
+  }
+
+  private mayWrite(): boolean {
+    return isFromLastCommit(this.root.getWriteTxnId(), this.files.data.fd, this.files.lock.fd);
+  }
+}
+
+/** Each beginning too many is an opening of another process at that very moment. */
+const BEGINNINGS_MAX = 100;
+const NOT_MENDED = `the number of the last commit in lock.mdb was wrong ${BEGINNINGS_MAX} times in a row`;
+
+/**
+ * The files, open beside LMDB from before it opens them until after it has closed them: whoever closes a file gives free all locks that
+ * the process has on it.
+ */
+interface Files {
+  readonly data: FileHandle;
+  readonly lock: FileHandle;
+}
+
 /** Opens a folder and the tables in it, making both if they are not there. Throws `ERR_STORE_UNUSABLE`. */
 export async function openFolder<T>(
   folder: string,
   driver: Driver,
   format: Format,
-  tablesOf: (root: RootDatabase, path: string) => T,
+  tablesOf: (opened: LmdbFolder) => T,
 ): Promise<T> {
   try {
     const firstMade = await mkdir(folder, { recursive: true, mode: FOLDER_MODE });
     const path = await realpath(folder);
     if (openPaths.has(path)) throw unusable(folder, 'it is open in this process already; share that store');
     openPaths.add(path);
+    let opened: LmdbFolder | undefined;
     try {
       await checkFolder(path);
-      await makeFiles(path);
-      const tables = await openRoot(driver, path, format, tablesOf);
+      opened = await openLmdb(driver, path);
+      const tables = openTables(opened, format, tablesOf);
       await syncFolders(path, firstMade);
       return tables;
     } catch (error) {
+      await opened?.close();
       openPaths.delete(path);
       throw error;
     }
@@ -57,44 +122,32 @@ export async function openFolder<T>(
   }
 }
 
-/** Closes what `openFolder` opened. */
-export async function closeFolder({
-  root,
-  path,
-}: {
-  readonly root: RootDatabase;
-  readonly path: string;
-}): Promise<void> {
+async function openLmdb(driver: Driver, path: string): Promise<LmdbFolder> {
+  const files = await openFiles(path);
   try {
-    await root.close();
-  } finally {
-    openPaths.delete(path);
+    const root = driver.open({
+      path,
+      noSubdir: false,
+      maxDbs: 8,
+      // A commit is whole and synced before its promise resolves and before the next one begins.
+      overlappingSync: false,
+      // Its own batches have a promise that nobody hears: a commit that failed would end the process.
+      eventTurnBatching: false,
+      encoding: 'json',
+    });
+    return new LmdbFolder(path, root, files);
+  } catch (error) {
+    await closeFiles(files);
+    throw error;
   }
 }
 
-async function openRoot<T>(
-  driver: Driver,
-  path: string,
-  format: Format,
-  tablesOf: (root: RootDatabase, path: string) => T,
-): Promise<T> {
-  const root = driver.open({
-    path,
-    noSubdir: false,
-    maxDbs: 8,
-    // A commit is whole and synced before its promise resolves and before the next one begins.
-    overlappingSync: false,
-    // Its own batches have a promise that nobody hears: a commit that failed would end the process.
-    eventTurnBatching: false,
-    encoding: 'json',
+/** In one transaction, so that what is new in a folder is there whole. */
+function openTables<T>(opened: LmdbFolder, format: Format, tablesOf: (opened: LmdbFolder) => T): T {
+  return opened.commitSync(() => {
+    checkFormat(opened, format);
+    return tablesOf(opened);
   });
-  try {
-    checkFormat(root, path, format);
-    return tablesOf(root, path);
-  } catch (error) {
-    await root.close();
-    throw error;
-  }
 }
 
 /** Throws `ERR_DRIVER_MISSING`. */
@@ -114,12 +167,24 @@ async function checkFolder(folder: string): Promise<void> {
   await checkFile(folder);
 }
 
-/** Makes the files, empty, so that they have our mode and not LMDB's. Those that are there keep theirs. */
-async function makeFiles(folder: string): Promise<void> {
+/** Opens the files. Those that are not there are made, empty, so that they have our mode and not LMDB's; others keep theirs. */
+async function openFiles(folder: string): Promise<Files> {
   for (const name of FILES) {
-    const file = await open(join(folder, name), 'a', FILE_MODE);
-    await file.close();
+    const made = await open(join(folder, name), 'a', FILE_MODE);
+    await made.close();
   }
+  const data = await open(join(folder, 'data.mdb'), 'r');
+  try {
+    return { data, lock: await open(join(folder, 'lock.mdb'), 'r+') };
+  } catch (error) {
+    await data.close();
+    throw error;
+  }
+}
+
+async function closeFiles({ data, lock }: Files): Promise<void> {
+  await data.close();
+  await lock.close();
 }
 
 /**
@@ -140,10 +205,6 @@ async function syncFolders(folder: string, firstMade: string | undefined): Promi
   }
 }
 
-/** Where LMDB's two head pages have what is read of them: on 64-bit machines that put the low byte first. */
-const HEAD = { magic: 24, pageSize: 48, lastPage: 144, size: 152 };
-const MAGIC = 0xbeefc0de;
-
 /** Bytes beyond its last page to which a file that was cut off is made long. */
 const SPARE_BYTES = 1_048_576;
 
@@ -160,11 +221,10 @@ async function checkFile(folder: string): Promise<void> {
   if (file === undefined) return;
   try {
     if ((await file.stat()).size === 0) return; // It was made, and its process killed before the first byte was written.
-    const first = await readHeadPage(file, 0);
-    if (first === undefined)
+    const head = readHead(file.fd);
+    if (head === undefined)
       throw unusable(folder, 'data.mdb is not a file of LMDB, or its beginning is damaged');
-    const second = await readHeadPage(file, first.pageSizeBytes);
-    const sizeBytes = (Math.max(first.lastPage, second?.lastPage ?? 0) + 1) * first.pageSizeBytes;
+    const sizeBytes = (head.lastPage + 1) * head.pageSizeBytes;
     const { size } = await file.stat();
     if (size < sizeBytes && Number.isSafeInteger(sizeBytes + SPARE_BYTES))
       await file.write(Buffer.alloc(1), 0, 1, sizeBytes + SPARE_BYTES - 1);
@@ -182,34 +242,19 @@ async function openFile(path: string): Promise<FileHandle | undefined> {
   }
 }
 
-async function readHeadPage(
-  file: FileHandle,
-  offset: number,
-): Promise<{ readonly pageSizeBytes: number; readonly lastPage: number } | undefined> {
-  const head = Buffer.alloc(HEAD.size);
-  await file.read(head, 0, HEAD.size, offset);
-  if (head.readUInt32LE(HEAD.magic) !== MAGIC) return undefined;
-  return {
-    pageSizeBytes: head.readUInt32LE(HEAD.pageSize),
-    lastPage: Number(head.readBigUInt64LE(HEAD.lastPage)),
-  };
-}
-
-/** Marks a new file as ours, and refuses one that is not. */
-function checkFormat(root: RootDatabase, folder: string, expected: Format): void {
-  root.transactionSync(() => {
-    const isNew = [...root.getKeys({ limit: 1 })].length === 0;
-    if (isNew) root.putSync('format', expected);
-    const format: unknown = root.get('format');
-    if (JSON.stringify(format) !== JSON.stringify(expected)) {
-      throw unusable(
-        folder,
-        isOfName(format, expected.name)
-          ? 'it was written by another version of Troupe'
-          : 'its LMDB file belongs to something else',
-      );
-    }
-  });
+/** Marks a new file as ours, and refuses one that is not. Inside a transaction. */
+function checkFormat({ root, path }: LmdbFolder, expected: Format): void {
+  const isNew = [...root.getKeys({ limit: 1 })].length === 0;
+  if (isNew) root.putSync('format', expected);
+  const format: unknown = root.get('format');
+  if (JSON.stringify(format) !== JSON.stringify(expected)) {
+    throw unusable(
+      path,
+      isOfName(format, expected.name)
+        ? 'it was written by another version of Troupe'
+        : 'its LMDB file belongs to something else',
+    );
+  }
 }
 
 function isOfName(format: unknown, name: string): boolean {

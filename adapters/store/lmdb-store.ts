@@ -22,7 +22,7 @@ import type {
 import { BOUND_NAMES, type Criteria, checkBounds, checkRange, checkTrim } from './criteria.ts';
 import { type CommitBounds, GroupCommit } from './group-commit.ts';
 import { type Batch, Trimming } from './lmdb-batch.ts';
-import { closeFolder, type Driver, folderOption, loadDriver } from './lmdb-folder.ts';
+import { type Driver, folderOption, loadDriver } from './lmdb-folder.ts';
 import { readPage } from './lmdb-range.ts';
 import { type MessageTables, openTables } from './lmdb-tables.ts';
 import { checkChange, checkPosition, FIRST_STATE, messageOf, writeText } from './stored-text.ts';
@@ -146,7 +146,7 @@ class LmdbStore implements MessageStore {
   private async finish(): Promise<void> {
     await this.commits.settled();
     await Promise.all(this.touching);
-    await closeFolder(this.tables);
+    await this.tables.folder.close();
   }
 
   private async *read(criteria: Criteria, end: number): AsyncGenerator<StoredMessage, void> {

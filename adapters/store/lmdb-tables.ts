@@ -1,7 +1,7 @@
 /** The tables of a durable store of messages, in one LMDB file. Topics and ids are keys inside that file and never part of a path. */
 
-import type { Database, RootDatabase } from 'lmdb';
-import { type Driver, openFolder, unusable } from './lmdb-folder.ts';
+import type { Database } from 'lmdb';
+import { type Driver, type LmdbFolder, openFolder, unusable } from './lmdb-folder.ts';
 import { type MessageState, readHead } from './stored-text.ts';
 import type { Totals } from './totals.ts';
 
@@ -21,11 +21,9 @@ export interface TimeBlock {
   readonly messages: number;
 }
 
-/** The tables. Written only inside a transaction of `root`. */
+/** The tables. Written only inside a commit of `folder`. */
 export interface MessageTables {
-  /** The real path of the folder. */
-  readonly path: string;
-  readonly root: RootDatabase;
+  readonly folder: LmdbFolder;
   /** Texts by position: the log itself. */
   readonly texts: Database<string, number>;
   /** States by position, of those messages that were marked. */
@@ -44,10 +42,10 @@ const FORMAT = { name: 'troupe-message-store', version: 1 };
 
 /** Opens the tables, making the folder if it is not there. Throws `ERR_STORE_UNUSABLE`. */
 export async function openTables(folder: string, driver: Driver): Promise<MessageTables> {
-  return openFolder(folder, driver, FORMAT, (root, path) => {
+  return openFolder(folder, driver, FORMAT, (opened) => {
+    const { root, path } = opened;
     const tables: MessageTables = {
-      path,
-      root,
+      folder: opened,
       texts: root.openDB('texts', { encoding: 'string' }),
       states: root.openDB('states', { encoding: 'json' }),
       ids: root.openDB('ids', { encoding: 'json' }),

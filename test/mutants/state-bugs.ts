@@ -1,4 +1,4 @@
-/** Bugs of the fence of a state store, planted where all stores decide. */
+/** Bugs of the fence of a state store, planted where all stores decide, and of the file that two of them are in. */
 
 import type { PlantedBug } from './planted-bug.ts';
 
@@ -33,5 +33,12 @@ export const STATE_BUGS: readonly PlantedBug[] = [
     find: 'held !== undefined && claim.epoch === held.epoch && claim.owner === held.owner',
     replace: 'held !== undefined && claim.epoch >= held.epoch && claim.owner === held.owner',
     tests,
+  },
+  {
+    name: 'a transaction goes on from a commit that is not the last',
+    file: 'adapters/store/lmdb-folder.ts',
+    find: 'if (isBegun) work();',
+    replace: 'isBegun = true;\n        work();',
+    tests: ['test/fault/store-number.test.ts'],
   },
 ];
