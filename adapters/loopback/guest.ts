@@ -26,6 +26,7 @@ import {
   DELIVERY_BATCH_MAX,
   LOOPBACK_UNSENT_BYTES_MAX,
 } from '../../src/protocol/limits.ts';
+import type { Census } from '../../src/protocol/member-view.ts';
 import { lifeKey } from '../../src/protocol/membership.ts';
 import { invalidOption } from '../../src/protocol/options.ts';
 import type { Shard } from '../../src/protocol/sharding.ts';
@@ -34,7 +35,7 @@ import { type FrameQueue, Member as Seat } from '../memory/frame-queue.ts';
 import type { Caller, Hub } from '../memory/hub.ts';
 import type { HeldFrame } from '../memory/lane-queue.ts';
 import type { Connection } from '../memory/link.ts';
-import type { Census, Hello, NodeRecord } from '../memory/node-record.ts';
+import type { Hello, NodeRecord } from '../memory/node-record.ts';
 import type { Room } from '../memory/room.ts';
 import type { Claim } from '../memory/shard-table.ts';
 import { type Call, CENSUS_BATCH_MAX, type Join, RESULTS, type ToNode, type ToServer } from './messages.ts';

@@ -109,7 +109,7 @@ class MemoryBroker implements Broker {
       {
         restore: (session) => this.restore(session),
         disconnected: () => this.disconnected(),
-        hears: ({ members, endOf }) => this.known.update(members, endOf),
+        hears: (census) => this.known.follow(census),
         tell: (change) => this.listeners.tell(change),
       },
     );

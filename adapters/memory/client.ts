@@ -8,9 +8,10 @@ import { type BrokerSettings, reconnectPauseMs } from '../../src/protocol/broker
 import type { Host } from '../../src/protocol/clock.ts';
 import { pause, settledWithin } from '../../src/protocol/deadline.ts';
 import { isTroupeError } from '../../src/protocol/errors.ts';
+import type { Census } from '../../src/protocol/member-view.ts';
 import type { Caller, Hub } from './hub.ts';
 import type { Connection, ConnectionEnd } from './link.ts';
-import type { Census, Hello, NodeRecord } from './node-record.ts';
+import type { Hello, NodeRecord } from './node-record.ts';
 import { type Room, unavailable } from './room.ts';
 
 /** A connection over which the node is known. @internal */

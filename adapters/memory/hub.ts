@@ -5,11 +5,12 @@
 
 import type { Host } from '../../src/protocol/clock.ts';
 import { TroupeError } from '../../src/protocol/errors.ts';
+import type { Census } from '../../src/protocol/member-view.ts';
 import { durationOption, integerOption, invalidOption, objectOption } from '../../src/protocol/options.ts';
 import { seededChance } from './chance.ts';
 import { Connection, Faults, Link, type Loss, type Silence } from './link.ts';
 import type { DelayOptions, MemoryHub, MemoryHubOptions, ReorderOptions } from './memory-hub.ts';
-import type { Census, Hello, NodeRecord } from './node-record.ts';
+import type { Hello, NodeRecord } from './node-record.ts';
 import { type MemoryDeadFrame, Room, unavailable } from './room.ts';
 
 /** A hub of its own, without nodes. Throws `ERR_OPTION_INVALID`. */

@@ -2,7 +2,7 @@
 
 import type { NodeIdentity } from '../../src/protocol/broker.ts';
 import type { Clock } from '../../src/protocol/clock.ts';
-import type { Member } from '../../src/protocol/membership.ts';
+import type { Census } from '../../src/protocol/member-view.ts';
 import type { FrameQueue } from './frame-queue.ts';
 import type { Connection } from './link.ts';
 
@@ -14,12 +14,6 @@ export interface Hello {
   readonly downAfterMs: number;
   /** In which of its lives it is, if another hub has seen it before; its first unless said. */
   readonly life?: number;
-}
-
-/** All that live, and how one that does not any more has ended. @internal */
-export interface Census {
-  readonly members: readonly Member[];
-  readonly endOf: (member: Member) => 'down' | 'left';
 }
 
 /** A node, with or without a connection. @internal */

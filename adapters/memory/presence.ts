@@ -4,9 +4,9 @@
  */
 
 import type { TimerHandle } from '../../src/protocol/clock.ts';
-import { incarnationOf } from '../../src/protocol/member-view.ts';
+import { type Census, changesBetween, incarnationOf } from '../../src/protocol/member-view.ts';
 import { lifeKey, type Member } from '../../src/protocol/membership.ts';
-import type { Census, NodeRecord } from './node-record.ts';
+import type { NodeRecord } from './node-record.ts';
 
 /** Closed nodes that are remembered, for those that were not connected when they closed. */
 const LEFT_MAX = 1_000;
@@ -16,6 +16,8 @@ export class Presence {
   private readonly nodes: ReadonlyMap<string, NodeRecord>;
   private readonly died: (record: NodeRecord) => void;
   private readonly left = new Set<string>();
+  /** Who lived when everybody was told last. */
+  private told: readonly Member[] = [];
   private readonly timers = new Map<NodeRecord, TimerHandle>();
 
   /** `died` is called once for each node that has ended, before others hear of it. */
@@ -59,11 +61,12 @@ export class Presence {
 
   /** Tells everybody who lives now. */
   tell(): void {
-    const members = [...this.nodes.values()].filter(({ isDead }) => !isDead).map(memberOf);
-    const census: Census = {
-      members,
-      endOf: (member) => (this.left.has(lifeKey(member)) ? 'left' : 'down'),
-    };
+    const living = [...this.nodes.values()].filter(({ isDead }) => !isDead).map(memberOf);
+    const endOf: Census['endOf'] = (member) => (this.left.has(lifeKey(member)) ? 'left' : 'down');
+    const { told: before } = this;
+    const changes = changesBetween(before, living, endOf);
+    if (changes.length > 0) this.told = living;
+    const census: Census = { members: this.told, before, changes, endOf };
     for (const { connection, hears } of this.connected()) connection?.carry('answers', () => hears(census));
   }
 

@@ -16,20 +16,48 @@ export class MemberView {
     return this.listeners.add(listener);
   }
 
-  /** Takes what the broker knows now, and tells what is different: who is gone first, then who says something else, then who has come. */
-  update(members: readonly Member[], endOf: (member: Member) => 'down' | 'left'): void {
-    const before = new Map(this.members.map((member) => [lifeKey(member), member]));
-    const now = new Map(members.map((member) => [lifeKey(member), member]));
-    const changes: MemberChange[] = [];
-    for (const [key, member] of before) if (!now.has(key)) changes.push({ kind: endOf(member), member });
-    for (const [key, member] of now)
-      if (before.has(key) && before.get(key)?.about !== member.about)
-        changes.push({ kind: 'changed', member });
-    for (const [key, member] of now) if (!before.has(key)) changes.push({ kind: 'up', member });
-    if (changes.length === 0) return;
-    this.members = [...now.values()];
+  /** Takes what the broker knows now, and tells what is different. */
+  update(members: readonly Member[], endOf: EndOf): void {
+    const changes = changesBetween(this.members, members, endOf);
+    if (changes.length > 0)
+      this.members = [...new Map(members.map((each) => [lifeKey(each), each])).values()];
     for (const change of changes) this.listeners.tell(change);
   }
+
+  /** As `update`, without comparing where this view has the list that this one follows. */
+  follow({ members, before, changes, endOf }: Census): void {
+    const different = this.members === before ? changes : changesBetween(this.members, members, endOf);
+    if (different.length > 0) this.members = members;
+    for (const change of different) this.listeners.tell(change);
+  }
+}
+
+/** How a member that is not there any more has ended. */
+type EndOf = (member: Member) => 'down' | 'left';
+
+/** All that live, each once; and what is different from the list that was told before, for whoever has that one. @internal */
+export interface Census {
+  readonly members: readonly Member[];
+  readonly before: readonly Member[];
+  readonly changes: readonly MemberChange[];
+  readonly endOf: EndOf;
+}
+
+/** What is different: who is gone first, then who says something else, then who has come. @internal */
+export function changesBetween(
+  before: readonly Member[],
+  now: readonly Member[],
+  endOf: EndOf,
+): readonly MemberChange[] {
+  const earlier = new Map(before.map((member) => [lifeKey(member), member]));
+  const later = new Map(now.map((member) => [lifeKey(member), member]));
+  const changes: MemberChange[] = [];
+  for (const [key, member] of earlier) if (!later.has(key)) changes.push({ kind: endOf(member), member });
+  for (const [key, member] of later)
+    if (earlier.has(key) && earlier.get(key)?.about !== member.about)
+      changes.push({ kind: 'changed', member });
+  for (const [key, member] of later) if (!earlier.has(key)) changes.push({ kind: 'up', member });
+  return changes;
 }
 
 /** The incarnation of a node in its nth life, from 1: another one each time it comes back after it was taken for dead. @internal */

@@ -112,14 +112,14 @@ export function nodeCost(
         wordsPerInterest: 0,
       };
     case 'memory':
-      // Every change is told as the list of all who live.
+      // What has changed is told to each node, and to a new one who lives.
       return {
         connections: 0,
         queues: LANES * n,
         signsPerSecond: 0,
         readsPerSecond: 0,
         wordsPerSecond: 0,
-        wordsPerJoin: n * n,
+        wordsPerJoin: n + (n - 1),
         wordsPerInterest: 0,
       };
   }

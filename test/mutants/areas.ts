@@ -179,4 +179,28 @@ export const AREAS: Readonly<Record<string, Area>> = {
       'test/unit/supervisor.test.ts',
     ],
   },
+  keyed: {
+    folder: 'runtime/keyed',
+    files: [
+      'activation.ts',
+      'group.ts',
+      'keyed-agent.ts',
+      'keyed-refs.ts',
+      'keyed.ts',
+      'letter.ts',
+      'options.ts',
+      'placement.ts',
+      'seats.ts',
+      'snapshot.ts',
+      'states.ts',
+      'tenure.ts',
+      'waiting-room.ts',
+    ],
+    tests: [
+      'test/unit/keyed.test.ts',
+      'test/unit/keyed-hand-off.test.ts',
+      'test/unit/keyed-states.test.ts',
+      'test/property/keyed.property.test.ts',
+    ],
+  },
 };

@@ -46,12 +46,17 @@ const QUIET_ROUNDS = 3;
 /** Lets macrotasks go by until none of these systems has had work in `rounds` of them. */
 export async function quiet(systems: Iterable<CheckedHost>, rounds: number): Promise<void> {
   for (let quietRounds = 0; quietRounds < rounds; ) {
-    for (const system of systems) await system.turns();
+    for (const system of systems) if (system.isSeeded) await system.turns();
     await new Promise<void>((resolve) => {
       setImmediate(resolve);
     });
-    quietRounds = [...systems].every(({ isIdle }) => isIdle) ? quietRounds + 1 : 0;
+    quietRounds = allIdle(systems) ? quietRounds + 1 : 0;
   }
+}
+
+function allIdle(systems: Iterable<CheckedHost>): boolean {
+  for (const { isIdle } of systems) if (!isIdle) return false;
+  return true;
 }
 
 /** What surrounds one system, and what was seen of it. */
@@ -94,6 +99,11 @@ export class CheckedHost {
     this.stopListening = listenForRejections((reason) =>
       this.books.findings.add('rejection', String(reason)),
     );
+  }
+
+  /** Its turns come when they are let, not by themselves. */
+  get isSeeded(): boolean {
+    return this.seeded !== undefined;
   }
 
   get isIdle(): boolean {

@@ -85,11 +85,8 @@ export function testCluster({
   const live = new Set<Live>();
   let drawn = 0;
   const random = (): number => ((drawn++ * 389) % 997) / 997;
-  const settle = (): Promise<void> =>
-    quiet(
-      [...live].map(({ checked }) => checked),
-      QUIET_ROUNDS,
-    );
+  const hosts = new Set<CheckedHost>();
+  const settle = (): Promise<void> => quiet(hosts, QUIET_ROUNDS);
   const advance = async (ms: number): Promise<void> => {
     await settle();
     await clock.advance(ms, settle);
@@ -121,10 +118,15 @@ export function testCluster({
     const { kernel } = system as unknown as { readonly kernel: Kernel }; // the local system carries its kernel
     const node = { system, kernel, events, logs };
     live.add({ name, checked, node });
+    hosts.add(checked);
     return node;
   };
   const forget = (name: string): void => {
-    for (const each of live) if (each.name === name) live.delete(each);
+    for (const each of live) {
+      if (each.name !== name) continue;
+      live.delete(each);
+      hosts.delete(each.checked);
+    }
   };
   const kill = (name: string): void => {
     hub.kill(name);
@@ -152,6 +154,7 @@ export function testCluster({
         problems.push(new Error(`${name} has ended, and ${asksInFlight} asks have not.`));
     }
     live.clear();
+    hosts.clear();
     if (problems.length > 0) throw problems[0];
   };
   const cluster = { hub, clock, start, settle, advance, during, kill, forget, end };

@@ -12,7 +12,8 @@ export class VirtualClock implements Clock {
   private nowMs = 0;
   /** Chooses among the timers that are due at one instant; the first that was started unless somebody else does. */
   choose: (size: number) => number = () => 0;
-  private readonly timers = new Set<VirtualTimer>();
+  /** Timers by the instant at which they are due, each set in the order in which they were started. */
+  private readonly timers = new Map<number, Set<VirtualTimer>>();
 
   now(): number {
     return this.nowMs;
@@ -24,24 +25,28 @@ export class VirtualClock implements Clock {
 
   setTimer(delayMs: number, fire: () => void): TimerHandle {
     const timer = { dueAt: this.nowMs + delayMs, fire };
-    this.timers.add(timer);
+    const due = this.timers.get(timer.dueAt);
+    if (due === undefined) this.timers.set(timer.dueAt, new Set([timer]));
+    else due.add(timer);
     return timer;
   }
 
   clearTimer(timer: TimerHandle): void {
-    this.timers.delete(timer as VirtualTimer);
+    this.forget(timer as VirtualTimer);
   }
 
   /** Timers that have not fired. */
   get pending(): number {
-    return this.timers.size;
+    let pending = 0;
+    for (const due of this.timers.values()) pending += due.size;
+    return pending;
   }
 
   /** Goes on by `ms`; after each timer `settle` lets everything it caused happen before the next. */
   async advance(ms: number, settle: () => Promise<void>): Promise<void> {
     const end = this.nowMs + ms;
     for (let timer = this.nextDue(end); timer !== undefined; timer = this.nextDue(end)) {
-      this.timers.delete(timer);
+      this.forget(timer);
       this.nowMs = Math.max(this.nowMs, timer.dueAt);
       timer.fire();
       await settle();
@@ -51,9 +56,16 @@ export class VirtualClock implements Clock {
 
   private nextDue(end: number): VirtualTimer | undefined {
     let dueAt = end;
-    for (const timer of this.timers) dueAt = Math.min(dueAt, timer.dueAt);
-    // A set keeps the order in which the timers were started.
-    const due = [...this.timers].filter((timer) => timer.dueAt === dueAt);
-    return due[this.choose(due.length)];
+    for (const instant of this.timers.keys()) dueAt = Math.min(dueAt, instant);
+    const due = this.timers.get(dueAt);
+    let left = this.choose(due?.size ?? 0);
+    for (const timer of due ?? []) if (left-- === 0) return timer;
+    return undefined;
+  }
+
+  private forget(timer: VirtualTimer): void {
+    const due = this.timers.get(timer.dueAt);
+    due?.delete(timer);
+    if (due?.size === 0) this.timers.delete(timer.dueAt);
   }
 }

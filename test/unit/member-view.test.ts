@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { incarnationOf, MemberView } from '../../src/protocol/member-view.ts';
+import { changesBetween, incarnationOf, MemberView } from '../../src/protocol/member-view.ts';
 import type { Member } from '../../src/protocol/membership.ts';
 
 const member = (name: string, incarnation = 'x', about = ''): Member => ({ name, incarnation, about });
@@ -47,6 +47,29 @@ describe('a view of members', () => {
     leave();
     view.update([], () => 'left');
     expect(told).toEqual(['up', 'up', 'left']);
+  });
+
+  it('follows one census after the other, and compares where one was missed', () => {
+    const { view, told } = watched();
+    const lists = [['a'], ['a', 'b'], ['a', 'b', 'c'], ['b', 'c']].map((names) =>
+      names.map((name) => member(name)),
+    );
+    const endOf = (): 'left' => 'left';
+    const [one = [], two = [], three = [], four = []] = lists;
+    const follow = (before: readonly Member[], members: readonly Member[]): void =>
+      view.follow({ members, before, changes: changesBetween(before, members, endOf), endOf });
+    follow([], one);
+    follow(one, two);
+    expect(view.view()).toBe(two);
+    follow(three, four);
+    expect(told).toEqual(['up a.x', 'up b.x', 'left a.x', 'up c.x']);
+    expect(view.view()).toBe(four);
+    follow(
+      four,
+      four.map((same) => ({ ...same })),
+    );
+    expect(view.view()).toBe(four);
+    expect(told).toHaveLength(4);
   });
 
   it('names the lives of a node that was taken for dead by their number, from the second on', () => {
