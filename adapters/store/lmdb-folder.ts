@@ -69,8 +69,8 @@ export class LmdbFolder {
     try {
       await this.root.close();
     } finally {
+      await closeFiles(this.files); // before the folder may be opened again
       openPaths.delete(this.path);
-      await closeFiles(this.files);
     }
   }
 
