@@ -90,6 +90,8 @@ export class RemoteNode {
   private readonly arrivals: InboxArrivals;
   private topics: TopicMail | undefined = undefined;
   private readonly mismatches = new Set<string>();
+  /** What has come between two lives, in order. */
+  private readonly early: (() => void)[] = [];
   private readonly unheard: () => void;
   private isBrokerUp = true;
 
@@ -121,7 +123,7 @@ export class RemoteNode {
     const { placements, watches, jobs } = this;
     this.outposts = new FarOutposts({ mail: this.mail, agents: placement.agents, placements, watches, jobs });
     this.calls = { kernel, mail: this.mail, asks: this.asks, watches: this.watches };
-    this.inbound = new Inbound(kernel, frames, (arrival) => this.take(arrival));
+    this.inbound = new Inbound(kernel, frames, (arrival) => this.arrived(arrival));
     this.unheard = broker.onState(({ state, cause }) => this.changed(state, cause));
     kernel.nameOnNodes = (address) => this.mail.nameHere(address);
   }
@@ -249,6 +251,23 @@ export class RemoteNode {
 
   // --- in ---------------------------------------------------------------------------------------------------------
 
+  /**
+   * What comes between two lives may have been sent to the next one, of which others can hear first: it waits for it. An answer in the name
+   * of the life that is over would count for nothing, and what was begun in that life would end with it.
+   */
+  private arrived(arrival: Arrival): Taken {
+    if (!this.nodes.isBetweenLives) return this.take(arrival);
+    return new Promise((resolve) => {
+      this.early.push(() => {
+        try {
+          resolve(this.take(arrival));
+        } catch (error) {
+          resolve({ reason: 'validation', error });
+        }
+      });
+    });
+  }
+
   private take(arrival: Arrival): Taken {
     const { message, topic } = arrival;
     if (topic !== undefined) return this.topics?.take(arrival, topic) ?? undefined;
@@ -366,6 +385,7 @@ export class RemoteNode {
     this.names.renewed();
     this.watchers.clear();
     this.watches.renewed();
+    for (const take of this.early.splice(0)) take();
   }
 
   private changed(state: BrokerState, error: Error | undefined): void {

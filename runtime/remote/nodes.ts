@@ -29,6 +29,7 @@ export interface NodesListener {
 /** The nodes of one system. */
 export class Nodes {
   private own: NodeIdentity;
+  private isOwnOver = false;
   private readonly members: Membership;
   private readonly events: EventHub;
   private readonly listener: NodesListener;
@@ -58,6 +59,11 @@ export class Nodes {
   /** This node in its present life. */
   get self(): NodeIdentity {
     return this.own;
+  }
+
+  /** Others have taken this life for dead, and the next one has not begun here; others may know of it already. */
+  get isBetweenLives(): boolean {
+    return this.isOwnOver;
   }
 
   /** Begins to listen; the broker is open. */
@@ -140,8 +146,10 @@ export class Nodes {
     this.events.emit({ type: `node-${kind}`, node, incarnation });
     if (kind === 'down') this.remember(lifeKey(member));
     if (node === this.own.name) {
-      if (kind === 'up' && incarnation !== this.own.incarnation) {
+      if (kind === 'down') this.isOwnOver ||= incarnation === this.own.incarnation;
+      else if (kind === 'up' && incarnation !== this.own.incarnation) {
         this.own = { name: node, incarnation };
+        this.isOwnOver = false;
         this.listener.renewed(this.own);
       }
     } else if (kind === 'up') {

@@ -10,7 +10,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } 
 import { createSystem, isTroupeError, type RuntimeEvent, type System } from '../../src/index.ts';
 import { brokerOf } from '../support/broker-of.ts';
 import { endingOf } from '../support/puppet.ts';
-import { ledgers, NODE_TIMES, ProcessClerk } from '../support/remote-clerk.ts';
+import { ledgers, NODE_TIMES, noteOf, ProcessClerk } from '../support/remote-clerk.ts';
 import type { TestServer } from '../support/servers/server.ts';
 import type { UsableServer } from '../support/servers/use-server.ts';
 import { IS_SOAKING } from '../support/soak.ts';
@@ -23,6 +23,9 @@ const ENTRIES = 100;
 const BUSY_MS = 8_000;
 /** Milliseconds for something that has to come: the machine may be busy. */
 const SOON_MS = 40_000;
+/** Notes that are printed of a case that fails. */
+const NOTES_MAX = 200;
+
 /** A worker process, and what it said it has filed. */
 interface Worker {
   readonly process: ChildProcess;
@@ -61,6 +64,10 @@ export function remoteProcessCases(kind: string, { usable, start: startServer }:
     let folder = '';
     let front: System;
     let events: RuntimeEvent[];
+    let notes: string[];
+    const note = (node: string, noted: string): void => {
+      notes.push(`${performance.now().toFixed(0)} ms ${node}: ${noted}`);
+    };
     const workers = new Map<string, Worker>();
 
     beforeAll(async () => {
@@ -68,19 +75,28 @@ export function remoteProcessCases(kind: string, { usable, start: startServer }:
     }, 180_000);
     afterAll(() => server?.stop());
 
-    beforeEach(async () => {
+    beforeEach(async ({ onTestFailed }) => {
+      workers.clear();
       folder = await newFolder();
       prefix = `processes-${process.pid}-${++tests}`;
       events = [];
       const broker = brokerOf(server?.url ?? '', prefix, NODE_TIMES);
       const system = await createSystem({ name: 'front', node: 'front', broker, log: false });
       front = system as unknown as System;
-      front.events.subscribe((event) => events.push(event));
+      front.events.subscribe((event) => {
+        events.push(event);
+        const noted = noteOf(event);
+        if (noted !== undefined) note('front', noted);
+      });
+      notes = [];
+      onTestFailed(() => {
+        const filed = [...workers].map(([node, worker]) => `${node} filed ${worker.filed.join(' ')}`);
+        console.error(['What was noted:', ...notes.slice(-NOTES_MAX), ...filed].join('\n'));
+      });
     });
     afterEach(async () => {
       await front.shutdown({ deadlineMs: 5_000 });
       for (const { process: child } of workers.values()) child.kill('SIGKILL');
-      workers.clear();
     });
 
     const start = async (node: string): Promise<Worker> => {
@@ -99,6 +115,7 @@ export function remoteProcessCases(kind: string, { usable, start: startServer }:
       const joined = new Promise<void>((resolve) => {
         child.on('message', (message: unknown) => {
           if (message === 'joined') resolve();
+          else if ('noted' in (message as object)) note(node, (message as { noted: string }).noted);
           else worker.filed.push((message as { filed: number }).filed);
         });
       });

@@ -359,4 +359,11 @@ export const BROKER_BUGS: readonly PlantedBug[] = [
     replace: '        return;\n',
     tests,
   },
+  {
+    name: 'a node answers between two lives, in the name of the one that is over',
+    file: 'runtime/remote/node.ts',
+    find: 'if (!this.nodes.isBetweenLives) return this.take(arrival);',
+    replace: 'if (this.early.length === 0) return this.take(arrival);',
+    tests: ['test/unit/remote-refs.test.ts'],
+  },
 ];

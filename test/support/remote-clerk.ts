@@ -1,8 +1,18 @@
 /** What the processes of `remote-program.ts` and the tests that run them have in common. */
 
+import { inspect } from 'node:util';
 import { z } from 'zod';
 import { fileStates } from '../../adapters/store/index.ts';
-import { agent, ask, type KeyedArgs, protocol, type System, tell, type } from '../../src/index.ts';
+import {
+  agent,
+  ask,
+  type KeyedArgs,
+  protocol,
+  type RuntimeEvent,
+  type System,
+  tell,
+  type,
+} from '../../src/index.ts';
 
 /** Files numbers, doubles them, and holds its event loop for some milliseconds. */
 export const ProcessClerk = protocol('clerk', {
@@ -43,4 +53,22 @@ export function ledgers(system: Pick<System, 'keyed'>, folder: string, hosts: bo
     persist: 'snapshot',
     states: fileStates({ folder }),
   });
+}
+
+/** What helps to find out why a case has failed; there are few of these where nothing goes wrong. */
+const NOTED: ReadonlySet<RuntimeEvent['type']> = new Set([
+  'actor-failed',
+  'broker-state-changed',
+  'message-dead',
+  'frame-refused',
+  'frames-missing',
+  'logged',
+  'node-down',
+  'node-left',
+  'node-up',
+]);
+
+/** An event in one line, if it is worth a note. */
+export function noteOf(event: RuntimeEvent): string | undefined {
+  return NOTED.has(event.type) ? inspect(event, { depth: 2, breakLength: Infinity }) : undefined;
 }

@@ -1,11 +1,11 @@
 /**
  * A node in a process of its own, for tests that stop, kill and restart it: a clerk and its share of the ledgers, on the broker of a URL. It tells its parent each number that it has
- * filed, and ends by SIGTERM as a service does.
+ * filed, and what else is worth a note, and ends by SIGTERM as a service does.
  */
 
 import { agent, createSystem, supervisor } from '../../src/index.ts';
 import { brokerOf } from './broker-of.ts';
-import { ledgers, NODE_TIMES, ProcessClerk } from './remote-clerk.ts';
+import { ledgers, NODE_TIMES, noteOf, ProcessClerk } from './remote-clerk.ts';
 
 const {
   CLERK_BROKER: url = '',
@@ -37,6 +37,10 @@ const system = await createSystem({
   log: false,
 });
 ledgers(system, folder, true);
+system.events.subscribe((event) => {
+  const noted = noteOf(event);
+  if (noted !== undefined && process.connected) process.send?.({ noted });
+});
 process.send?.('joined');
 // As long as its parent lives.
 process.once('disconnect', () => process.kill(process.pid, 'SIGTERM'));

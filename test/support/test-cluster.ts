@@ -7,6 +7,7 @@ import { afterEach } from 'vitest';
 import { type MemoryHub, type MemoryOptions, memory, memoryHub } from '../../adapters/memory/index.ts';
 import type { Kernel } from '../../runtime/actor/kernel.ts';
 import { startSystem } from '../../runtime/system.ts';
+import type { Broker } from '../../src/protocol/broker.ts';
 import type { AnySupervisor, RefsOf } from '../../src/protocol/child-spec.ts';
 import type { RuntimeEvent } from '../../src/protocol/events.ts';
 import type { LogRecord, System, SystemOptions } from '../../src/protocol/system.ts';
@@ -34,6 +35,8 @@ export type NodeOptions<Root extends AnySupervisor> = Partial<SystemOptions<Root
   readonly memory?: MemoryOptions;
   /** How far its wall clock is from the true time. */
   readonly wallShiftMs?: () => number;
+  /** Does something to its broker before it is opened. */
+  readonly prepare?: (broker: Broker) => void;
 };
 
 /** The nodes of one test. */
@@ -100,12 +103,13 @@ export function testCluster({
   };
   const start = async <Root extends AnySupervisor = never>(
     name: string,
-    { memory: bounds, wallShiftMs, ...options }: NodeOptions<Root> = {},
+    { memory: bounds, wallShiftMs, prepare, ...options }: NodeOptions<Root> = {},
   ): Promise<ClusterNode<SystemRefs<Root>>> => {
     const checked = new CheckedHost({ clock, random, order, wallShiftMs });
     const logs: LogRecord[] = [];
     const events: RuntimeEvent[] = [];
     const broker = memory({ hub, ...bounds });
+    prepare?.(broker);
     const open = broker.open.bind(broker);
     // The hub, which is nobody's machine, has the clock that all share.
     broker.open = (identity, host) => open(identity, { ...host, clock });

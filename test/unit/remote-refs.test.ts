@@ -646,6 +646,42 @@ describe('a node', () => {
     expect(pinned.tell('learn', { word: 'x' })).toBe('actor-unknown');
   });
 
+  it('P67 answers what others have sent to its next life before it has heard of that itself', async () => {
+    const { start, hub, advance } = testCluster();
+    const heard: (() => void)[] = [];
+    const { root, learned } = judge();
+    const a = await start('a');
+    const b = await start('b', {
+      root,
+      // Kafka tells everybody by one log, and each reads it at a pace of its own.
+      prepare: ({ members }) => {
+        const onChange = members?.onChange.bind(members);
+        if (members === undefined || onChange === undefined) return;
+        const late: typeof onChange = (listener) =>
+          onChange((change) => {
+            const { kind, member } = change;
+            if (kind === 'up' && member.incarnation.endsWith('.2')) heard.push(() => listener(change));
+            else listener(change);
+          });
+        Object.assign(members, { onChange: late });
+      },
+    });
+    hub.cut('b');
+    await advance(20_000);
+    hub.heal();
+    await advance(20_000);
+    const ref = a.system.ref(Judge, 'judge', { node: 'b' });
+    const asked = endingOf(ref.ask('score', { text: 'abc' }));
+    ref.tell('learn', { word: 'one' });
+    const sent = endingOf(ref.send('learn', { word: 'two' }, { receipt: true }));
+    await advance(1_000);
+    expect([heard.length, learned, asked.is, sent.is]).toEqual([1, [], undefined, undefined]);
+    for (const listen of heard) listen();
+    await advance(1_000);
+    expect([learned, asked.value, sent.is]).toEqual([['one', 'two'], 3, 'resolved']);
+    expect([reasonsOf(a), reasonsOf(b)]).toEqual([[], []]);
+  });
+
   it('hears nothing of a life that was lost, though it is still on its way', async () => {
     const { b, ref, learned, hub, kill, advance } = await pair();
     hub.lose('deliveries', 'b');
