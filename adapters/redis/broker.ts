@@ -365,7 +365,6 @@ class RedisBroker implements Broker {
       if (each.source.kind === 'inbox' || (each.source.kind === 'group' && known.has(each)))
         reader.add(each.outlets);
     this.attachment = { session, reader, consumer };
-    reader.run().catch(failed);
     const keeping = new ShardKeeping({ settings, session, keys, keptMs, owned: () => claims.owned });
     const heartbeat = new Heartbeat({
       host,
@@ -388,6 +387,8 @@ class RedisBroker implements Broker {
     });
     this.heartbeat = heartbeat;
     await heartbeat.begin();
+    // After it has heard who lives: others may send to this life of the node as soon as the server has it.
+    reader.run().catch(failed);
   }
 
   private lost(): void {
