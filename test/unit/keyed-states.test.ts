@@ -181,6 +181,9 @@ describe('the state of a key', () => {
     await cluster.advance(10_000); // the turn of the first owner ends: it may not write, and not answer
     expect(states.refused.map(({ json }) => json)).toEqual(['{"sum":11}']);
     expect(first.is).toBeUndefined();
+    const told = old.logs.filter(({ text }) => text.includes('the store has a later owner of keys of shard'));
+    expect(told).toHaveLength(1);
+    expect(old.events.filter(({ type: kind }) => kind === 'shard-lost')).toHaveLength(1);
     old.ear.goOn();
     await cluster.advance(40_000);
     expect(first.value).toBe(11);

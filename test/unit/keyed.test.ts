@@ -10,6 +10,7 @@ import {
   protocol,
   tell,
 } from '../../src/index.ts';
+import type { Broker } from '../../src/protocol/broker.ts';
 import type { RuntimeEvent } from '../../src/protocol/events.ts';
 import { encodeFrame, encodeMessage } from '../../src/protocol/frame.ts';
 import { shardOf } from '../../src/protocol/key.ts';
@@ -41,6 +42,24 @@ function customer(log: string[], node: string) {
   });
 }
 
+/** A broker that refuses claims, and counts them. */
+function refusing() {
+  const refusal = {
+    isRefusing: true,
+    claims: 0,
+    prepare: ({ shards }: Broker): void => {
+      const claim = shards?.claim.bind(shards);
+      if (shards === undefined || claim === undefined) return;
+      const refused: typeof claim = (...given) => {
+        refusal.claims++;
+        return refusal.isRefusing ? Promise.reject(new Error('not now')) : claim(...given);
+      };
+      Object.assign(shards, { claim: refused });
+    },
+  };
+  return refusal;
+}
+
 describe('keyed agents', () => {
   it('are one for each key, started by their first message, wherever that comes from', async () => {
     const cluster = testCluster();
@@ -58,6 +77,39 @@ describe('keyed agents', () => {
     expect(await cluster.during(onA.forKey('42').ask('notes', {}))).toEqual(['one', 'two']);
     expect(await cluster.during(onB.forKey('42').ask('notes', {}))).toEqual(['one', 'two']);
     expect(log.filter((line) => line.includes('begins'))).toHaveLength(1);
+  });
+
+  it('have their shards claimed again where a claim fails, which is said, and not any more once their node leaves', async () => {
+    const cluster = testCluster();
+    const a = refusing();
+    const { system, logs } = await cluster.start('a', { prepare: a.prepare });
+    const customers = system.keyed(customer([], 'a'), { shards: 2 });
+    await cluster.advance(0);
+    const told = logs.filter(({ text }) => text.includes('cannot be claimed'));
+    expect(told.map(({ text }) => text)).toEqual([
+      'shard 0 of customer cannot be claimed, and is tried again in 1000 ms',
+      'shard 1 of customer cannot be claimed, and is tried again in 1000 ms',
+    ]);
+    expect(told[0]).toMatchObject({ level: 'warn', fields: { error: { message: 'not now' } } });
+    await cluster.advance(900);
+    expect(a.claims).toBe(2);
+    a.isRefusing = false;
+    await cluster.advance(200);
+    expect(a.claims).toBe(4);
+    expect(await cluster.during(customers.forKey('x').ask('notes', {}))).toEqual([]);
+    await cluster.advance(10_000);
+    expect(a.claims).toBe(4);
+
+    const b = refusing();
+    const other = await cluster.start('b', { prepare: b.prepare });
+    other.system.keyed(customer([], 'b'), { shards: 2 });
+    await cluster.advance(500);
+    const before = b.claims;
+    expect(before).toBeGreaterThan(0);
+    await cluster.during(other.system.shutdown(), 10_000);
+    cluster.forget('b');
+    await cluster.advance(10_000);
+    expect(b.claims).toBe(before);
   });
 
   it('hear from one sender what it sends to one key at one priority in its order, whoever owns the shard', async () => {
